@@ -1,0 +1,249 @@
+/* backend.h - THE SEAM: the only door between the model and arithmetic.
+ *
+ * A backend is a table of fused operators and a few device services. An operator writes its result
+ * to memory once; what is smaller is a field of its argument struct, and zero means "off".
+ * Operators run in call order; only `synchronize` waits, and an operator never reads a device
+ * result on the host. Nothing is allocated after open but through `alloc`.
+ *
+ * Activations are matrices [rows, columns], columns contiguous: a row is a token, a frame or a
+ * sample ("channels last"). Requests that share a batch are told apart by row ranges (`mill_span`,
+ * `mill_batch`), so that every operator takes a ragged batch. A row's result depends on that row's
+ * request alone, to the last bit: not on the batch around it, the thread count or how a sequence
+ * was cut into pieces.
+ *
+ * Pointers in argument structs are device memory, except where a comment says host. Formulas,
+ * tolerances and who implements what: kernels/README.md. The plain definition of every operator:
+ * kernels/reference/. */
+#ifndef MILL_KERNELS_BACKEND_H
+#define MILL_KERNELS_BACKEND_H
+
+#include "runtime/base/dtype.h"
+#include "runtime/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MILL_BACKEND_ABI = 1 };
+
+/* A matrix of activations, borrowed. f32 everywhere today; bf16 where a backend's caps say so. */
+struct mill_matrix {
+    void *data; /* [rows, columns] */
+    enum mill_dtype dtype;
+    int32_t rows, columns;
+    int64_t stride; /* elements from row to row, >= columns */
+};
+
+/* The logical shape of a weight matrix: y[o] = sum over tap, i of w[o][tap][i] * x[tap][i].
+ * A linear layer has one tap. A depthwise weight has n_in = 1. */
+struct mill_weight_shape {
+    int32_t n_out, n_taps, n_in;
+    enum mill_dtype dtype; /* MILL_F32, MILL_BF16, or MILL_I8 with one f32 scale per output */
+};
+
+/* Weights are stored in the order its backend likes best; `image` was written by weight_pack. */
+struct mill_weight {
+    struct mill_weight_shape shape;
+    const void *image;
+    const float *bias; /* [n_out], or NULL */
+};
+
+enum {
+    MILL_PACK_ROWS = 64
+}; /* weight_pack takes output rows in multiples of this, the last piece excepted */
+
+/* One request's piece of a convolution. On the request's own time lines, input row x_first stands
+ * at time x_place and output row y_first at time y_place, so that a piece of a sequence can be
+ * computed from a piece of its input. Input times outside [x_place, x_place + n_x) count as zeros:
+ * right at a sequence's true ends; elsewhere the caller provides enough. */
+struct mill_span {
+    int32_t x_first, n_x, x_place;
+    int32_t y_first, n_y, y_place;
+};
+
+/* ------------------------------------------------------------------ common operators */
+
+/* y[r] = table[ids[r]] as f32; ids must be in range (the caller's duty: it made them). */
+struct mill_embed_args {
+    struct mill_matrix y;
+    const void *table; /* [n_rows, y.columns], row-major */
+    enum mill_dtype table_dtype;
+    const int32_t *ids; /* [y.rows] */
+};
+
+enum mill_norm_kind { MILL_NORM_RMS, MILL_NORM_LAYER };
+
+/* RMS: y = x / sqrt(mean(x^2) + eps) * gain.  Layer: y = (x - mean) / sqrt(var + eps) * gain +
+ * shift, population variance. gain and shift are matrices of f32 [groups, columns] (row stride
+ * `group_stride`), row group[r] for row r: adaptive normalisation with one voice a request. */
+struct mill_norm_args {
+    struct mill_matrix y, x; /* may be the same memory */
+    enum mill_norm_kind kind;
+    float eps;
+    const float *gain, *shift; /* shift NULL for RMS */
+    int64_t group_stride;      /* elements */
+    const int32_t *group;      /* [rows], or NULL = 0 for every row */
+};
+
+enum mill_activation { MILL_ACT_NONE, MILL_ACT_GELU, MILL_ACT_TANH, MILL_ACT_RELU };
+
+/* y = act(x W^T + bias[group]) + residual.
+ * MILL_F32 weights: f32 products. MILL_BF16: x rounded to bf16, f32 sums. MILL_I8: x quantised per
+ * row to 16 bits, integer sums (exact), then one scale: see kernels/README.md. */
+struct mill_linear_args {
+    struct mill_matrix y, x; /* y [rows, n_out], x [rows, n_in] */
+    struct mill_weight w;
+    int32_t first_out,
+        n_out; /* a range of w's outputs, first_out a multiple of MILL_PACK_ROWS; n_out 0 = all */
+    enum mill_activation act;
+    struct mill_matrix residual; /* data NULL = none; may be y itself */
+    const int32_t *bias_group;   /* [rows] -> row of w.bias as [groups, bias_stride], or NULL = 0 */
+    int64_t bias_stride;
+};
+
+/* ------------------------------------------------------------------ language model operators */
+
+/* y[r][i] = silu(x[r][i]) * x[r][n + i], n = y.columns; silu(a) = a / (1 + exp(-a)). */
+struct mill_glu_args {
+    struct mill_matrix y, x;
+};
+
+/* Which rows belong to which sequence, and where its keys and values are. Made by the host for a
+ * step and copied to the device; every array is device memory. */
+struct mill_batch {
+    int32_t n_sequences, n_rows, max_pages;
+    const int32_t *row_first; /* [n_sequences + 1]: rows of sequence s are row_first[s] ..
+                                 row_first[s + 1] - 1 */
+    const int32_t *n_cached; /* [n_sequences]: tokens in the cache before this step; row j stands at
+                                n_cached + j */
+    const int32_t *page_table; /* [n_sequences, max_pages]: page numbers in order of position */
+};
+
+/* The page pool of one layer: page p, key or value, head h, position t, d consecutive elements. */
+struct mill_kv_pages {
+    void *data; /* [n_pages][2][n_heads][page_tokens][head_dim], the layer's first page */
+    enum mill_dtype dtype; /* MILL_F32 or MILL_BF16 */
+    int32_t n_heads, page_tokens, head_dim;
+    int64_t page_stride; /* elements from page to page (layers may be interleaved) */
+};
+
+/* Rotate q and k in place by their position (pair (j, j + d/2), angle position * theta^(-2j/d)),
+ * then write k and v into pages. x is the fused projection [rows, (n_heads + 2 * kv.n_heads) *
+ * head_dim]: all q heads, then k, then v. */
+struct mill_rope_append_args {
+    struct mill_matrix x;
+    int32_t n_heads;
+    const float *frequency; /* [head_dim / 2]: theta^(-2j/d) */
+    struct mill_batch batch;
+    struct mill_kv_pages kv;
+};
+
+/* y[r, h] = softmax(q[r, h] . K[0 .. position(r)] * scale) V, causal; query head h reads kv head h
+ * / (n_heads / kv.n_heads). */
+struct mill_attn_paged_args {
+    struct mill_matrix y,
+        x; /* y [rows, n_heads * head_dim]; x as rope_append left it, only q is read */
+    int32_t n_heads;
+    float scale;
+    struct mill_batch batch;
+    struct mill_kv_pages kv;
+};
+
+/* Draw one column per row of logits: temperature, then top_k, then top_p (the published order: a
+ * candidate is kept while the probability before it is less than top_p), candidates by falling
+ * logit, ties by rising column; the draw is the first candidate whose cumulative probability
+ * exceeds u. temperature 0 = the largest logit. A row with a logit that is not finite gets column
+ * -1. u = mill_philox_uniform(seed[r], position[r]) (runtime/base/philox.h). */
+struct mill_sample_args {
+    struct mill_matrix logits;        /* f32 */
+    int32_t *columns;                 /* [rows]: out */
+    const float *temperature, *top_p; /* [rows]; top_p 1 = off */
+    const int32_t *top_k;             /* [rows]; 0 = off */
+    const uint64_t *seed, *position;  /* [rows] */
+    const double *u; /* [rows], or NULL; given by tests in place of seed and position */
+};
+
+/* ------------------------------------------------------------------ codec operators */
+
+/* y[t] = act(bias + sum over tap of W[tap] pre(x[t + tap * dilation - padding])) + residual[t], t =
+ * time (see mill_span); pre(x) = x + sin^2(alpha x) / (alpha + 1e-9) per channel (snake) where
+ * alpha is given, else x. Zeros are padded behind pre. */
+struct mill_conv1d_args {
+    struct mill_matrix y, x;
+    struct mill_weight w;
+    bool depthwise; /* w [channels][taps][1]: channel c reads channel c */
+    int32_t dilation, padding;
+    const float *alpha; /* [n_in], or NULL */
+    enum mill_activation act;
+    struct mill_matrix residual;   /* data NULL = none; may be y itself where x is not */
+    const struct mill_span *spans; /* host, [n_spans] */
+    int32_t n_spans;
+};
+
+/* y[t] = bias + sum over the taps with (t + padding - tap) divisible by stride of W[tap] pre(x[(t +
+ * padding - tap) / stride]). */
+struct mill_conv_transpose1d_args {
+    struct mill_matrix y, x;
+    struct mill_weight w; /* [n_out][n_taps][n_in] */
+    int32_t stride, padding;
+    const float *alpha;
+    const struct mill_span *spans; /* host */
+    int32_t n_spans;
+};
+
+/* ------------------------------------------------------------------ the table */
+
+struct mill_backend; /* one device: its memory, its scratch, its threads; one thread calls it */
+
+struct mill_backend_options {
+    int32_t n_threads; /* cpu: 0 = one per processor */
+    const char *isa; /* cpu: NULL = the best there is; "avx2", "avx512", "avx512_bf16" for tests */
+};
+
+struct mill_backend_ops {
+    uint32_t abi;
+    const char *name;          /* "reference", "cpu", "cuda" */
+    const char *weight_layout; /* name of the order weight_pack writes; part of a converted
+                                  checkpoint's identity */
+
+    mill_status (*open)(struct mill_backend **out, const struct mill_backend_options *,
+                        struct mill_error *);
+    void (*close)(struct mill_backend *);
+    /* What it runs on, one line for logs: "avx512_bf16, 2 threads". Borrowed. */
+    const char *(*describe)(const struct mill_backend *);
+
+    /* Weights: host functions. Bytes of the packed image of a shape; writing output rows
+     * [first_out, first_out + n_rows) of it from f32 rows [n_rows][n_taps * n_in] in tap-major
+     * order. */
+    size_t (*weight_bytes)(const struct mill_weight_shape *);
+    void (*weight_pack)(const struct mill_weight_shape *, int32_t first_out, int32_t n_rows,
+                        const float *rows, void *image);
+
+    /* Device memory, 64-byte aligned at least. `upload` makes a host region (weights) readable by
+     * operators and may return the region itself; `release` undoes it. */
+    void *(*alloc)(struct mill_backend *, size_t bytes);
+    void (*free)(struct mill_backend *, void *);
+    const void *(*upload)(struct mill_backend *, const void *host, size_t bytes);
+    void (*release)(struct mill_backend *, const void *device);
+    mill_status (*copy_in)(struct mill_backend *, void *device, const void *host, size_t bytes);
+    mill_status (*copy_out)(struct mill_backend *, void *host, const void *device, size_t bytes);
+    mill_status (*synchronize)(struct mill_backend *);
+
+    mill_status (*embed)(struct mill_backend *, const struct mill_embed_args *);
+    mill_status (*norm)(struct mill_backend *, const struct mill_norm_args *);
+    mill_status (*linear)(struct mill_backend *, const struct mill_linear_args *);
+
+    mill_status (*glu)(struct mill_backend *, const struct mill_glu_args *);
+    mill_status (*rope_append)(struct mill_backend *, const struct mill_rope_append_args *);
+    mill_status (*attn_paged)(struct mill_backend *, const struct mill_attn_paged_args *);
+    mill_status (*sample)(struct mill_backend *, const struct mill_sample_args *);
+
+    mill_status (*conv1d)(struct mill_backend *, const struct mill_conv1d_args *);
+    mill_status (*conv_transpose1d)(struct mill_backend *,
+                                    const struct mill_conv_transpose1d_args *);
+};
+
+/* A backend's table by name; NULL with the names that exist in `err`. */
+const struct mill_backend_ops *mill_backend_find(const char *name, struct mill_error *err);
+
+#endif

@@ -1,0 +1,180 @@
+/* file.c - see file.h. No state; every function may run on any thread. */
+#include "runtime/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+mill_status mill_mapping_open(struct mill_mapping *mapping, const char *path,
+                              struct mill_error *err) {
+    *mapping = (struct mill_mapping){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return mill_fail(err, errno == ENOENT ? MILL_E_NOT_FOUND : MILL_E_IO, "'%s': %s", path,
+                         strerror(errno));
+    struct stat info;
+    mill_status status = MILL_OK;
+    if (fstat(fd, &info) != 0)
+        status = mill_fail(err, MILL_E_IO, "'%s': %s", path, strerror(errno));
+    else if (!S_ISREG(info.st_mode))
+        status = mill_fail(err, MILL_E_INPUT, "'%s': not a regular file", path);
+    else if (info.st_size > 0) {
+        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED)
+            status =
+                mill_fail(err, MILL_E_MEMORY, "'%s': cannot be mapped: %s", path, strerror(errno));
+        else
+            *mapping = (struct mill_mapping){.data = data, .size = (size_t)info.st_size};
+    }
+    close(fd);
+    return status;
+}
+
+void mill_mapping_close(struct mill_mapping *mapping) {
+    if (mapping->data)
+        munmap((void *)(uintptr_t)mapping->data, mapping->size);
+    *mapping = (struct mill_mapping){0};
+}
+
+void mill_mapping_forget(const struct mill_mapping *mapping, size_t offset, size_t size) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t first = (offset + page - 1) / page * page, end = (offset + size) / page * page;
+    if (first < end && end <= mapping->size)
+        madvise((void *)(uintptr_t)(mapping->data + first), end - first, MADV_DONTNEED);
+}
+
+mill_status mill_file_read(const char *path, struct mill_buffer *out, struct mill_error *err) {
+    int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return mill_fail(err, errno == ENOENT ? MILL_E_NOT_FOUND : MILL_E_IO, "'%s': %s", path,
+                         strerror(errno));
+    mill_status status = MILL_OK;
+    for (;;) {
+        char piece[1 << 14];
+        ssize_t n = read(fd, piece, sizeof piece);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            status = mill_fail(err, MILL_E_IO, "'%s': %s", path, strerror(errno));
+        else if (n > 0 && (status = mill_buffer_append(out, piece, (size_t)n, err)) < 0)
+            status = mill_context(err, status, "'%s'", path);
+        if (n <= 0 || status < 0)
+            break;
+    }
+    close(fd);
+    return status;
+}
+
+mill_status mill_output_open(struct mill_output *output, const char *path, struct mill_error *err) {
+    *output = (struct mill_output){.fd = -1};
+    output->path = strdup(path);
+    if (!output->path || asprintf(&output->temporary_path, "%s.XXXXXX", path) < 0) {
+        output->temporary_path = NULL;
+        mill_output_close(output);
+        return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", path);
+    }
+    output->fd = mkostemp(output->temporary_path, O_CLOEXEC);
+    if (output->fd < 0) {
+        int cause = errno;
+        free(output->temporary_path); /* nothing to unlink */
+        output->temporary_path = NULL;
+        mill_output_close(output);
+        return mill_fail(err, MILL_E_IO, "'%s': cannot be written: %s", path, strerror(cause));
+    }
+    mode_t mask = umask(0);
+    umask(mask);
+    fchmod(output->fd, 0666 & ~mask); /* mkostemp makes it private; this file is the user's own */
+    return MILL_OK;
+}
+
+mill_status mill_output_write(struct mill_output *output, const void *data, size_t size,
+                              struct mill_error *err) {
+    off_t end = lseek(output->fd, 0, SEEK_END);
+    if (end < 0)
+        return mill_fail(err, MILL_E_IO, "'%s': %s", output->path, strerror(errno));
+    return mill_output_write_at(output, (uint64_t)end, data, size, err);
+}
+
+mill_status mill_output_write_at(struct mill_output *output, uint64_t offset, const void *data,
+                                 size_t size, struct mill_error *err) {
+    const char *p = data;
+    while (size > 0) {
+        ssize_t n = pwrite(output->fd, p, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return mill_fail(err, MILL_E_IO, "'%s': writing failed: %s", output->path,
+                             strerror(errno));
+        p += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return MILL_OK;
+}
+
+/* A rename is durable only once the folder that holds the name is. */
+static int sync_folder_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int result = fd < 0 ? -1 : fsync(fd);
+    if (fd >= 0)
+        close(fd);
+    free(folder);
+    return result;
+}
+
+mill_status mill_output_commit(struct mill_output *output, struct mill_error *err) {
+    mill_status status = MILL_OK;
+    if (fsync(output->fd) != 0 || rename(output->temporary_path, output->path) != 0) {
+        status = mill_fail(err, MILL_E_IO, "'%s': %s", output->path, strerror(errno));
+    } else {
+        free(output->temporary_path); /* the name is gone: nothing to unlink */
+        output->temporary_path = NULL;
+        if (sync_folder_of(output->path) != 0)
+            status = mill_fail(err, MILL_E_IO, "'%s': its folder cannot be synced: %s",
+                               output->path, strerror(errno));
+    }
+    mill_output_close(output);
+    return status;
+}
+
+void mill_output_close(struct mill_output *output) {
+    if (output->fd >= 0)
+        close(output->fd);
+    if (output->temporary_path)
+        unlink(output->temporary_path);
+    free(output->temporary_path);
+    free(output->path);
+    *output = (struct mill_output){.fd = -1};
+}
+
+char *mill_path_join(const char *folder, const char *name) {
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+}
+
+mill_status mill_folder_make(const char *path, struct mill_error *err) {
+    char *copy = strdup(path);
+    if (!copy)
+        return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", path);
+    mill_status status = MILL_OK;
+    for (char *p = copy + 1; status == MILL_OK; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char kept = *p;
+        *p = '\0';
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST)
+            status = mill_fail(err, MILL_E_IO, "'%s': cannot be made: %s", path, strerror(errno));
+        *p = kept;
+        if (kept == '\0')
+            break;
+    }
+    free(copy);
+    return status;
+}

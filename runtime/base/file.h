@@ -1,0 +1,55 @@
+/* file.h - files as whole things: mapped for reading, or written so that a crash leaves the old one
+ * or the new one.
+ *
+ * A mapping is read-only and owned by its struct. An output is written under a temporary name in
+ * the same folder; commit = flush, fsync, rename, fsync of the folder; closing it without commit
+ * removes the temporary file. */
+#ifndef MILL_BASE_FILE_H
+#define MILL_BASE_FILE_H
+
+#include "runtime/base/buffer.h"
+#include "runtime/base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct mill_mapping {
+    const uint8_t *data; /* NULL for an empty file */
+    size_t size;         /* bytes */
+};
+
+/* Map a regular file. Messages name the path. */
+mill_status mill_mapping_open(struct mill_mapping *mapping, const char *path,
+                              struct mill_error *err);
+void mill_mapping_close(struct mill_mapping *mapping);
+
+/* Tell the kernel that these bytes were read and need not stay in this process's memory. */
+void mill_mapping_forget(const struct mill_mapping *mapping, size_t offset, size_t size);
+
+/* Whole content of a small file (at most `maximum` bytes) behind what `out` holds; `path` "-" is
+ * standard input. */
+mill_status mill_file_read(const char *path, struct mill_buffer *out, struct mill_error *err);
+
+struct mill_output {
+    int fd;               /* open for writing and reading; -1 when closed */
+    char *path;           /* owned: the final name */
+    char *temporary_path; /* owned: what fd writes to */
+};
+
+mill_status mill_output_open(struct mill_output *output, const char *path, struct mill_error *err);
+mill_status mill_output_write(struct mill_output *output, const void *data, size_t size,
+                              struct mill_error *err);
+/* At an absolute offset, behind the present end too (the gap reads as zeros). */
+mill_status mill_output_write_at(struct mill_output *output, uint64_t offset, const void *data,
+                                 size_t size, struct mill_error *err);
+/* Make the file visible under its final name, durably. The output is closed whatever the result. */
+mill_status mill_output_commit(struct mill_output *output, struct mill_error *err);
+/* Remove what was not committed; harmless after commit and on a zeroed struct with fd -1. */
+void mill_output_close(struct mill_output *output);
+
+/* "folder/name" in new memory; NULL when memory is short. */
+char *mill_path_join(const char *folder, const char *name);
+/* Make a folder and its parents; existing ones are fine. */
+mill_status mill_folder_make(const char *path, struct mill_error *err);
+
+#endif

@@ -1,0 +1,34 @@
+/* command.h - a command of the program `sparkmill`: one file each, listed in main.c.
+ *
+ * A command parses its own options with getopt_long, writes results to standard output and
+ * everything else to standard error, and returns the exit status: 0 done, 1 failed, 2 wrong use or
+ * bad input. --help prints its usage, at most a screen. */
+#ifndef MILL_TOOLS_COMMAND_H
+#define MILL_TOOLS_COMMAND_H
+
+#include "runtime/base/status.h"
+
+enum { MILL_EXIT_OK = 0, MILL_EXIT_FAILED = 1, MILL_EXIT_USAGE = 2 };
+
+int mill_command_say(int argc, char **argv);
+int mill_command_tokenize(int argc, char **argv);
+int mill_command_inspect(int argc, char **argv);
+int mill_command_doctor(int argc, char **argv);
+int mill_command_synth_model(int argc, char **argv);
+int mill_command_pull(int argc, char **argv);
+
+/* Print "sparkmill COMMAND: message" and give the exit status that fits: 2 for bad input and what
+ * was not found, else 1. */
+int mill_command_fail(const char *command, mill_status status, const struct mill_error *err);
+/* Wrong use: print the message and where help is; returns MILL_EXIT_USAGE. */
+int mill_command_usage(const char *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Whole numbers and decimals from options, in [low, high]; false after printing what is wrong with
+ * option `name`. */
+_Bool mill_option_int(const char *command, const char *name, const char *text, long long low,
+                      long long high, long long *out);
+_Bool mill_option_number(const char *command, const char *name, const char *text, double low,
+                         double high, double *out);
+
+#endif
