@@ -1,0 +1,91 @@
+/* cpu_backend.h - what the files of the cpu backend share: the backend itself, the weight layout,
+ * the product driver. Private to kernels/cpu. */
+#ifndef MILL_KERNELS_CPU_BACKEND_H
+#define MILL_KERNELS_CPU_BACKEND_H
+
+#include "kernels/backend.h"
+#include "kernels/cpu/isa.h"
+#include "runtime/base/pool.h"
+
+enum {
+    PREPARED_BYTES = 16 << 20, /* prepared input rows of one block of an operator */
+    PREPARED_ROWS = 1 << 18,   /* most rows of a block (their 8-bit scales) */
+};
+
+struct mill_backend {
+    const struct cpu_isa *isa;
+    struct mill_pool *pool;
+    char *prepared;   /* [PREPARED_BYTES] */
+    float *row_scale; /* [PREPARED_ROWS] */
+    char description[96];
+};
+
+/* ---- layout.c: weights as panels of PANEL outputs: [panel][tap][k group][columns][group], group 1
+ * (f32) or 2 consecutive inputs (bf16, i8); n_in is padded to whole groups with zeros, the last
+ * panel to LANES columns. 8-bit scales stand behind. */
+struct panels {
+    int32_t n_groups; /* of a tap */
+    int32_t group;    /* inputs a group */
+    size_t element_bytes;
+    size_t tap_bytes_a_column; /* n_groups * group * element_bytes */
+    size_t scales_at;          /* I8: byte offset of float [n_out] */
+    size_t bytes;
+};
+struct panels mill_cpu_panels(const struct mill_weight_shape *shape);
+/* Columns of the panel that starts at output `first`: PANEL, or what is left in steps of LANES. */
+static inline int32_t panel_columns(const struct mill_weight_shape *shape, int32_t first) {
+    int32_t left = shape->n_out - first;
+    return left >= PANEL ? PANEL : (left + LANES - 1) / LANES * LANES;
+}
+size_t mill_cpu_weight_bytes(const struct mill_weight_shape *shape);
+void mill_cpu_weight_pack(const struct mill_weight_shape *shape, int32_t first_out, int32_t n_rows,
+                          const float *rows, void *image);
+
+/* ---- product.c: rows of prepared input times panels, with everything behind the sum. */
+struct product {
+    const struct mill_weight *w;
+    const char *a;                       /* prepared input of output row 0, its first tap */
+    ptrdiff_t a_row, a_tap;              /* bytes from output row to row, from tap to tap */
+    const float *a_scale;                /* I8: one scale an output row, else NULL */
+    int32_t first_tap, tap_step, n_taps; /* which taps of w take part */
+    int32_t first_out, n_out, n_rows;
+    float *y;
+    const float *residual; /* or NULL */
+    int64_t y_stride, residual_stride;
+    const int32_t *bias_group;
+    int64_t bias_stride;
+    enum mill_activation act;
+};
+void mill_cpu_product_run(struct mill_backend *backend, const struct product *product);
+
+/* Prepare rows x[first .. first + n_rows) of width n_in into backend->prepared, on all threads:
+ * converted for the weight's dtype, snake where alpha is given. Rows outside [0, n_x) become zeros.
+ */
+struct preparation {
+    const float *x;
+    int64_t x_stride;
+    int32_t n_x, first, n_rows, n_in;
+    const float *alpha;
+    enum mill_dtype dtype; /* of the weight */
+};
+void mill_cpu_prepare(struct mill_backend *backend, const struct preparation *preparation);
+/* Bytes of one prepared row. */
+size_t mill_cpu_prepared_row_bytes(enum mill_dtype dtype, int32_t n_in);
+
+static inline float *matrix_row(const struct mill_matrix *m, int64_t row) {
+    return (float *)m->data + row * m->stride;
+}
+
+/* ---- the operators */
+mill_status mill_cpu_embed(struct mill_backend *, const struct mill_embed_args *);
+mill_status mill_cpu_norm(struct mill_backend *, const struct mill_norm_args *);
+mill_status mill_cpu_linear(struct mill_backend *, const struct mill_linear_args *);
+mill_status mill_cpu_glu(struct mill_backend *, const struct mill_glu_args *);
+mill_status mill_cpu_rope_append(struct mill_backend *, const struct mill_rope_append_args *);
+mill_status mill_cpu_attn_paged(struct mill_backend *, const struct mill_attn_paged_args *);
+mill_status mill_cpu_sample(struct mill_backend *, const struct mill_sample_args *);
+mill_status mill_cpu_conv1d(struct mill_backend *, const struct mill_conv1d_args *);
+mill_status mill_cpu_conv_transpose1d(struct mill_backend *,
+                                      const struct mill_conv_transpose1d_args *);
+
+#endif

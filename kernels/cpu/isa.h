@@ -1,0 +1,83 @@
+/* isa.h - the inner loops, compiled once per instruction set, behind one table.
+ *
+ * Everything that loops over registers lies behind this table (isa_*.c, which include lanes.inc and
+ * tile.inc); everything that decides what to compute, in which order and on which thread is
+ * compiled once, above it. Every function here computes a row, or a small tile of rows, in an order
+ * that does not depend on how many rows there are: that is what makes results independent of batch,
+ * window and thread. */
+#ifndef MILL_KERNELS_CPU_ISA_H
+#define MILL_KERNELS_CPU_ISA_H
+
+#include "kernels/backend.h"
+
+enum {
+    TILE_ROWS = 6, /* rows of a tile */
+    PANEL =
+        64, /* outputs of a weight panel; the last panel is as wide as needed, in steps of LANES */
+    LANES = 16,          /* every ISA's vectors divide it */
+    I8_CHUNK = 512,      /* products a 32-bit sum can take: 512 * 127 * 32767 < 2^31 */
+    ATTN_HEADS = 16,     /* query heads handled at once in attention */
+    ATTN_HEAD_DIM = 256, /* largest head, a multiple of LANES */
+    ATTN_KEYS = 64,      /* cached positions handled at once */
+};
+
+/* sums[r][c] = sum over tap, k of a(r, tap)[k] * b(tap)[k][c], in rising order of tap and k. */
+struct tile {
+    const char *a;             /* row 0, tap 0 of the prepared input */
+    ptrdiff_t a_row, a_tap;    /* bytes from row to row, from tap to tap */
+    const char *b;             /* the panel at its first tap */
+    ptrdiff_t b_tap;           /* bytes from tap to tap */
+    int32_t n_taps, n_k;       /* n_k: elements a tap, in pairs for bf16 and i8 */
+    int32_t n_rows, n_columns; /* 1 .. TILE_ROWS; 16, 32, 48 or 64 = the panel's width */
+    float (*sums)[PANEL];      /* [n_rows]: out */
+};
+
+/* y = act(sums * (row_scale * scale) + bias) + residual over n columns; scale, bias, residual may
+ * be NULL. */
+struct finish {
+    float *y;
+    const float *sums, *scale, *bias, *residual;
+    float row_scale;
+    enum mill_activation act;
+    int32_t n;
+};
+
+/* One query row's heads that share a key/value head, over a run of at most ATTN_KEYS cached
+ * positions of one page. */
+struct attn_run {
+    const float *q;           /* [n_heads][head_dim], scaled */
+    const void *k, *v;        /* [n_keys][head_dim] */
+    enum mill_dtype kv_dtype; /* F32 or BF16 */
+    int32_t n_heads, head_dim, n_keys;
+    float *maximum, *total; /* [n_heads]: running softmax state */
+    float *y;               /* [n_heads][head_dim]: running weighted sum */
+};
+
+struct cpu_isa {
+    const char *name;
+    bool (*supported)(void);
+    void (*tile_f32)(const struct tile *);
+    void (*tile_bf16)(const struct tile *);
+    void (*tile_i8)(const struct tile *);
+    void (*finish)(const struct finish *);
+
+    /* Prepared rows: pre (snake with alpha, or none), converted; n_padded - n zeros behind. */
+    void (*prepare_f32)(const float *x, const float *alpha, int32_t n, int32_t n_padded, void *out);
+    void (*prepare_bf16)(const float *x, const float *alpha, int32_t n, int32_t n_padded,
+                         void *out);
+    /* 16-bit codes of a row; returns the scale of one code. */
+    float (*prepare_i16)(const float *x, int32_t n, int32_t n_padded, void *out);
+
+    void (*norm)(const struct mill_norm_args *, int32_t row);
+    void (*glu)(const struct mill_glu_args *, int32_t row);
+    /* One output row of a depthwise convolution from up to n_taps input rows (NULL = zeros). */
+    void (*depthwise)(float *y, const float *const *x, const float *w, const float *bias,
+                      int32_t n_taps, int32_t n);
+    void (*attn)(const struct attn_run *);
+};
+
+const struct cpu_isa *mill_cpu_isa_avx2(void);
+const struct cpu_isa *mill_cpu_isa_avx512(void);
+const struct cpu_isa *mill_cpu_isa_avx512_bf16(void);
+
+#endif

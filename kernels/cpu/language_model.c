@@ -1,0 +1,157 @@
+/* language_model.c - rotary positions, pages of keys and values, and attention over them, on the
+ * cpu.
+ *
+ * Attention takes one query row and one key/value head at a time, with all query heads that share
+ * it, so a key is loaded once for seven heads. Keys come in runs that start at fixed positions
+ * (page starts, then every ATTN_KEYS): the running softmax then moves in the same steps whether the
+ * row is part of a prompt or decoded alone. */
+#include "kernels/cpu/cpu_backend.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The sequence that owns a row: row_first rises. */
+static int32_t sequence_of(const struct mill_batch *batch, int32_t row) {
+    int32_t low = 0, high = batch->n_sequences - 1;
+    while (low < high) {
+        int32_t middle = (low + high + 1) / 2;
+        if (batch->row_first[middle] <= row)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+static int32_t position_of(const struct mill_batch *batch, int32_t sequence, int32_t row) {
+    return batch->n_cached[sequence] + row - batch->row_first[sequence];
+}
+
+/* Keys (which = 0) or values (1) of a head from `position` on, to the end of its page. */
+static char *page_at(const struct mill_kv_pages *kv, const struct mill_batch *batch,
+                     int32_t sequence, int32_t which, int32_t head, int32_t position) {
+    int32_t page = batch->page_table[(size_t)sequence * (size_t)batch->max_pages +
+                                     (size_t)(position / kv->page_tokens)];
+    int64_t row =
+        ((int64_t)which * kv->n_heads + head) * kv->page_tokens + position % kv->page_tokens;
+    return (char *)kv->data +
+           (size_t)(page * kv->page_stride + row * kv->head_dim) * mill_dtype_bytes(kv->dtype);
+}
+
+static bool head_dim_is_supported(int32_t head_dim) {
+    return head_dim % LANES == 0 && head_dim <= ATTN_HEAD_DIM;
+}
+
+struct rope_run {
+    const struct mill_rope_append_args *args;
+    const struct cpu_isa *isa;
+};
+
+static void rotate(float *x, const float *cosine, const float *sine, int32_t half) {
+    for (int32_t j = 0; j < half; j++) {
+        float a = x[j], b = x[j + half];
+        x[j] = a * cosine[j] - b * sine[j];
+        x[j + half] = b * cosine[j] + a * sine[j];
+    }
+}
+
+static void rope_task(void *context, int row, int worker) {
+    (void)worker;
+    const struct rope_run *run = context;
+    const struct mill_rope_append_args *args = run->args;
+    const struct mill_kv_pages *kv = &args->kv;
+    int32_t d = kv->head_dim, half = d / 2;
+    int32_t sequence = sequence_of(&args->batch, row);
+    int32_t position = position_of(&args->batch, sequence, row);
+    float cosine[ATTN_HEAD_DIM / 2], sine[ATTN_HEAD_DIM / 2];
+    for (int32_t j = 0; j < half; j++)
+        sincosf((float)position * args->frequency[j], &sine[j], &cosine[j]);
+    float *x = matrix_row(&args->x, row);
+    for (int32_t h = 0; h < args->n_heads + kv->n_heads; h++)
+        rotate(x + h * d, cosine, sine, half);
+    for (int32_t which = 0; which < 2; which++)
+        for (int32_t h = 0; h < kv->n_heads; h++) {
+            const float *from = x + (args->n_heads + which * kv->n_heads + h) * d;
+            char *to = page_at(kv, &args->batch, sequence, which, h, position);
+            if (kv->dtype == MILL_BF16)
+                run->isa->prepare_bf16(from, NULL, d, d, to);
+            else
+                memcpy(to, from, (size_t)d * sizeof *from);
+        }
+}
+
+mill_status mill_cpu_rope_append(struct mill_backend *backend,
+                                 const struct mill_rope_append_args *args) {
+    if (!head_dim_is_supported(args->kv.head_dim))
+        return MILL_E_UNSUPPORTED;
+    struct rope_run run = {args, backend->isa};
+    mill_pool_run(backend->pool, rope_task, &run, args->batch.n_rows);
+    return MILL_OK;
+}
+
+struct attn_batch_run {
+    const struct mill_attn_paged_args *args;
+    const struct cpu_isa *isa;
+};
+
+/* Query heads [first, first + n) of a row, all of one kv head. */
+static void attend(const struct attn_batch_run *run, int32_t row, int32_t kv_head, int32_t first,
+                   int32_t n) {
+    const struct mill_attn_paged_args *args = run->args;
+    const struct mill_kv_pages *kv = &args->kv;
+    int32_t d = kv->head_dim;
+    int32_t sequence = sequence_of(&args->batch, row);
+    int32_t n_keys = position_of(&args->batch, sequence, row) + 1;
+    _Alignas(64) float q[ATTN_HEADS * ATTN_HEAD_DIM], y[ATTN_HEADS * ATTN_HEAD_DIM];
+    float maximum[ATTN_HEADS], total[ATTN_HEADS];
+    const float *x = matrix_row(&args->x, row) + first * d;
+    for (int32_t i = 0; i < n * d; i++) {
+        q[i] = x[i] * args->scale;
+        y[i] = 0;
+    }
+    for (int32_t h = 0; h < n; h++) {
+        maximum[h] = -INFINITY;
+        total[h] = 0;
+    }
+    for (int32_t at = 0; at < n_keys;) {
+        int32_t in_page = kv->page_tokens - at % kv->page_tokens, left = n_keys - at;
+        int32_t keys = in_page < ATTN_KEYS ? in_page : ATTN_KEYS;
+        keys = keys < left ? keys : left;
+        run->isa->attn(&(struct attn_run){
+            .q = q,
+            .k = page_at(kv, &args->batch, sequence, 0, kv_head, at),
+            .v = page_at(kv, &args->batch, sequence, 1, kv_head, at),
+            .kv_dtype = kv->dtype,
+            .n_heads = n,
+            .head_dim = d,
+            .n_keys = keys,
+            .maximum = maximum,
+            .total = total,
+            .y = y,
+        });
+        at += keys;
+    }
+    float *out = matrix_row(&args->y, row) + first * d;
+    for (int32_t h = 0; h < n; h++)
+        for (int32_t i = 0; i < d; i++)
+            out[h * d + i] = y[h * d + i] / total[h];
+}
+
+static void attn_task(void *context, int task, int worker) {
+    (void)worker;
+    const struct attn_batch_run *run = context;
+    int32_t n_kv = run->args->kv.n_heads, row = task / n_kv, kv_head = task % n_kv;
+    int32_t shared = run->args->n_heads / n_kv;
+    for (int32_t h = 0; h < shared; h += ATTN_HEADS)
+        attend(run, row, kv_head, kv_head * shared + h,
+               shared - h < ATTN_HEADS ? shared - h : ATTN_HEADS);
+}
+
+mill_status mill_cpu_attn_paged(struct mill_backend *backend,
+                                const struct mill_attn_paged_args *args) {
+    if (!head_dim_is_supported(args->kv.head_dim))
+        return MILL_E_UNSUPPORTED;
+    struct attn_batch_run run = {args, backend->isa};
+    mill_pool_run(backend->pool, attn_task, &run, args->batch.n_rows * args->kv.n_heads);
+    return MILL_OK;
+}

@@ -1,0 +1,149 @@
+/* product.c - the driver of every matrix product: linear layers, convolutions and transposed
+ * convolutions alike.
+ *
+ * Input rows are first prepared (snake, conversion) into backend->prepared, once, however many taps
+ * and panels read them. A product is then a grid of (group of rows) x (group of panels); a task
+ * walks its panels, and for each its rows in tiles of TILE_ROWS, so that a panel is read from the
+ * cache and the group's rows stay in it. With few rows the grid is split along panels, with many
+ * along rows. */
+#include "kernels/cpu/cpu_backend.h"
+
+enum {
+    GROUP_ROWS =
+        96, /* 96 rows x 768 channels x 2 bytes beside a 700 KB panel: within a 1 MB cache */
+    TASKS_PER_WORKER = 6 /* so that a thread that loses its processor for a moment does not hold up
+                            the rest for long */
+};
+
+struct product_run {
+    const struct product *product;
+    const struct cpu_isa *isa;
+    struct panels panels;
+    int32_t n_row_groups, n_panel_groups, n_panels;
+};
+
+static void finish_rows(const struct product_run *run, int32_t row, int32_t n_rows, int32_t column,
+                        int32_t n_columns, float (*sums)[PANEL]) {
+    const struct product *p = run->product;
+    const struct mill_weight *w = p->w;
+    int32_t out = p->first_out + column;
+    for (int32_t r = row; r < row + n_rows; r++) {
+        struct finish f = {
+            .y = p->y + r * p->y_stride + column,
+            .sums = sums[r - row],
+            .residual = p->residual ? p->residual + r * p->residual_stride + column : NULL,
+            .act = p->act,
+            .n = n_columns,
+        };
+        if (w->bias)
+            f.bias = w->bias + out + (p->bias_group ? p->bias_group[r] * p->bias_stride : 0);
+        if (w->shape.dtype == MILL_I8) {
+            f.scale = (const float *)((const char *)w->image + run->panels.scales_at) + out;
+            f.row_scale = p->a_scale[r];
+        }
+        run->isa->finish(&f);
+    }
+}
+
+static void product_task(void *context, int task, int worker) {
+    (void)worker;
+    const struct product_run *run = context;
+    const struct product *p = run->product;
+    const struct mill_weight_shape *shape = &p->w->shape;
+    int32_t row_group = task % run->n_row_groups, panel_group = task / run->n_row_groups;
+    int32_t row_end = (int32_t)((int64_t)p->n_rows * (row_group + 1) / run->n_row_groups);
+    int32_t row_first = (int32_t)((int64_t)p->n_rows * row_group / run->n_row_groups);
+    int32_t panel_end = (int32_t)((int64_t)run->n_panels * (panel_group + 1) / run->n_panel_groups);
+    int32_t panel = (int32_t)((int64_t)run->n_panels * panel_group / run->n_panel_groups);
+    void (*tile)(const struct tile *) = shape->dtype == MILL_F32    ? run->isa->tile_f32
+                                        : shape->dtype == MILL_BF16 ? run->isa->tile_bf16
+                                                                    : run->isa->tile_i8;
+    for (; panel < panel_end; panel++) {
+        int32_t column = panel * PANEL, out = p->first_out + column;
+        int32_t columns = panel_columns(shape, out);
+        size_t tap_bytes = run->panels.tap_bytes_a_column * (size_t)columns;
+        const char *b = (const char *)p->w->image +
+                        (size_t)out * (size_t)shape->n_taps * run->panels.tap_bytes_a_column;
+        int32_t wanted = p->n_out - column < columns ? p->n_out - column : columns;
+        for (int32_t row = row_first; row < row_end; row += TILE_ROWS) {
+            _Alignas(64) float sums[TILE_ROWS][PANEL];
+            int32_t n_rows = row_end - row < TILE_ROWS ? row_end - row : TILE_ROWS;
+            tile(&(struct tile){
+                .a = p->a + row * p->a_row,
+                .a_row = p->a_row,
+                .a_tap = p->a_tap,
+                .b = b + (size_t)p->first_tap * tap_bytes,
+                .b_tap = (ptrdiff_t)((size_t)p->tap_step * tap_bytes),
+                .n_taps = p->n_taps,
+                .n_k = run->panels.n_groups,
+                .n_rows = n_rows,
+                .n_columns = columns,
+                .sums = sums,
+            });
+            finish_rows(run, row, n_rows, column, wanted, sums);
+        }
+    }
+}
+
+void mill_cpu_product_run(struct mill_backend *backend, const struct product *product) {
+    struct product_run run = {
+        .product = product,
+        .isa = backend->isa,
+        .panels = mill_cpu_panels(&product->w->shape),
+        .n_panels = (product->n_out + PANEL - 1) / PANEL,
+        .n_row_groups = (product->n_rows + GROUP_ROWS - 1) / GROUP_ROWS,
+        .n_panel_groups = 1,
+    };
+    int32_t wanted = mill_pool_workers(backend->pool) * TASKS_PER_WORKER;
+    if (run.n_row_groups < wanted)
+        run.n_panel_groups = (wanted + run.n_row_groups - 1) / run.n_row_groups;
+    if (run.n_panel_groups > run.n_panels)
+        run.n_panel_groups = run.n_panels;
+    mill_pool_run(backend->pool, product_task, &run, run.n_row_groups * run.n_panel_groups);
+}
+
+size_t mill_cpu_prepared_row_bytes(enum mill_dtype dtype, int32_t n_in) {
+    return dtype == MILL_F32 ? (size_t)n_in * 4 : (size_t)(n_in + n_in % 2) * 2;
+}
+
+struct preparation_run {
+    const struct preparation *preparation;
+    struct mill_backend *backend;
+    size_t row_bytes;
+    int32_t rows_a_task;
+};
+
+static void prepare_task(void *context, int task, int worker) {
+    (void)worker;
+    const struct preparation_run *run = context;
+    const struct preparation *p = run->preparation;
+    const struct cpu_isa *isa = run->backend->isa;
+    int32_t end = (task + 1) * run->rows_a_task;
+    if (end > p->n_rows)
+        end = p->n_rows;
+    for (int32_t r = task * run->rows_a_task; r < end; r++) {
+        char *out = run->backend->prepared + (size_t)r * run->row_bytes;
+        int32_t row = p->first + r;
+        bool inside = row >= 0 && row < p->n_x;
+        const float *x = p->x + (inside ? row * p->x_stride : 0);
+        int32_t n = inside ? p->n_in : 0;
+        if (p->dtype == MILL_F32)
+            isa->prepare_f32(x, p->alpha, n, p->n_in, out);
+        else if (p->dtype == MILL_BF16)
+            isa->prepare_bf16(x, p->alpha, n, p->n_in + p->n_in % 2, out);
+        else
+            run->backend->row_scale[r] = isa->prepare_i16(x, n, p->n_in + p->n_in % 2, out);
+    }
+}
+
+void mill_cpu_prepare(struct mill_backend *backend, const struct preparation *preparation) {
+    struct preparation_run run = {
+        .preparation = preparation,
+        .backend = backend,
+        .row_bytes = mill_cpu_prepared_row_bytes(preparation->dtype, preparation->n_in),
+    };
+    /* About 8,000 values a task: below that, waking a thread costs more than it saves. */
+    run.rows_a_task = 8192 / preparation->n_in + 1;
+    int n_tasks = (preparation->n_rows + run.rows_a_task - 1) / run.rows_a_task;
+    mill_pool_run(backend->pool, prepare_task, &run, n_tasks);
+}
