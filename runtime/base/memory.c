@@ -4,7 +4,8 @@
 #include <stdlib.h>
 
 void *mill_alloc_array(size_t n, size_t size) {
-    return calloc(n ? n : 1, size ? size : 1); /* calloc checks the product itself */
+    size_t bytes;
+    return mill_mul_size(n, size, &bytes) ? calloc(1, bytes ? bytes : 1) : NULL;
 }
 
 void *mill_alloc_aligned(size_t size) {

@@ -32,8 +32,12 @@ mill_status mill_context(struct mill_error *err, mill_status code, const char *f
         va_start(args, format);
         int n = vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
-        if (n >= 0 && (size_t)n < sizeof err->text)
-            snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", cause);
+        if (n >= 0 && (size_t)n + 2 < sizeof err->text) {
+            size_t room = sizeof err->text - (size_t)n - 3, length = strlen(cause);
+            memcpy(err->text + n, ": ", 2);
+            memcpy(err->text + n + 2, cause, length < room ? length : room);
+            err->text[(size_t)n + 2 + (length < room ? length : room)] = '\0';
+        }
         keep_one_line(err->text);
     }
     return code;

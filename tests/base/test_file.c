@@ -1,0 +1,140 @@
+/* test_file.c - mappings, reading with a limit, and outputs that are there whole or not at all. */
+#include "runtime/base/file.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char folder[] = MILL_SCRATCH "/file/deep";
+static const char path[] = MILL_SCRATCH "/file/deep/out";
+
+static int make_folder(void **state) {
+    (void)state;
+    struct mill_error err;
+    if (mill_folder_make(folder, &err) != MILL_OK)
+        return -1;
+    unlink(path);
+    return mill_folder_make(folder, &err); /* an existing one is fine */
+}
+
+static int count_files(void) {
+    int n = 0;
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+static void assert_content(const char *wanted) {
+    struct mill_buffer b;
+    mill_buffer_init(&b, 1000);
+    assert_int_equal(mill_file_read(path, &b, NULL), MILL_OK);
+    assert_int_equal(b.size, strlen(wanted));
+    assert_memory_equal(b.data, wanted, b.size);
+    mill_buffer_deinit(&b);
+}
+
+static void atomic_output(void **state) {
+    (void)state;
+    struct mill_output out;
+    struct mill_error err;
+    assert_int_equal(mill_output_open(&out, path, &err), MILL_OK);
+    assert_int_equal(mill_output_write(&out, "old", 3, &err), MILL_OK);
+    assert_int_equal(access(path, F_OK), -1); /* not there before commit */
+    assert_int_equal(mill_output_commit(&out, &err), MILL_OK);
+    mill_output_close(&out);
+    assert_content("old");
+    assert_int_equal(count_files(), 1);
+
+    assert_int_equal(mill_output_open(&out, path, &err), MILL_OK);
+    assert_int_equal(mill_output_write(&out, "half of the ne", 14, &err), MILL_OK);
+    assert_content("old");
+    mill_output_close(&out); /* given up */
+    mill_output_close(&out);
+    assert_content("old");
+    assert_int_equal(count_files(), 1); /* no temporary file is left */
+
+    assert_int_equal(mill_output_open(&out, path, &err), MILL_OK);
+    assert_int_equal(mill_output_write(&out, "?ew", 3, &err), MILL_OK);
+    assert_int_equal(mill_output_write_at(&out, 0, "n", 1, &err), MILL_OK);
+    assert_int_equal(mill_output_write(&out, "er", 2, &err), MILL_OK);
+    assert_int_equal(mill_output_commit(&out, &err), MILL_OK);
+    assert_content("newer");
+    assert_int_equal(count_files(), 1);
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    assert_true(info.st_mode & S_IRUSR && !(info.st_mode & S_IXUSR));
+}
+
+static void failures(void **state) {
+    (void)state;
+    struct mill_output out;
+    struct mill_mapping map;
+    struct mill_error err;
+    assert_int_equal(mill_output_open(&out, MILL_SCRATCH "/none/x", &err), MILL_E_IO);
+    assert_non_null(strstr(err.text, "/none/x"));
+    mill_output_close(&out);
+    assert_int_equal(mill_output_open(&out, folder, &err), MILL_OK);
+    assert_int_equal(mill_output_commit(&out, &err), MILL_E_IO); /* a folder has that name */
+    assert_int_equal(mill_mapping_open(&map, MILL_SCRATCH "/none", &err), MILL_E_NOT_FOUND);
+    assert_int_equal(mill_mapping_open(&map, folder, &err), MILL_E_INPUT);
+    assert_non_null(strstr(err.text, "not a regular file"));
+    struct mill_buffer b;
+    mill_buffer_init(&b, 4);
+    assert_int_equal(mill_file_read(path, &b, &err), MILL_E_INPUT);
+    assert_non_null(strstr(err.text, "deep/out': larger than the limit of 4 bytes"));
+    mill_buffer_deinit(&b);
+    assert_int_equal(mill_folder_make(MILL_SCRATCH "/file/deep/out/x", &err), MILL_E_IO);
+}
+
+static void mappings(void **state) {
+    (void)state;
+    struct mill_output out;
+    struct mill_mapping map;
+    assert_int_equal(mill_output_open(&out, path, NULL), MILL_OK);
+    assert_int_equal(mill_output_write_at(&out, 20000, "end", 3, NULL), MILL_OK);
+    assert_int_equal(mill_output_commit(&out, NULL), MILL_OK);
+    assert_int_equal(mill_mapping_open(&map, path, NULL), MILL_OK);
+    assert_int_equal(map.size, 20003);
+    assert_int_equal(map.data[0], 0);
+    mill_mapping_forget(&map, 0, map.size);
+    mill_mapping_forget(&map, map.size, 0);
+    assert_memory_equal(map.data + 20000, "end", 3); /* read again from the file */
+    mill_mapping_close(&map);
+    mill_mapping_close(&map);
+
+    assert_int_equal(mill_output_open(&out, path, NULL), MILL_OK);
+    assert_int_equal(mill_output_commit(&out, NULL), MILL_OK);
+    assert_int_equal(mill_mapping_open(&map, path, NULL), MILL_OK);
+    assert_null(map.data);
+    assert_int_equal(map.size, 0);
+    mill_mapping_close(&map);
+}
+
+static void paths(void **state) {
+    (void)state;
+    char *joined = mill_path_join("a/b", "c");
+    assert_string_equal(joined, "a/b/c");
+    free(joined);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(atomic_output),
+        cmocka_unit_test(failures),
+        cmocka_unit_test(mappings),
+        cmocka_unit_test(paths),
+    };
+    return cmocka_run_group_tests(tests, make_folder, NULL);
+}
