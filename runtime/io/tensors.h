@@ -26,6 +26,7 @@ struct mill_tensor_entry {
 struct mill_tensors {
     char *path;
     struct mill_mapping mapping;
+    bool borrowed;                     /* the mapping is the caller's memory: close leaves it */
     struct mill_tensor_entry *entries; /* sorted by name, bytewise */
     size_t n_entries;
     char *names; /* storage behind entries' names */
