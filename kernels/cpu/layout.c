@@ -59,6 +59,7 @@ void mill_cpu_weight_pack(const struct mill_weight_shape *shape, int32_t first_o
             float most = 0;
             for (size_t i = 0; i < k; i++)
                 most = fabsf(row[i]) > most ? fabsf(row[i]) : most;
+            most = most < SMALLEST_MAXIMUM ? 0 : most;
             inverse = most > 0 ? 127.0f / most : 0;
             float scale = most / 127.0f;
             memcpy((char *)image + p.scales_at + (size_t)o * sizeof scale, &scale, sizeof scale);

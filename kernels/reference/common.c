@@ -1,0 +1,163 @@
+/* common.c - embed, norm and linear in plain C; formulas in kernels/README.md. Sums are double and
+ * rounded once, but for I8 weights, where every step is defined to the bit. One thread. */
+#include "kernels/reference/internal.h"
+
+#include <math.h>
+#include <string.h>
+
+mill_status mill_reference_embed(struct mill_backend *b, const struct mill_embed_args *a) {
+    (void)b;
+    MILL_TRY(mill_reference_check_matrix(&a->y));
+    if (a->table_dtype != MILL_F32 && a->table_dtype != MILL_BF16)
+        return MILL_E_UNSUPPORTED;
+    if (a->y.rows > 0 && (!a->table || !a->ids))
+        return MILL_E_INPUT;
+    size_t n = (size_t)a->y.columns, row_bytes = n * mill_dtype_bytes(a->table_dtype);
+    for (int32_t r = 0; r < a->y.rows; r++)
+        if (a->ids[r] < 0)
+            return MILL_E_INPUT;
+    for (int32_t r = 0; r < a->y.rows; r++)
+        mill_dtype_to_f32(a->table_dtype, (const char *)a->table + (size_t)a->ids[r] * row_bytes,
+                          mill_reference_row(&a->y, r), n);
+    return MILL_OK;
+}
+
+static void norm_row(const struct mill_norm_args *a, const float *x, float *y, const float *gain,
+                     const float *shift) {
+    int32_t n = a->x.columns;
+    double mean = 0, square = 0;
+    if (a->kind == MILL_NORM_LAYER) {
+        for (int32_t i = 0; i < n; i++)
+            mean += x[i];
+        mean /= n;
+    }
+    for (int32_t i = 0; i < n; i++)
+        square += (x[i] - mean) * (x[i] - mean);
+    double inverse = 1 / sqrt(square / n + a->eps);
+    for (int32_t i = 0; i < n; i++)
+        y[i] = (float)((x[i] - mean) * inverse * gain[i] + (shift ? shift[i] : 0.0f));
+}
+
+mill_status mill_reference_norm(struct mill_backend *b, const struct mill_norm_args *a) {
+    (void)b;
+    MILL_TRY(mill_reference_check_matrix(&a->x));
+    MILL_TRY(mill_reference_check_shape(&a->y, a->x.rows, a->x.columns));
+    bool layer = a->kind == MILL_NORM_LAYER;
+    if ((!layer && a->kind != MILL_NORM_RMS) || !a->gain || layer != (a->shift != NULL))
+        return MILL_E_INPUT;
+    if (!(a->eps >= 0) || (a->group && a->group_stride < a->x.columns))
+        return MILL_E_INPUT;
+    for (int32_t r = 0; a->group && r < a->x.rows; r++)
+        if (a->group[r] < 0)
+            return MILL_E_INPUT;
+    for (int32_t r = 0; r < a->x.rows; r++) {
+        int64_t first = a->group ? a->group[r] * a->group_stride : 0;
+        norm_row(a, mill_reference_row(&a->x, r), mill_reference_row(&a->y, r), a->gain + first,
+                 layer ? a->shift + first : NULL);
+    }
+    return MILL_OK;
+}
+
+double mill_reference_activate(enum mill_activation act, double v) {
+    switch (act) {
+    case MILL_ACT_GELU:
+        return 0.5 * v * (1 + erf(v / sqrt(2.0)));
+    case MILL_ACT_TANH:
+        return tanh(v);
+    case MILL_ACT_RELU:
+        return v < 0 ? 0 : v; /* keeps NaN */
+    case MILL_ACT_NONE:
+        break;
+    }
+    return v;
+}
+
+/* x as signed 16-bit codes; returns the scale, 0 for a row of (all but) zeros, NaN for a row with a
+ * value that is not finite. */
+static float quantise_row(const float *x, int32_t n, int16_t *codes) {
+    float max = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (!isfinite(x[i]))
+            return NAN;
+        max = fmaxf(max, fabsf(x[i]));
+    }
+    if (max < 0x1p-100f) {
+        memset(codes, 0, (size_t)n * sizeof *codes);
+        return 0;
+    }
+    float inverse = 32767.0f / max;
+    for (int32_t i = 0; i < n; i++)
+        codes[i] = (int16_t)nearbyintf(x[i] * inverse);
+    return max / 32767.0f;
+}
+
+/* Products of row r in integers. The order of these roundings is the definition. */
+static void linear_row_i8(struct mill_backend *b, const struct mill_linear_args *a, int32_t r,
+                          int32_t n_out, const float *bias) {
+    int32_t n_in = a->x.columns;
+    const float *scales = mill_reference_weight_scales(&a->w);
+    float *y = mill_reference_row(&a->y, r);
+    float scale = quantise_row(mill_reference_row(&a->x, r), n_in, b->quantised);
+    for (int32_t o = 0; o < n_out; o++) {
+        const int8_t *codes = mill_reference_weight_codes(&a->w, a->first_out + o);
+        int64_t sum = 0;
+        for (int32_t i = 0; i < n_in && scale > 0; i++)
+            sum += (int64_t)codes[i] * b->quantised[i];
+        float v = (float)sum * (scale * scales[a->first_out + o]);
+        if (bias)
+            v = v + bias[o];
+        v = (float)mill_reference_activate(a->act, v);
+        if (a->residual.data)
+            v = v + mill_reference_row(&a->residual, r)[o];
+        y[o] = v;
+    }
+}
+
+static void linear_row(struct mill_backend *b, const struct mill_linear_args *a, int32_t r,
+                       int32_t n_out, const float *bias) {
+    const float *x = mill_reference_row(&a->x, r);
+    float *y = mill_reference_row(&a->y, r);
+    for (int32_t i = 0; i < a->x.columns; i++)
+        b->row[i] =
+            a->w.shape.dtype == MILL_BF16 ? mill_bf16_to_f32(mill_bf16_from_f32(x[i])) : x[i];
+    for (int32_t o = 0; o < n_out; o++) {
+        double v = mill_reference_weight_dot(&a->w, a->first_out + o, 0, b->row);
+        v = mill_reference_activate(a->act, v + (bias ? bias[o] : 0.0f));
+        y[o] = (float)(a->residual.data ? v + mill_reference_row(&a->residual, r)[o] : v);
+    }
+}
+
+static mill_status check_linear(const struct mill_linear_args *a, int32_t n_out) {
+    const struct mill_weight_shape *shape = &a->w.shape;
+    MILL_TRY(mill_reference_check_weight(&a->w));
+    MILL_TRY(mill_reference_check_matrix(&a->x));
+    MILL_TRY(mill_reference_check_shape(&a->y, a->x.rows, n_out));
+    MILL_TRY(mill_reference_check_residual(&a->residual, &a->y));
+    MILL_TRY(mill_reference_check_activation(a->act));
+    if (shape->n_taps != 1 || a->x.columns != shape->n_in)
+        return MILL_E_INPUT;
+    if (a->first_out < 0 || a->first_out % MILL_PACK_ROWS || n_out < 1 ||
+        a->first_out > shape->n_out - n_out)
+        return MILL_E_INPUT;
+    if (a->bias_group && (!a->w.bias || a->bias_stride < shape->n_out))
+        return MILL_E_INPUT;
+    for (int32_t r = 0; a->bias_group && r < a->x.rows; r++)
+        if (a->bias_group[r] < 0)
+            return MILL_E_INPUT;
+    return MILL_OK;
+}
+
+mill_status mill_reference_linear(struct mill_backend *b, const struct mill_linear_args *a) {
+    int32_t n_out = a->n_out ? a->n_out : a->w.shape.n_out;
+    MILL_TRY(check_linear(a, n_out));
+    for (int32_t r = 0; r < a->x.rows; r++) {
+        const float *bias = a->w.bias ? a->w.bias + a->first_out : NULL;
+        if (a->bias_group)
+            bias += a->bias_group[r] * a->bias_stride;
+        if (a->w.shape.dtype == MILL_I8)
+            linear_row_i8(b, a, r, n_out, bias);
+        else
+            linear_row(b, a, r, n_out, bias);
+    }
+    return MILL_OK;
+}

@@ -1,0 +1,76 @@
+/* internal.h - what the files of the reference backend share: its state, the argument checks and
+ * the one inner product that every weighted operator is made of.
+ *
+ * The reference backend is the definition: it is written to be read, sums in double, rounds once at
+ * the end, and checks every argument that it can see. Only the thread that owns the backend calls
+ * it. */
+#ifndef MILL_KERNELS_REFERENCE_INTERNAL_H
+#define MILL_KERNELS_REFERENCE_INTERNAL_H
+
+#include "kernels/backend.h"
+
+enum {
+    MILL_REFERENCE_MAX_INPUT = 65536,   /* columns of a weight's input, for the row buffers */
+    MILL_REFERENCE_MAX_I8_INPUT = 8192, /* inputs of one integer sum, see kernels/README.md */
+    MILL_REFERENCE_MAX_HEAD_DIM = 256
+};
+
+struct mill_backend {
+    float row[MILL_REFERENCE_MAX_INPUT];  /* one input row as the products see it */
+    double sum[MILL_REFERENCE_MAX_INPUT]; /* one output row before it is rounded */
+    int16_t quantised[MILL_REFERENCE_MAX_I8_INPUT];
+};
+
+/* ---- check.c: MILL_OK, MILL_E_INPUT, or MILL_E_UNSUPPORTED for types and sizes beyond us */
+
+mill_status mill_reference_check_matrix(const struct mill_matrix *m);
+/* A matrix of exactly this shape. */
+mill_status mill_reference_check_shape(const struct mill_matrix *m, int32_t rows, int32_t columns);
+/* No residual, or one of y's shape. */
+mill_status mill_reference_check_residual(const struct mill_matrix *residual,
+                                          const struct mill_matrix *y);
+mill_status mill_reference_check_weight(const struct mill_weight *w);
+mill_status mill_reference_check_activation(enum mill_activation act);
+mill_status mill_reference_check_spans(const struct mill_span *spans, int32_t n_spans,
+                                       const struct mill_matrix *x, const struct mill_matrix *y);
+/* `x` is the fused projection of `n_heads` query heads and the pages' heads. */
+mill_status mill_reference_check_batch(const struct mill_batch *batch,
+                                       const struct mill_kv_pages *kv, const struct mill_matrix *x,
+                                       int32_t n_heads);
+
+static inline float *mill_reference_row(const struct mill_matrix *m, int64_t row) {
+    return (float *)m->data + row * m->stride;
+}
+
+/* ---- weights.c */
+
+size_t mill_reference_weight_bytes(const struct mill_weight_shape *shape);
+void mill_reference_weight_pack(const struct mill_weight_shape *shape, int32_t first_out,
+                                int32_t n_rows, const float *rows, void *image);
+/* [n_out] scales of an I8 image. */
+const float *mill_reference_weight_scales(const struct mill_weight *w);
+/* Codes of output o of an I8 image. */
+const int8_t *mill_reference_weight_codes(const struct mill_weight *w, int32_t o);
+/* Inner product of n_in values with w[o][tap], for F32 and BF16 images. */
+double mill_reference_weight_dot(const struct mill_weight *w, int32_t o, int32_t tap,
+                                 const float *x);
+
+/* ---- common.c */
+
+double mill_reference_activate(enum mill_activation act, double v);
+
+/* ---- the operators, by file */
+
+mill_status mill_reference_embed(struct mill_backend *b, const struct mill_embed_args *a);
+mill_status mill_reference_norm(struct mill_backend *b, const struct mill_norm_args *a);
+mill_status mill_reference_linear(struct mill_backend *b, const struct mill_linear_args *a);
+mill_status mill_reference_glu(struct mill_backend *b, const struct mill_glu_args *a);
+mill_status mill_reference_rope_append(struct mill_backend *b,
+                                       const struct mill_rope_append_args *a);
+mill_status mill_reference_attn_paged(struct mill_backend *b, const struct mill_attn_paged_args *a);
+mill_status mill_reference_sample(struct mill_backend *b, const struct mill_sample_args *a);
+mill_status mill_reference_conv1d(struct mill_backend *b, const struct mill_conv1d_args *a);
+mill_status mill_reference_conv_transpose1d(struct mill_backend *b,
+                                            const struct mill_conv_transpose1d_args *a);
+
+#endif

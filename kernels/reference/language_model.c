@@ -1,0 +1,125 @@
+/* language_model.c - glu, rope_append and attn_paged in plain C; formulas in kernels/README.md. One
+ * thread. */
+#include "kernels/reference/internal.h"
+
+#include <math.h>
+
+mill_status mill_reference_glu(struct mill_backend *b, const struct mill_glu_args *a) {
+    (void)b;
+    MILL_TRY(mill_reference_check_matrix(&a->x));
+    if (a->x.columns % 2)
+        return MILL_E_INPUT;
+    MILL_TRY(mill_reference_check_shape(&a->y, a->x.rows, a->x.columns / 2));
+    for (int32_t r = 0; r < a->x.rows; r++) {
+        const float *x = mill_reference_row(&a->x, r);
+        float *y = mill_reference_row(&a->y, r);
+        for (int32_t i = 0; i < a->y.columns; i++)
+            y[i] = (float)(x[i] / (1 + exp(-(double)x[i])) * x[a->y.columns + i]);
+    }
+    return MILL_OK;
+}
+
+/* Where a page keeps position `position` of a sequence: the first element of its key (part 0) or
+ * value (part 1) of kv head h, counted from kv->data. */
+static int64_t page_element(const struct mill_kv_pages *kv, const int32_t *pages, int32_t position,
+                            int part, int32_t h) {
+    int64_t page = pages[position / kv->page_tokens], slot = position % kv->page_tokens;
+    int64_t head = (int64_t)part * kv->n_heads + h;
+    return page * kv->page_stride + (head * kv->page_tokens + slot) * kv->head_dim;
+}
+
+static void page_write(const struct mill_kv_pages *kv, int64_t at, const float *values) {
+    for (int32_t i = 0; i < kv->head_dim; i++)
+        if (kv->dtype == MILL_F32)
+            ((float *)kv->data)[at + i] = values[i];
+        else
+            ((uint16_t *)kv->data)[at + i] = mill_bf16_from_f32(values[i]);
+}
+
+static float page_read(const struct mill_kv_pages *kv, int64_t at) {
+    return kv->dtype == MILL_F32 ? ((const float *)kv->data)[at]
+                                 : mill_bf16_to_f32(((const uint16_t *)kv->data)[at]);
+}
+
+/* Rotate one head in place. The angle is a float32 product, as the published model computes it: at
+ * position 3,000 its rounding is no longer small. */
+static void rotate(float *head, int32_t head_dim, const float *frequency, int32_t position) {
+    for (int32_t j = 0; j < head_dim / 2; j++) {
+        float angle = (float)position * frequency[j];
+        double c = cos(angle), s = sin(angle);
+        double u = head[j], v = head[j + head_dim / 2];
+        head[j] = (float)(u * c - v * s);
+        head[j + head_dim / 2] = (float)(v * c + u * s);
+    }
+}
+
+mill_status mill_reference_rope_append(struct mill_backend *b,
+                                       const struct mill_rope_append_args *a) {
+    (void)b;
+    MILL_TRY(mill_reference_check_batch(&a->batch, &a->kv, &a->x, a->n_heads));
+    if (!a->frequency)
+        return MILL_E_INPUT;
+    const int32_t d = a->kv.head_dim;
+    for (int32_t s = 0; s < a->batch.n_sequences; s++) {
+        const int32_t *pages = a->batch.page_table + (int64_t)s * a->batch.max_pages;
+        int32_t first = a->batch.row_first[s];
+        for (int32_t r = first; r < a->batch.row_first[s + 1]; r++) {
+            int32_t position = a->batch.n_cached[s] + r - first;
+            float *x = mill_reference_row(&a->x, r);
+            float *k = x + (int64_t)a->n_heads * d, *v = k + (int64_t)a->kv.n_heads * d;
+            for (int32_t h = 0; h < a->n_heads + a->kv.n_heads; h++)
+                rotate(x + (int64_t)h * d, d, a->frequency, position);
+            for (int32_t h = 0; h < a->kv.n_heads; h++) {
+                page_write(&a->kv, page_element(&a->kv, pages, position, 0, h), k + (int64_t)h * d);
+                page_write(&a->kv, page_element(&a->kv, pages, position, 1, h), v + (int64_t)h * d);
+            }
+        }
+    }
+    return MILL_OK;
+}
+
+/* q . K[position] * scale */
+static double score(const struct mill_attn_paged_args *a, const int32_t *pages, const float *q,
+                    int32_t position, int32_t kv_head) {
+    int64_t key = page_element(&a->kv, pages, position, 0, kv_head);
+    double sum = 0;
+    for (int32_t i = 0; i < a->kv.head_dim; i++)
+        sum += (double)q[i] * page_read(&a->kv, key + i);
+    return sum * a->scale;
+}
+
+/* One query head over positions 0 .. last. The scores are computed twice in place of being kept. */
+static void attend(const struct mill_attn_paged_args *a, const int32_t *pages, const float *q,
+                   int32_t last, int32_t kv_head, float *y) {
+    double value[MILL_REFERENCE_MAX_HEAD_DIM] = {0}, total = 0;
+    double largest = score(a, pages, q, 0, kv_head);
+    for (int32_t p = 1; p <= last; p++)
+        largest = fmax(largest, score(a, pages, q, p, kv_head));
+    for (int32_t p = 0; p <= last; p++) {
+        double weight = exp(score(a, pages, q, p, kv_head) - largest);
+        int64_t v = page_element(&a->kv, pages, p, 1, kv_head);
+        total += weight;
+        for (int32_t i = 0; i < a->kv.head_dim; i++)
+            value[i] += weight * page_read(&a->kv, v + i);
+    }
+    for (int32_t i = 0; i < a->kv.head_dim; i++)
+        y[i] = (float)(value[i] / total);
+}
+
+mill_status mill_reference_attn_paged(struct mill_backend *b,
+                                      const struct mill_attn_paged_args *a) {
+    (void)b;
+    MILL_TRY(mill_reference_check_batch(&a->batch, &a->kv, &a->x, a->n_heads));
+    MILL_TRY(mill_reference_check_shape(&a->y, a->x.rows, a->n_heads * a->kv.head_dim));
+    const int32_t d = a->kv.head_dim, heads_per_kv = a->n_heads / a->kv.n_heads;
+    for (int32_t s = 0; s < a->batch.n_sequences; s++) {
+        const int32_t *pages = a->batch.page_table + (int64_t)s * a->batch.max_pages;
+        int32_t first = a->batch.row_first[s];
+        for (int32_t r = first; r < a->batch.row_first[s + 1]; r++)
+            for (int32_t h = 0; h < a->n_heads; h++)
+                attend(a, pages, mill_reference_row(&a->x, r) + (int64_t)h * d,
+                       a->batch.n_cached[s] + r - first, h / heads_per_kv,
+                       mill_reference_row(&a->y, r) + (int64_t)h * d);
+    }
+    return MILL_OK;
+}

@@ -1,0 +1,256 @@
+/* contract.c - what backend.h promises besides arithmetic: device services, weight packing in
+ * pieces, no allocation in operators, nothing done for nothing, and values that are not finite
+ * staying so. */
+#include "tests/kernels/harness.h"
+#include "tests/support/fail_alloc.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void open_or_fail(void **state, struct rig *rig) {
+    const struct options *options = *state;
+    struct mill_error err = {""};
+    if (!rig_open(rig, options->backend, options->isa, 2, &err))
+        fail_msg("%s", err.text);
+}
+
+static void test_services(void **state) {
+    struct rig rig;
+    open_or_fail(state, &rig);
+    const struct mill_backend_ops *ops = rig.ops;
+    assert_int_equal(ops->abi, MILL_BACKEND_ABI);
+    assert_true(strlen(ops->weight_layout) > 0);
+    assert_true(strlen(ops->describe(rig.backend)) > 0);
+    ops->close(NULL);
+    ops->free(rig.backend, NULL);
+
+    char in[1000], out[1000] = {0};
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = (char)(i * 7);
+    void *device = ops->alloc(rig.backend, sizeof in);
+    assert_non_null(device);
+    assert_int_equal((uintptr_t)device % 64, 0);
+    assert_int_equal(ops->copy_in(rig.backend, device, in, sizeof in), MILL_OK);
+    assert_int_equal(ops->copy_out(rig.backend, out, device, sizeof out), MILL_OK);
+    assert_memory_equal(in, out, sizeof in);
+    assert_int_equal(ops->copy_out(rig.backend, out, device, 0), MILL_OK);
+    ops->free(rig.backend, device);
+
+    memset(out, 0, sizeof out);
+    const void *uploaded = ops->upload(rig.backend, in, sizeof in);
+    assert_non_null(uploaded);
+    assert_int_equal(ops->copy_out(rig.backend, out, uploaded, sizeof out), MILL_OK);
+    assert_memory_equal(in, out, sizeof in);
+    ops->release(rig.backend, uploaded);
+    assert_int_equal(ops->synchronize(rig.backend), MILL_OK);
+    rig_close(&rig);
+}
+
+/* Packs a shape at once and in pieces of MILL_PACK_ROWS: the same image, nothing behind it. */
+static void check_packing(const struct mill_backend_ops *ops, struct mill_weight_shape shape) {
+    size_t n = (size_t)shape.n_taps * (size_t)shape.n_in, bytes = ops->weight_bytes(&shape);
+    assert_true(bytes >= (size_t)shape.n_out * n * mill_dtype_bytes(shape.dtype));
+    size_t room = (bytes + 63) / 64 * 64 + 64;
+    float *rows = malloc((size_t)shape.n_out * n * sizeof *rows);
+    char *whole = aligned_alloc(64, room), *pieces = aligned_alloc(64, room);
+    assert_true(rows && whole && pieces);
+    uint64_t random = 1;
+    for (size_t i = 0; i < (size_t)shape.n_out * n; i++)
+        rows[i] = random_value(&random);
+    memset(whole, 0x5a, room);
+    memset(pieces, 0x5a, room);
+    ops->weight_pack(&shape, 0, shape.n_out, rows, whole);
+    for (int32_t first = 0; first < shape.n_out; first += MILL_PACK_ROWS) {
+        int32_t left = shape.n_out - first;
+        ops->weight_pack(&shape, first, left < MILL_PACK_ROWS ? left : MILL_PACK_ROWS,
+                         rows + (size_t)first * n, pieces);
+    }
+    assert_memory_equal(whole, pieces, room);
+    for (size_t i = bytes; i < room; i++)
+        assert_int_equal(whole[i], 0x5a);
+    free(rows);
+    free(whole);
+    free(pieces);
+}
+
+static void test_weight_packing(void **state) {
+    struct rig rig;
+    open_or_fail(state, &rig);
+    static const enum mill_dtype dtypes[] = {MILL_F32, MILL_BF16, MILL_I8};
+    static const int32_t outs[] = {1, 63, 64, 65, 128, 200}, ins[] = {1, 6, 63, 130};
+    for (size_t d = 0; d < 3; d++)
+        for (size_t o = 0; o < sizeof outs / sizeof *outs; o++)
+            for (size_t i = 0; i < sizeof ins / sizeof *ins; i++) {
+                check_packing(rig.ops, (struct mill_weight_shape){outs[o], 1, ins[i], dtypes[d]});
+                if (dtypes[d] != MILL_I8)
+                    check_packing(rig.ops,
+                                  (struct mill_weight_shape){outs[o], 7, ins[i], dtypes[d]});
+            }
+    rig_close(&rig);
+}
+
+/* Counts the allocations of a variant's run, the backend's first sight of it. */
+static bool visit_allocations(const struct variant *v, void *context) {
+    struct rig *rig = context;
+    struct fixture f;
+    struct prepared p;
+    fixture_init(&f, v);
+    prepare(rig, &p, &f);
+    mill_fail_alloc_at(0); /* counts from here */
+    mill_status status = run_piece(rig, &p, (struct piece){0, fixture_rows(&f)});
+    rig->ops->synchronize(rig->backend);
+    long n_allocations = mill_fail_alloc_count();
+    unprepare(rig, &p);
+    fixture_deinit(&f);
+    if (status == MILL_E_UNSUPPORTED && v->c->flags & OPTIONAL)
+        status = MILL_OK;
+    char name[128];
+    if (n_allocations || status != MILL_OK)
+        fprintf(stderr, "  %s: status %d, %ld allocations\n", variant_name(v, name), status,
+                n_allocations);
+    return n_allocations == 0 && status == MILL_OK;
+}
+
+static void test_operators_allocate_nothing(void **state) {
+    struct rig rig;
+    if (!mill_fail_alloc_works())
+        skip();
+    open_or_fail(state, &rig);
+    assert_int_equal(each_variant(visit_allocations, &rig), 0);
+    rig_close(&rig);
+}
+
+/* No rows at all, with matrices that have no memory. */
+static void test_no_rows(void **state) {
+    struct rig rig;
+    open_or_fail(state, &rig);
+    struct mill_matrix none = {NULL, MILL_F32, 0, 64, 64};
+    struct mill_matrix wide = {NULL, MILL_F32, 0, 128, 128};
+    float gain[64] = {0};
+    assert_int_equal(
+        rig.ops->embed(rig.backend, &(struct mill_embed_args){.y = none, .table_dtype = MILL_F32}),
+        MILL_OK);
+    assert_int_equal(
+        rig.ops->norm(rig.backend, &(struct mill_norm_args){.y = none, .x = none, .gain = gain}),
+        MILL_OK);
+    assert_int_equal(rig.ops->glu(rig.backend, &(struct mill_glu_args){.y = none, .x = wide}),
+                     MILL_OK);
+    assert_int_equal(rig.ops->sample(rig.backend, &(struct mill_sample_args){.logits = none}),
+                     MILL_OK);
+    rig_close(&rig);
+}
+
+/* A row of x with a NaN or an infinity in one place. */
+static void spoil(struct fixture *f, int32_t row, float value) {
+    f->x.values[((size_t)row + 1) * (size_t)f->x.stride + (size_t)f->x.columns / 2] = value;
+}
+
+/* linear, norm and glu: the spoiled row says so, its neighbours do not change. */
+static bool visit_not_finite(const struct variant *v, void *context) {
+    struct rig *rig = context;
+    enum operator_kind op = v->c->op;
+    if (v->rows != 9 || v->c->n_in < 2 || v->c->act == MILL_ACT_TANH || v->c->flags & IN_PLACE ||
+        (op != OP_LINEAR && op != OP_NORM))
+        return true;
+    struct fixture f;
+    struct output clean, spoiled;
+    fixture_init(&f, v);
+    bool good = run(rig, &f, &(struct piece){0, 9}, 1, &clean);
+    spoil(&f, 2, NAN);
+    spoil(&f, 7, v->dtype == MILL_I8 ? INFINITY : NAN);
+    good &= run(rig, &f, &(struct piece){0, 9}, 1, &spoiled);
+    for (int32_t r = 0; r < 9; r++)
+        for (int32_t i = 0; i < f.y.columns; i++) {
+            size_t at = ((size_t)r + 1) * (size_t)f.y.stride + (size_t)i;
+            good &= r == 2 || r == 7 ? isnan(spoiled.values[at]) != 0
+                                     : spoiled.values[at] == clean.values[at];
+        }
+    char name[128];
+    if (!good)
+        fprintf(stderr, "  %s: a NaN got lost or spread\n", variant_name(v, name));
+    output_deinit(&clean);
+    output_deinit(&spoiled);
+    fixture_deinit(&f);
+    return good;
+}
+
+static void test_not_finite_stays(void **state) {
+    struct rig rig;
+    open_or_fail(state, &rig);
+    assert_int_equal(each_variant(visit_not_finite, &rig), 0);
+    rig_close(&rig);
+}
+
+/* Sampling's edges, exact on every backend: one row a line. */
+static void test_sample_edges(void **state) {
+    static const struct {
+        float logits[4], temperature, top_p;
+        int32_t top_k;
+        double u;
+        int32_t column;
+    } rows[] = {
+        {{1, 3, 3, 2}, 0, 1, 0, 0.999, 1},            /* greedy, tie: the lower column */
+        {{1, 3, 3, 2}, 1, 1, 2, 0.499, 1},            /* two equal candidates */
+        {{1, 3, 3, 2}, 1, 1, 2, 0.501, 2},            /* ... the second */
+        {{1, 3, 3, 2}, 1, 1, 1, 0.999, 1},            /* top_k 1 */
+        {{3, 3, 3, 3}, 1, 1, 3, 0.999, 2},            /* a tie at the k-th keeps the lower ones */
+        {{0, 0, 0, 0}, 1, 1, 0, 0.75, 3},             /* u at an edge: the next one */
+        {{0, 0, 0, 0}, 1, 1, 0, 0.25, 1},             /* ... */
+        {{0, 0, 0, 0}, 1, 1, 9, 0.0, 0},              /* top_k larger than the row */
+        {{0, 0, 0, 0}, 1, 0.5f, 0, 0.999, 1},         /* 0.5 before the third: not less than 0.5 */
+        {{0, 0, 0, 0}, 1, 0.51f, 0, 0.999, 2},        /* ... less than 0.51 */
+        {{5, 9, 1, 2}, 1, 1e-6f, 0, 0.999, 1},        /* a tiny top_p keeps one */
+        {{5, 9, 1, 2}, 1, 0, 0, 0.999, 1},            /* 0 too */
+        {{0, 1e30f, 0, -1e30f}, 1e-3f, 1, 0, 0.9, 1}, /* exp of huge differences */
+        {{0, NAN, 0, 0}, 1, 1, 0, 0.5, -1},
+        {{0, INFINITY, 0, 0}, 0, 1, 0, 0.5, -1},
+        {{0, -INFINITY, 0, 0}, 1, 1, 1, 0.5, -1},
+        {{1, 2, 4, 3}, 1, 1, 0, 0x1.fffffffffffffp-1, 0}, /* the largest u: the last candidate */
+    };
+    enum { N = sizeof rows / sizeof *rows };
+    float logits[N][4], temperature[N], top_p[N];
+    int32_t top_k[N], columns[N];
+    double u[N];
+    struct rig rig;
+    open_or_fail(state, &rig);
+    for (int i = 0; i < N; i++) {
+        memcpy(logits[i], rows[i].logits, sizeof logits[i]);
+        temperature[i] = rows[i].temperature;
+        top_p[i] = rows[i].top_p;
+        top_k[i] = rows[i].top_k;
+        u[i] = rows[i].u;
+    }
+    int32_t *drawn = rig_put(&rig, top_k, sizeof top_k);
+    const struct mill_sample_args args = {
+        .logits = {rig_put(&rig, logits, sizeof logits), MILL_F32, N, 4, 4},
+        .columns = drawn,
+        .temperature = rig_put(&rig, temperature, sizeof temperature),
+        .top_p = rig_put(&rig, top_p, sizeof top_p),
+        .top_k = rig_put(&rig, top_k, sizeof top_k),
+        .u = rig_put(&rig, u, sizeof u)};
+    assert_int_equal(rig.ops->sample(rig.backend, &args), MILL_OK);
+    assert_int_equal(rig.ops->copy_out(rig.backend, columns, drawn, sizeof columns), MILL_OK);
+    for (int i = 0; i < N; i++)
+        if (columns[i] != rows[i].column)
+            fail_msg("row %d: column %d, expected %d", i, columns[i], rows[i].column);
+    unprepare(&rig, &(struct prepared){0});
+    rig_close(&rig);
+}
+
+int contract_tests(struct options *options) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(test_services, options),
+        cmocka_unit_test_prestate(test_weight_packing, options),
+        cmocka_unit_test_prestate(test_operators_allocate_nothing, options),
+        cmocka_unit_test_prestate(test_no_rows, options),
+        cmocka_unit_test_prestate(test_not_finite_stays, options),
+        cmocka_unit_test_prestate(test_sample_edges, options),
+    };
+    return cmocka_run_group_tests_name("contract", tests, NULL, NULL);
+}

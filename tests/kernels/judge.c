@@ -1,0 +1,163 @@
+/* judge.c - compares outputs: within the tolerance that kernels/README.md derives, or to the last
+ * bit. Poison in the expected output must be poison in the actual one; any other NaN or infinity is
+ * a failure. Misses are printed, the first of each output. */
+#include "tests/kernels/harness.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool is_poison(float value, enum mill_dtype dtype) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits == 0xffffffff || (dtype == MILL_BF16 && bits == 0xffff0000);
+}
+
+/* Root of the mean square of a matrix's finite values. */
+static double rms(const float *values, size_t n) {
+    double sum = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(values[i])) {
+            sum += (double)values[i] * values[i];
+            count++;
+        }
+    return count ? sqrt(sum / (double)count) : 0;
+}
+
+static double largest(const float *values, size_t n) {
+    double max = 0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(values[i]))
+            max = fmax(max, fabs((double)values[i]));
+    return max;
+}
+
+/* linear and the convolutions: n products of `term` each, see kernels/README.md. */
+static struct tolerance of_products(const struct fixture *f) {
+    const struct kernel_case *c = f->v.c;
+    struct mill_weight_shape shape = fixture_weight_shape(f);
+    size_t n_x = ((size_t)f->x.rows + 2) * (size_t)f->x.stride;
+    size_t n_w = (size_t)shape.n_out * (size_t)shape.n_taps * (size_t)shape.n_in;
+    double n_taps =
+        c->op == OP_CONV_TRANSPOSE1D ? ceil((double)shape.n_taps / c->stride) : shape.n_taps;
+    double n = n_taps * shape.n_in, snake = c->flags & SNAKE ? 2 : 1;
+    double term = snake * rms(f->x.values, n_x) * rms(f->weights, n_w);
+    bool curved = c->act == MILL_ACT_GELU || c->act == MILL_ACT_TANH;
+    struct tolerance t = {0x1p-21 * (n + 8) * term, 0x1p-22};
+    if (f->v.dtype == MILL_I8)
+        t = (struct tolerance){0, 0};
+    if (curved)
+        t = (struct tolerance){1.2 * t.absolute + 0x1p-21, 0x1p-21};
+    if (f->v.dtype == MILL_BF16 && c->flags & SNAKE) /* pre(x) at the edge of two bf16 values */
+        t.absolute += 0x1p-7 * 2 * largest(f->x.values, n_x) * largest(f->weights, n_w);
+    return t;
+}
+
+static struct tolerance of_norm(const struct fixture *f) {
+    size_t n = (size_t)(f->n_groups * f->group_stride);
+    double gain = largest(f->gain, n), shift = f->shift ? largest(f->shift, n) : 0;
+    return (struct tolerance){0x1p-22 * (2 + sqrt(f->x.columns) / 4) * (2 * gain + shift), 0};
+}
+
+static struct tolerance of_attention(const struct fixture *f) {
+    int32_t longest = 0;
+    for (int32_t s = 0; s < f->n_sequences; s++) {
+        int32_t n = f->n_cached[s] + f->row_first[s + 1] - f->row_first[s];
+        longest = n > longest ? n : longest;
+    }
+    return (struct tolerance){0x1p-22 * (8 + f->v.c->head_dim * 0.125 + sqrt(longest)), 0};
+}
+
+struct tolerance tolerance_of(const struct fixture *f) {
+    switch (f->v.c->op) {
+    case OP_NORM:
+        return of_norm(f);
+    case OP_LINEAR:
+    case OP_CONV1D:
+    case OP_CONV_TRANSPOSE1D:
+        return of_products(f);
+    case OP_GLU:
+        return (struct tolerance){0x1p-60, 0x1p-20};
+    case OP_ROPE_APPEND:
+        return (struct tolerance){0x1p-20, f->v.dtype == MILL_BF16 ? 0x1p-7 : 0};
+    case OP_ATTN_PAGED:
+        return of_attention(f);
+    case OP_EMBED:
+    case OP_SAMPLE:
+        break;
+    }
+    return (struct tolerance){0, 0};
+}
+
+static bool report(const struct fixture *f, const char *what, size_t at, float expected,
+                   float actual) {
+    char name[128];
+    fprintf(stderr, "  %s: %s: value %zu is %.9g, expected %.9g\n", variant_name(&f->v, name), what,
+            at, (double)actual, (double)expected);
+    return false;
+}
+
+static bool values_close(const struct fixture *f, struct tolerance t, const char *what,
+                         const float *expected, const float *actual, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (is_poison(expected[i], f->v.dtype)) {
+            if (memcmp(&expected[i], &actual[i], sizeof(float)) != 0)
+                return report(f, "written where nothing is to be written", i, expected[i],
+                              actual[i]);
+        } else if (!(fabs((double)actual[i] - expected[i]) <=
+                     t.absolute + t.relative * fabs((double)expected[i]))) {
+            return report(f, what, i, expected[i], actual[i]);
+        }
+    }
+    return true;
+}
+
+bool judge_close(const struct fixture *f, const struct output *expected,
+                 const struct output *actual) {
+    if (actual->refused)
+        return true;
+    struct tolerance t = tolerance_of(f);
+    struct tolerance of_x = {t.absolute, f->v.c->op == OP_ROPE_APPEND ? 0 : t.relative};
+    return values_close(f, of_x, "out of tolerance", expected->values, actual->values,
+                        expected->n_values) &&
+           values_close(f, t, "page out of tolerance", expected->pages, actual->pages,
+                        expected->n_pages);
+}
+
+bool judge_equal(const struct fixture *f, const struct output *expected,
+                 const struct output *actual, const char *what) {
+    for (size_t i = 0; i < expected->n_values; i++)
+        if (memcmp(&expected->values[i], &actual->values[i], sizeof(float)) != 0)
+            return report(f, what, i, expected->values[i], actual->values[i]);
+    for (size_t i = 0; i < expected->n_pages; i++)
+        if (memcmp(&expected->pages[i], &actual->pages[i], sizeof(float)) != 0)
+            return report(f, what, i, expected->pages[i], actual->pages[i]);
+    return true;
+}
+
+/* Whether y row `row` is one that the operator writes. */
+static bool row_is_written(const struct fixture *f, int32_t row, int32_t rows) {
+    if (row < 0 || row >= rows)
+        return false;
+    bool written = f->n_spans == 0;
+    for (int32_t s = 0; s < f->n_spans; s++)
+        written |= row >= f->spans[s].y_first && row < f->spans[s].y_first + f->spans[s].n_y;
+    return written;
+}
+
+bool judge_written(const struct fixture *f, const struct output *actual) {
+    const struct guarded *m = f->y.values ? &f->y : &f->x;
+    struct guarded columns = {NULL, f->v.rows, 1, 1};
+    if (f->u)
+        m = &columns;
+    for (size_t i = 0; i < actual->n_values; i++) {
+        int32_t row = (int32_t)(i / (size_t)m->stride) - 1;
+        bool own = row_is_written(f, row, m->rows) && (int32_t)(i % (size_t)m->stride) < m->columns;
+        float value = actual->values[i];
+        if (own ? !isfinite(value) : !is_poison(value, MILL_F32))
+            return report(f, own ? "not a finite number" : "written beyond the output", i, 0,
+                          value);
+    }
+    return true;
+}

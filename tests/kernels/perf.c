@@ -1,0 +1,127 @@
+/* perf.c - times the published shapes of the case table on one backend: the median of many runs.
+ * Comma-separated: case, type, rows, microseconds, GB/s of weights or pages
+ * (of x and y where there are none), GFLOP/s. The weights
+ * are cycled through copies so that they come from memory, as they do in a model. */
+#include "runtime/base/clock.h"
+#include "tests/kernels/harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { N_RUNS_MOST = 51, N_COPIES_MOST = 64 };
+static const double SECONDS_A_CASE = 0.3, BYTES_TO_CYCLE = 128e6;
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double weight_elements(const struct fixture *f) {
+    const struct kernel_case *c = f->v.c;
+    struct mill_weight_shape shape = fixture_weight_shape(f);
+    double outs = c->range_out ? c->range_out : shape.n_out;
+    return f->weights ? outs * shape.n_taps * shape.n_in : 0;
+}
+
+/* Multiplications and additions of one run. */
+static double flops_of(const struct fixture *f) {
+    const struct kernel_case *c = f->v.c;
+    double sum = 0;
+    if (c->op == OP_ATTN_PAGED) {
+        for (int32_t s = 0; s < f->n_sequences; s++) {
+            double rows = f->row_first[s + 1] - f->row_first[s];
+            sum += rows * (f->n_cached[s] + rows / 2) * 4 * c->n_heads * c->head_dim;
+        }
+        return sum;
+    }
+    double rows = 0;
+    for (int32_t s = 0; s < f->n_spans; s++)
+        rows += f->spans[s].n_y;
+    if (!f->spans)
+        rows = f->v.rows;
+    return 2 * rows * weight_elements(f) / (c->op == OP_CONV_TRANSPOSE1D ? c->stride : 1);
+}
+
+static double bytes_of(const struct fixture *f) {
+    const struct kernel_case *c = f->v.c;
+    double sum = weight_elements(f) * (double)mill_dtype_bytes(f->v.dtype);
+    if (c->op == OP_ATTN_PAGED)
+        for (int32_t s = 0; s < f->n_sequences; s++)
+            sum += (double)(f->n_cached[s] + f->row_first[s + 1] - f->row_first[s]) * 2 *
+                   c->n_kv_heads * c->head_dim * (double)mill_dtype_bytes(f->v.dtype);
+    double activations = (double)f->x.rows * f->x.columns + (double)f->y.rows * f->y.columns;
+    return sum > 0 ? sum : activations * sizeof(float);
+}
+
+/* Copies of the weights that together exceed the caches. */
+static int32_t upload_copies(struct rig *rig, const struct prepared *p, const void **copies) {
+    if (!p->image)
+        return 0;
+    size_t bytes = rig->ops->weight_bytes(&p->w.shape);
+    int32_t n = (int32_t)(BYTES_TO_CYCLE / (double)bytes) + 1;
+    n = n < N_COPIES_MOST ? n : N_COPIES_MOST;
+    for (int32_t i = 0; i < n; i++) {
+        void *image = rig->ops->alloc(rig->backend, bytes);
+        if (!image || rig->ops->copy_in(rig->backend, image, p->image, bytes) < 0) {
+            rig->ops->free(rig->backend, image);
+            return i;
+        }
+        copies[i] = image;
+    }
+    return n;
+}
+
+static double median_seconds(struct rig *rig, struct prepared *p) {
+    const void *copies[N_COPIES_MOST];
+    double seconds[N_RUNS_MOST], total = 0;
+    const void *original = p->w.image;
+    int32_t n_copies = upload_copies(rig, p, copies), n = 0;
+    struct piece all = {0, fixture_rows(p->f)};
+    if (run_piece(rig, p, all) < 0)
+        return -1;
+    while (n < N_RUNS_MOST && (n < 3 || total < SECONDS_A_CASE)) {
+        if (n_copies)
+            p->w.image = copies[n % n_copies];
+        double start = mill_clock_seconds();
+        run_piece(rig, p, all);
+        rig->ops->synchronize(rig->backend);
+        total += seconds[n++] = mill_clock_seconds() - start;
+    }
+    p->w.image = original;
+    for (int32_t i = 0; i < n_copies; i++)
+        rig->ops->free(rig->backend, (void *)(uintptr_t)copies[i]);
+    qsort(seconds, (size_t)n, sizeof *seconds, compare);
+    return seconds[n / 2];
+}
+
+static bool visit_perf(const struct variant *v, void *context) {
+    struct rig *rig = context;
+    if (!(v->c->flags & PERF) || v->rows == 0)
+        return true;
+    struct fixture f;
+    struct prepared p;
+    fixture_init(&f, v);
+    prepare(rig, &p, &f);
+    double seconds = median_seconds(rig, &p);
+    if (seconds > 0)
+        printf("%s,%s,%d,%.1f,%.2f,%.2f\n", v->c->name, mill_dtype_name(v->dtype), fixture_rows(&f),
+               1e6 * seconds, bytes_of(&f) / seconds * 1e-9, flops_of(&f) / seconds * 1e-9);
+    fflush(stdout);
+    unprepare(rig, &p);
+    fixture_deinit(&f);
+    return seconds > 0;
+}
+
+int perf_run(const struct options *options) {
+    struct rig rig;
+    struct mill_error err = {""};
+    if (!rig_open(&rig, options->backend, options->isa, 0, &err)) {
+        fprintf(stderr, "%s\n", err.text);
+        return 77;
+    }
+    fprintf(stderr, "%s: %s\n", options->backend, rig.ops->describe(rig.backend));
+    printf("case,type,rows,microseconds,GB/s,GFLOP/s\n");
+    int32_t n_failed = each_variant(visit_perf, &rig);
+    rig_close(&rig);
+    return n_failed ? 1 : 0;
+}

@@ -1,0 +1,320 @@
+/* run.c - carries a fixture to a backend's device, calls the operator on pieces of it and fetches
+ * the result. A run's device memory belongs to the rig and is given back at its end. */
+#include "tests/kernels/harness.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MAX_SEQUENCES = 16, COLUMN_GUARD = 0x7fffffff };
+
+bool rig_open(struct rig *rig, const char *backend, const char *isa, int32_t n_threads,
+              struct mill_error *err) {
+    *rig = (struct rig){.ops = mill_backend_find(backend, err)};
+    if (!rig->ops)
+        return false;
+    const struct mill_backend_options options = {.n_threads = n_threads, .isa = isa};
+    return rig->ops->open(&rig->backend, &options, err) == MILL_OK;
+}
+
+void rig_close(struct rig *rig) {
+    rig->ops->close(rig->backend);
+}
+
+void *rig_put(struct rig *rig, const void *host, size_t bytes) {
+    if (!host)
+        return NULL;
+    assert_in_range(rig->n_device, 0, MAX_OWNED - 1);
+    void *device = rig->ops->alloc(rig->backend, bytes);
+    assert_non_null(device);
+    rig->device[rig->n_device++] = device;
+    assert_int_equal(rig->ops->copy_in(rig->backend, device, host, bytes), MILL_OK);
+    return device;
+}
+
+static size_t guarded_elements(const struct guarded *m) {
+    return m->values ? ((size_t)m->rows + 2) * (size_t)m->stride : 0;
+}
+
+static struct mill_matrix put_matrix(struct rig *rig, const struct guarded *m) {
+    struct mill_matrix matrix = {NULL, MILL_F32, m->rows, m->columns, m->stride};
+    float *device = rig_put(rig, m->values, guarded_elements(m) * sizeof(float));
+    matrix.data = device ? device + m->stride : NULL;
+    return matrix;
+}
+
+static void put_weight(struct rig *rig, struct prepared *p) {
+    const struct fixture *f = p->f;
+    if (!f->weights)
+        return;
+    p->w.shape = fixture_weight_shape(f);
+    size_t bytes = rig->ops->weight_bytes(&p->w.shape);
+    assert_true(bytes > 0);
+    p->image = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    assert_non_null(p->image);
+    rig->ops->weight_pack(&p->w.shape, 0, p->w.shape.n_out, f->weights, p->image);
+    p->uploaded = rig->ops->upload(rig->backend, p->image, bytes);
+    assert_non_null(p->uploaded);
+    p->w.image = p->uploaded;
+    p->w.bias = rig_put(rig, f->bias, (size_t)(f->n_groups * f->group_stride) * sizeof(float));
+}
+
+static void put_batch(struct rig *rig, struct prepared *p) {
+    const struct fixture *f = p->f;
+    if (!f->pages)
+        return;
+    size_t n = (size_t)(f->page_stride * f->n_pages);
+    p->kv = (struct mill_kv_pages){rig_put(rig, f->pages, n * mill_dtype_bytes(f->v.dtype)),
+                                   f->v.dtype,
+                                   f->v.c->n_kv_heads,
+                                   f->page_tokens,
+                                   f->v.c->head_dim,
+                                   f->page_stride};
+    size_t n_sequences = (size_t)f->n_sequences, size = sizeof(int32_t);
+    p->host_table = calloc(n_sequences * (size_t)f->max_pages, size);
+    assert_non_null(p->host_table);
+    p->frequency = rig_put(rig, f->frequency, (size_t)f->v.c->head_dim / 2 * sizeof(float));
+    p->row_first = rig_put(rig, f->row_first, (n_sequences + 1) * size);
+    p->n_cached = rig_put(rig, f->n_cached, n_sequences * size);
+    p->pages_of_piece = rig_put(rig, f->page_table, n_sequences * (size_t)f->max_pages * size);
+}
+
+static void put_sample(struct rig *rig, struct prepared *p) {
+    const struct fixture *f = p->f;
+    if (!f->u)
+        return;
+    size_t rows = (size_t)f->v.rows;
+    p->temperature = rig_put(rig, f->temperature, rows * sizeof(float));
+    p->top_p = rig_put(rig, f->top_p, rows * sizeof(float));
+    p->top_k = rig_put(rig, f->top_k, rows * sizeof(int32_t));
+    p->u = rig_put(rig, f->u, rows * sizeof(double));
+    int32_t *columns = malloc((rows + 2) * sizeof *columns);
+    assert_non_null(columns);
+    for (size_t i = 0; i < rows + 2; i++)
+        columns[i] = COLUMN_GUARD;
+    p->columns = rig_put(rig, columns, (rows + 2) * sizeof *columns);
+    free(columns);
+}
+
+void prepare(struct rig *rig, struct prepared *p, const struct fixture *f) {
+    const struct kernel_case *c = f->v.c;
+    *p = (struct prepared){.f = f};
+    p->x = put_matrix(rig, &f->x);
+    p->y = c->flags & IN_PLACE ? p->x : put_matrix(rig, &f->y);
+    p->residual = c->flags & RESIDUAL_IS_Y ? p->y : put_matrix(rig, &f->residual);
+    put_weight(rig, p);
+    put_batch(rig, p);
+    put_sample(rig, p);
+    size_t channels = (size_t)(c->flags & DEPTHWISE ? c->n_out : c->n_in);
+    size_t groups = (size_t)(f->n_groups * f->group_stride);
+    p->alpha = rig_put(rig, f->alpha, channels * sizeof(float));
+    p->gain = rig_put(rig, f->gain, groups * sizeof(float));
+    p->shift = rig_put(rig, f->shift, groups * sizeof(float));
+    p->table = rig_put(rig, f->table,
+                       (size_t)f->table_rows * (size_t)c->n_in * mill_dtype_bytes(f->v.dtype));
+    p->group = rig_put(rig, f->group, (size_t)f->v.rows * sizeof(int32_t));
+    p->ids = rig_put(rig, f->ids, (size_t)f->v.rows * sizeof(int32_t));
+}
+
+void unprepare(struct rig *rig, struct prepared *p) {
+    if (p->uploaded)
+        rig->ops->release(rig->backend, p->uploaded);
+    free(p->image);
+    free(p->host_table);
+    while (rig->n_device > 0)
+        rig->ops->free(rig->backend, rig->device[--rig->n_device]);
+}
+
+/* Rows of the piece, where there is such a matrix. */
+static struct mill_matrix rows_of(struct mill_matrix m, struct piece piece) {
+    if (m.data)
+        m.data = (float *)m.data + piece.first * m.stride;
+    m.rows = piece.n;
+    return m;
+}
+
+static const int32_t *from(const int32_t *values, struct piece piece) {
+    return values ? values + piece.first : NULL;
+}
+
+static mill_status run_rows(struct rig *rig, const struct prepared *p, struct piece piece) {
+    const struct kernel_case *c = p->f->v.c;
+    struct mill_matrix x = rows_of(p->x, piece), y = rows_of(p->y, piece);
+    if (c->op == OP_EMBED)
+        return rig->ops->embed(rig->backend,
+                               &(struct mill_embed_args){.y = y,
+                                                         .table = p->table,
+                                                         .table_dtype = p->f->v.dtype,
+                                                         .ids = p->ids + piece.first});
+    if (c->op == OP_NORM)
+        return rig->ops->norm(rig->backend,
+                              &(struct mill_norm_args){.y = y,
+                                                       .x = x,
+                                                       .kind = c->norm,
+                                                       .eps = 1e-6f,
+                                                       .gain = p->gain,
+                                                       .shift = p->shift,
+                                                       .group_stride = p->f->group_stride,
+                                                       .group = from(p->group, piece)});
+    if (c->op == OP_GLU)
+        return rig->ops->glu(rig->backend, &(struct mill_glu_args){.y = y, .x = x});
+    if (c->op == OP_SAMPLE)
+        return rig->ops->sample(
+            rig->backend, &(struct mill_sample_args){.logits = x,
+                                                     .columns = p->columns + 1 + piece.first,
+                                                     .temperature = p->temperature + piece.first,
+                                                     .top_p = p->top_p + piece.first,
+                                                     .top_k = p->top_k + piece.first,
+                                                     .u = p->u + piece.first});
+    return rig->ops->linear(rig->backend,
+                            &(struct mill_linear_args){.y = y,
+                                                       .x = x,
+                                                       .w = p->w,
+                                                       .first_out = c->first_out,
+                                                       .n_out = c->range_out,
+                                                       .act = c->act,
+                                                       .residual = rows_of(p->residual, piece),
+                                                       .bias_group = from(p->group, piece),
+                                                       .bias_stride = p->f->group_stride});
+}
+
+static mill_status run_spans(struct rig *rig, const struct prepared *p, struct piece piece) {
+    const struct kernel_case *c = p->f->v.c;
+    struct mill_span spans[3];
+    int32_t n_spans = pieces_of_spans(p->f, piece, spans);
+    if (piece.n == p->y.rows) /* the whole keeps all that was given, needed or not */
+        memcpy(spans, p->f->spans, (size_t)(n_spans = p->f->n_spans) * sizeof *spans);
+    if (c->op == OP_CONV1D)
+        return rig->ops->conv1d(rig->backend,
+                                &(struct mill_conv1d_args){.y = p->y,
+                                                           .x = p->x,
+                                                           .w = p->w,
+                                                           .depthwise = c->flags & DEPTHWISE,
+                                                           .dilation = c->dilation,
+                                                           .padding = c->padding,
+                                                           .alpha = p->alpha,
+                                                           .act = c->act,
+                                                           .residual = p->residual,
+                                                           .spans = spans,
+                                                           .n_spans = n_spans});
+    return rig->ops->conv_transpose1d(rig->backend,
+                                      &(struct mill_conv_transpose1d_args){.y = p->y,
+                                                                           .x = p->x,
+                                                                           .w = p->w,
+                                                                           .stride = c->stride,
+                                                                           .padding = c->padding,
+                                                                           .alpha = p->alpha,
+                                                                           .spans = spans,
+                                                                           .n_spans = n_spans});
+}
+
+/* The batch of a piece, made on the host and copied over, as the engine does for a step. */
+static struct mill_batch put_piece(struct rig *rig, const struct prepared *p, struct piece piece) {
+    const struct fixture *f = p->f;
+    const size_t size = sizeof(int32_t);
+    int32_t row_first[MAX_SEQUENCES + 1], n_cached[MAX_SEQUENCES];
+    assert_true(f->n_sequences <= MAX_SEQUENCES);
+    int32_t n = pieces_of_batch(f, piece, row_first, n_cached, p->host_table);
+    rig->ops->copy_in(rig->backend, p->row_first, row_first, (size_t)(n + 1) * size);
+    rig->ops->copy_in(rig->backend, p->n_cached, n_cached, (size_t)n * size);
+    rig->ops->copy_in(rig->backend, p->pages_of_piece, p->host_table,
+                      (size_t)n * (size_t)f->max_pages * size);
+    return (struct mill_batch){n,           piece.n,          f->max_pages, p->row_first,
+                               p->n_cached, p->pages_of_piece};
+}
+
+static mill_status run_batch(struct rig *rig, const struct prepared *p, struct piece piece) {
+    const struct kernel_case *c = p->f->v.c;
+    struct mill_batch batch = put_piece(rig, p, piece);
+    if (c->op == OP_ROPE_APPEND)
+        return rig->ops->rope_append(rig->backend,
+                                     &(struct mill_rope_append_args){.x = rows_of(p->x, piece),
+                                                                     .n_heads = c->n_heads,
+                                                                     .frequency = p->frequency,
+                                                                     .batch = batch,
+                                                                     .kv = p->kv});
+    return rig->ops->attn_paged(rig->backend,
+                                &(struct mill_attn_paged_args){.y = rows_of(p->y, piece),
+                                                               .x = rows_of(p->x, piece),
+                                                               .n_heads = c->n_heads,
+                                                               .scale = 0.125f,
+                                                               .batch = batch,
+                                                               .kv = p->kv});
+}
+
+mill_status run_piece(struct rig *rig, const struct prepared *p, struct piece piece) {
+    if (p->f->pages)
+        return run_batch(rig, p, piece);
+    return p->f->spans ? run_spans(rig, p, piece) : run_rows(rig, p, piece);
+}
+
+static void fetch(struct rig *rig, void *host, const void *device, size_t bytes) {
+    assert_non_null(host);
+    assert_int_equal(rig->ops->copy_out(rig->backend, host, device, bytes), MILL_OK);
+}
+
+/* Drawn columns as numbers; a guard that is still there becomes poison. */
+static void fetch_columns(struct rig *rig, const struct prepared *p, struct output *out) {
+    out->n_values = (size_t)p->f->v.rows + 2;
+    int32_t *columns = malloc(out->n_values * sizeof *columns);
+    out->values = malloc(out->n_values * sizeof(float));
+    fetch(rig, columns, p->columns, out->n_values * sizeof *columns);
+    for (size_t i = 0; i < out->n_values; i++) {
+        out->values[i] = (float)columns[i];
+        if (columns[i] == COLUMN_GUARD)
+            memset(&out->values[i], 0xff, sizeof(float));
+    }
+    free(columns);
+}
+
+static void fetch_output(struct rig *rig, const struct prepared *p, struct output *out) {
+    const struct fixture *f = p->f;
+    const struct guarded *m = f->y.values ? &f->y : &f->x;
+    const struct mill_matrix *y = f->y.values ? &p->y : &p->x;
+    *out = (struct output){0};
+    assert_int_equal(rig->ops->synchronize(rig->backend), MILL_OK);
+    if (p->columns) {
+        fetch_columns(rig, p, out);
+        return;
+    }
+    out->n_values = guarded_elements(m);
+    out->values = malloc(out->n_values * sizeof(float));
+    fetch(rig, out->values, (float *)y->data - m->stride, out->n_values * sizeof(float));
+    if (f->v.c->op != OP_ROPE_APPEND)
+        return;
+    out->n_pages = (size_t)(f->page_stride * f->n_pages);
+    void *pages = malloc(out->n_pages * sizeof(float));
+    out->pages = malloc(out->n_pages * sizeof(float));
+    assert_non_null(out->pages);
+    fetch(rig, pages, p->kv.data, out->n_pages * mill_dtype_bytes(f->v.dtype));
+    mill_dtype_to_f32(f->v.dtype, pages, out->pages, out->n_pages);
+    free(pages);
+}
+
+bool run(struct rig *rig, const struct fixture *f, const struct piece *pieces, int32_t n_pieces,
+         struct output *out) {
+    struct prepared p;
+    mill_status status = MILL_OK;
+    prepare(rig, &p, f);
+    for (int32_t i = 0; i < n_pieces && status == MILL_OK; i++)
+        status = run_piece(rig, &p, pieces[i]);
+    fetch_output(rig, &p, out);
+    unprepare(rig, &p);
+    out->refused = status == MILL_E_UNSUPPORTED && f->v.c->flags & OPTIONAL;
+    if (out->refused)
+        return true;
+    char name[128];
+    if (status != MILL_OK)
+        fprintf(stderr, "  %s: %s: status %d, %s\n", variant_name(&f->v, name), rig->ops->name,
+                status, mill_status_text(status));
+    return status == MILL_OK;
+}
+
+void output_deinit(struct output *out) {
+    free(out->values);
+    free(out->pages);
+}

@@ -1,0 +1,159 @@
+/* test_operators.c - the operator case table on one backend:
+ *
+ *     test_operators BACKEND [ISA] [test | perf]
+ *
+ * `test` compares every case with the reference backend and with itself: row by row, cut at random,
+ * and with other thread counts, to the last bit. Exit status 77 where the processor lacks ISA. */
+#include "tests/kernels/harness.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct pair {
+    struct rig reference, other;
+    int32_t n_refused; /* OPTIONAL variants */
+};
+
+static void open_pair(struct pair *pair, const struct options *options, int32_t n_threads) {
+    struct mill_error err = {""};
+    pair->n_refused = 0;
+    if (!rig_open(&pair->reference, "reference", NULL, 1, &err) ||
+        !rig_open(&pair->other, options->backend, options->isa, n_threads, &err))
+        fail_msg("%s", err.text);
+}
+
+static void close_pair(struct pair *pair) {
+    rig_close(&pair->reference);
+    rig_close(&pair->other);
+}
+
+static bool visit_close(const struct variant *v, void *context) {
+    struct pair *pair = context;
+    struct fixture f;
+    struct output expected, actual;
+    fixture_init(&f, v);
+    struct piece all = {0, fixture_rows(&f)};
+    bool good = run(&pair->reference, &f, &all, 1, &expected);
+    good &= run(&pair->other, &f, &all, 1, &actual);
+    good = good && judge_written(&f, &expected) && judge_close(&f, &expected, &actual);
+    pair->n_refused += actual.refused;
+    output_deinit(&expected);
+    output_deinit(&actual);
+    fixture_deinit(&f);
+    return good;
+}
+
+static void test_equals_reference(void **state) {
+    struct pair pair;
+    open_pair(&pair, *state, 2);
+    assert_int_equal(each_variant(visit_close, &pair), 0);
+    if (pair.n_refused)
+        printf("%d optional variants are not supported\n", pair.n_refused);
+    close_pair(&pair);
+}
+
+/* Cuts 0 .. rows into pieces of 1, or of random lengths. */
+enum { MAX_PIECES = 4096 };
+static int32_t cut(int32_t rows, bool single, uint64_t *random, struct piece *pieces) {
+    int32_t n = 0;
+    for (int32_t first = 0; first < rows; n++) {
+        int32_t length = single ? 1 : 1 + (int32_t)random_below(random, (uint32_t)rows);
+        length = length < rows - first ? length : rows - first;
+        assert_in_range(n, 0, MAX_PIECES - 1);
+        pieces[n] = (struct piece){first, length};
+        first += length;
+    }
+    return n;
+}
+
+static bool check_cut(struct rig *rig, const struct fixture *f, const struct output *whole,
+                      bool single, uint64_t random) {
+    struct piece pieces[MAX_PIECES];
+    struct output cut_up;
+    int32_t n = cut(fixture_rows(f), single, &random, pieces);
+    bool good = run(rig, f, pieces, n, &cut_up) &&
+                judge_equal(f, whole, &cut_up, single ? "row by row" : "cut at random");
+    output_deinit(&cut_up);
+    return good;
+}
+
+static bool visit_cuts(const struct variant *v, void *context) {
+    struct rig *rig = context;
+    struct fixture f;
+    struct output whole;
+    fixture_init(&f, v);
+    struct piece all = {0, fixture_rows(&f)};
+    bool good = run(rig, &f, &all, 1, &whole) && check_cut(rig, &f, &whole, true, 0);
+    for (uint64_t seed = 1; seed <= 3; seed++)
+        good = good && check_cut(rig, &f, &whole, false, seed);
+    output_deinit(&whole);
+    fixture_deinit(&f);
+    return good;
+}
+
+static void test_cuts_change_no_bit(void **state) {
+    const struct options *options = *state;
+    struct rig rig;
+    assert_true(rig_open(&rig, options->backend, options->isa, 2, NULL));
+    assert_int_equal(each_variant(visit_cuts, &rig), 0);
+    rig_close(&rig);
+}
+
+static bool visit_threads(const struct variant *v, void *context) {
+    struct rig *rigs = context; /* [4], of 1 to 4 threads */
+    struct fixture f;
+    struct output expected, actual;
+    fixture_init(&f, v);
+    struct piece all = {0, fixture_rows(&f)};
+    bool good = run(&rigs[0], &f, &all, 1, &expected);
+    for (int i = 1; i < 4 && good; i++) {
+        good = run(&rigs[i], &f, &all, 1, &actual) &&
+               judge_equal(&f, &expected, &actual, "with more threads");
+        output_deinit(&actual);
+    }
+    output_deinit(&expected);
+    fixture_deinit(&f);
+    return good;
+}
+
+static void test_threads_change_no_bit(void **state) {
+    const struct options *options = *state;
+    struct rig rigs[4];
+    if (strcmp(options->backend, "reference") == 0)
+        skip(); /* it has one thread */
+    for (int i = 0; i < 4; i++)
+        assert_true(rig_open(&rigs[i], options->backend, options->isa, i + 1, NULL));
+    assert_int_equal(each_variant(visit_threads, rigs), 0);
+    for (int i = 0; i < 4; i++)
+        rig_close(&rigs[i]);
+}
+
+static int test_all(struct options *options) {
+    struct rig rig;
+    struct mill_error err = {""};
+    if (!rig_open(&rig, options->backend, options->isa, 1, &err)) {
+        printf("skipped: %s\n", err.text);
+        return 77;
+    }
+    printf("%s: %s\n", options->backend, rig.ops->describe(rig.backend));
+    rig_close(&rig);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(test_equals_reference, options),
+        cmocka_unit_test_prestate(test_cuts_change_no_bit, options),
+        cmocka_unit_test_prestate(test_threads_change_no_bit, options),
+    };
+    int n_failed = contract_tests(options);
+    return n_failed + cmocka_run_group_tests_name("operators", tests, NULL, NULL) ? 1 : 0;
+}
+
+int main(int argc, char **argv) {
+    struct options options = {argc > 1 ? argv[1] : "reference", NULL};
+    bool perf = argc > 1 && strcmp(argv[argc - 1], "perf") == 0;
+    if (argc > 2 && strcmp(argv[2], "perf") != 0 && strcmp(argv[2], "test") != 0)
+        options.isa = argv[2];
+    return perf ? perf_run(&options) : test_all(&options);
+}

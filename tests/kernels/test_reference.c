@@ -1,0 +1,416 @@
+/* test_reference.c - the reference backend against answers worked out by hand and against the
+ * formulas written another way: a definition needs witnesses of its own. */
+#include "kernels/reference/reference.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct mill_backend_ops *ops(void) {
+    return mill_reference_ops();
+}
+
+static int open_backend(void **state) {
+    return ops()->open((struct mill_backend **)state, NULL, NULL);
+}
+
+static int close_backend(void **state) {
+    ops()->close(*state);
+    return 0;
+}
+
+static struct mill_matrix matrix(float *data, int32_t rows, int32_t columns) {
+    return (struct mill_matrix){data, MILL_F32, rows, columns, columns};
+}
+
+/* Packs weights into `image`, which is large and aligned enough. */
+static struct mill_weight weight(enum mill_dtype dtype, int32_t n_out, int32_t n_taps, int32_t n_in,
+                                 const float *rows, const float *bias, void *image) {
+    struct mill_weight w = {{n_out, n_taps, n_in, dtype}, image, bias};
+    ops()->weight_pack(&w.shape, 0, n_out, rows, image);
+    return w;
+}
+
+static void assert_floats(const float *actual, const float *expected, size_t n, float epsilon) {
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(actual[i] - expected[i]) <= epsilon))
+            fail_msg("value %zu is %.9g, expected %.9g", i, (double)actual[i], (double)expected[i]);
+}
+
+static float pseudo_random(uint32_t *state) {
+    *state = *state * 1664525u + 1013904223u;
+    return (float)(*state >> 8) * 0x1p-23f - 1.0f;
+}
+
+static void fill(float *values, size_t n, uint32_t seed) {
+    for (size_t i = 0; i < n; i++)
+        values[i] = pseudo_random(&seed);
+}
+
+static void test_embed(void **state) {
+    const float table[3][2] = {{1, 2}, {3, 4}, {5, 6}};
+    const uint16_t table_bf16[2][2] = {{0x3f80, 0x4000}, {0xbf80, 0x3f00}};
+    const int32_t ids[3] = {2, 0, 2}, ids_bf16[1] = {1}, wrong[1] = {-1};
+    float y[6];
+    struct mill_embed_args args = {matrix(y, 3, 2), table, MILL_F32, ids};
+    assert_int_equal(ops()->embed(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){5, 6, 1, 2, 5, 6}, 6, 0);
+    args = (struct mill_embed_args){matrix(y, 1, 2), table_bf16, MILL_BF16, ids_bf16};
+    assert_int_equal(ops()->embed(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){-1, 0.5f}, 2, 0);
+    args.ids = wrong;
+    assert_int_equal(ops()->embed(*state, &args), MILL_E_INPUT);
+    args.table_dtype = MILL_I8;
+    assert_int_equal(ops()->embed(*state, &args), MILL_E_UNSUPPORTED);
+}
+
+static void test_norm(void **state) {
+    float x[2] = {3, 4}, y[2];
+    const float gain[4] = {1, 2, 10, 20}, shift[4] = {0, 1, 5, 6};
+    struct mill_norm_args args = {
+        .y = matrix(y, 1, 2), .x = matrix(x, 1, 2), .kind = MILL_NORM_RMS, .gain = gain};
+    assert_int_equal(ops()->norm(*state, &args), MILL_OK); /* mean square 12.5 */
+    assert_floats(y, (float[]){3 / sqrtf(12.5f), 8 / sqrtf(12.5f)}, 2, 1e-6f);
+    args.kind = MILL_NORM_LAYER;
+    assert_int_equal(ops()->norm(*state, &args), MILL_E_INPUT); /* no shift */
+    args.shift = shift;
+    assert_int_equal(ops()->norm(*state, &args), MILL_OK); /* mean 3.5, variance 0.25 */
+    assert_floats(y, (float[]){-1, 3}, 2, 1e-6f);
+    args.eps = 0.75f;
+    const int32_t group[1] = {1};
+    args.group = group;
+    args.group_stride = 2;
+    assert_int_equal(ops()->norm(*state, &args), MILL_OK); /* sqrt(0.25 + 0.75) = 1 */
+    assert_floats(y, (float[]){0, 16}, 2, 1e-6f);
+}
+
+static void test_linear(void **state) {
+    float x[4] = {1, 2, -1, 0.5f}, y[4], residual[4] = {10, 20, 30, 40};
+    const float rows[4] = {1, 10, 100, 1000}, bias[4] = {0.5f, 0.25f, -3, -4};
+    const int32_t group[2] = {1, 0};
+    float image[4];
+    struct mill_linear_args args = {.y = matrix(y, 2, 2),
+                                    .x = matrix(x, 2, 2),
+                                    .w = weight(MILL_F32, 2, 1, 2, rows, NULL, image)};
+    assert_int_equal(ops()->linear(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){21, 2100, 4, 400}, 4, 0);
+    args.w.bias = bias;
+    args.bias_group = group;
+    args.bias_stride = 2;
+    args.residual = matrix(residual, 2, 2);
+    assert_int_equal(ops()->linear(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){28, 2116, 34.5f, 440.25f}, 4, 0);
+    args.residual.rows = 1;
+    assert_int_equal(ops()->linear(*state, &args), MILL_E_INPUT);
+    args.residual.rows = 2;
+    args.n_out = 3;
+    assert_int_equal(ops()->linear(*state, &args), MILL_E_INPUT);
+    args.n_out = 2;
+    args.first_out = 64;
+    assert_int_equal(ops()->linear(*state, &args), MILL_E_INPUT);
+}
+
+static void test_linear_activations(void **state) {
+    float x[3] = {1, -2, 0}, y[3], image[1];
+    const float one[1] = {1};
+    struct mill_linear_args args = {.y = matrix(y, 3, 1),
+                                    .x = matrix(x, 3, 1),
+                                    .w = weight(MILL_F32, 1, 1, 1, one, NULL, image)};
+    args.act = MILL_ACT_GELU;
+    assert_int_equal(ops()->linear(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){0.84134475f, -0.04550026f, 0}, 3, 1e-7f);
+    args.act = MILL_ACT_TANH;
+    assert_int_equal(ops()->linear(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){0.76159416f, -0.96402758f, 0}, 3, 1e-7f);
+    args.act = MILL_ACT_RELU;
+    assert_int_equal(ops()->linear(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){1, 0, 0}, 3, 0);
+}
+
+/* 1 + 2^-8 is a tie between two bf16 values and goes to the even one, 1; 1 + 3 * 2^-8 to 1 + 2^-6.
+ */
+static void test_linear_bf16_rounds_x(void **state) {
+    float x[2] = {1 + 0x1p-8f, 1 + 3 * 0x1p-8f}, y[2];
+    uint16_t image[1];
+    const float one[1] = {1};
+    struct mill_linear_args args = {.y = matrix(y, 2, 1),
+                                    .x = matrix(x, 2, 1),
+                                    .w = weight(MILL_BF16, 1, 1, 1, one, NULL, image)};
+    assert_int_equal(ops()->linear(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){1, 1 + 0x1p-6f}, 2, 0);
+}
+
+/* Every step of the int8 product as kernels/README.md defines it. */
+static void test_linear_i8_to_the_bit(void **state) {
+    float x[3] = {0.3f, -1.7f, 0.01f}, y[2];
+    const float rows[6] = {0.5f, -0.25f, 0.125f, 3, 2, 1}, bias[2] = {0.1f, -0.2f};
+    _Alignas(64) char image[128];
+    struct mill_linear_args args = {.y = matrix(y, 1, 2),
+                                    .x = matrix(x, 1, 3),
+                                    .w = weight(MILL_I8, 2, 1, 3, rows, bias, image)};
+    /* weights: 127, -63.5 -> -64 (even), 31.75 -> 32; 127, 84.67 -> 85, 42.33 -> 42 */
+    const int8_t codes[6] = {127, -64, 32, 127, 85, 42};
+    assert_memory_equal(image, codes, sizeof codes);
+    /* x: 0.3 / 1.7 * 32767 = 5782.4; -32767; 192.7 */
+    const int64_t sums[2] = {127 * 5782 + 64 * 32767 + 32 * 193,
+                             127 * 5782 - 85 * 32767 + 42 * 193};
+    float scale = 1.7f / 32767.0f;
+    const float expected[2] = {(float)sums[0] * (scale * (0.5f / 127.0f)) + 0.1f,
+                               (float)sums[1] * (scale * (3.0f / 127.0f)) - 0.2f};
+    assert_int_equal(ops()->linear(*state, &args), MILL_OK);
+    assert_floats(y, expected, 2, 0);
+    memset(x, 0, sizeof x); /* a row of zeros: the bias alone */
+    assert_int_equal(ops()->linear(*state, &args), MILL_OK);
+    assert_floats(y, bias, 2, 0);
+    x[1] = 1e-38f; /* too small to be divided by */
+    assert_int_equal(ops()->linear(*state, &args), MILL_OK);
+    assert_floats(y, bias, 2, 0);
+}
+
+static void test_glu(void **state) {
+    float x[4] = {0, 1, 5, 2}, y[2];
+    const struct mill_glu_args args = {matrix(y, 1, 2), matrix(x, 1, 4)};
+    assert_int_equal(ops()->glu(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){0, 2 * 0.73105858f}, 2, 1e-7f);
+}
+
+/* A batch of one sequence on two pages of two tokens, the second page first in the pool. */
+struct small_cache {
+    int32_t row_first[2], n_cached[1], page_table[2];
+    float pages[2 * 2 * 2 * 2]; /* [pages][2][1 head][2 tokens][2] */
+    struct mill_batch batch;
+    struct mill_kv_pages kv;
+};
+
+static void small_cache_init(struct small_cache *c, int32_t n_cached, int32_t n_rows) {
+    *c = (struct small_cache){{0, n_rows}, {n_cached}, {1, 0}, {0}, {0}, {0}};
+    c->batch = (struct mill_batch){1, n_rows, 2, c->row_first, c->n_cached, c->page_table};
+    c->kv = (struct mill_kv_pages){c->pages, MILL_F32, 1, 2, 2, 8};
+}
+
+static void test_rope_append(void **state) {
+    struct small_cache c;
+    float x[6] = {1, 0, 0, 2, 7, 8}; /* q, k, v of one token, at position 1 */
+    const float frequency[1] = {1.5707963f};
+    small_cache_init(&c, 1, 1);
+    struct mill_rope_append_args args = {matrix(x, 1, 6), 1, frequency, c.batch, c.kv};
+    assert_int_equal(ops()->rope_append(*state, &args), MILL_OK); /* a quarter turn */
+    assert_floats(x, (float[]){0, 1, -2, 0, 7, 8}, 6, 1e-6f);
+    /* page 1: keys of slots 0 and 1, then values */
+    assert_floats(c.pages + 8, (float[]){0, 0, -2, 0, 0, 0, 7, 8}, 8, 1e-6f);
+    assert_floats(c.pages, (float[8]){0}, 8, 0);
+    c.page_table[0] = -1;
+    assert_int_equal(ops()->rope_append(*state, &args), MILL_E_INPUT);
+    c.page_table[0] = 1;
+    c.n_cached[0] = 4; /* beyond the page table */
+    assert_int_equal(ops()->rope_append(*state, &args), MILL_E_INPUT);
+}
+
+/* Rotation keeps lengths, and q . k depends on the distance of their positions alone. */
+static void test_rope_is_a_rotation(void **state) {
+    const float frequency[1] = {0.3f};
+    float products[2];
+    for (int32_t shift = 0; shift < 2; shift++) {
+        struct small_cache c;
+        float x[12] = {0.6f, -0.2f, 0, 0, 0, 0, 0, 0, 0.4f, 0.9f, 0, 0};
+        small_cache_init(&c, shift, 2);
+        struct mill_rope_append_args args = {matrix(x, 2, 6), 1, frequency, c.batch, c.kv};
+        assert_int_equal(ops()->rope_append(*state, &args), MILL_OK);
+        assert_floats((float[]){x[8] * x[8] + x[9] * x[9]}, (float[]){0.97f}, 1, 1e-6f);
+        products[shift] = x[0] * x[8] + x[1] * x[9];
+    }
+    assert_floats(products, products + 1, 1, 1e-6f);
+}
+
+static void test_attention(void **state) {
+    struct small_cache c;
+    float x[6] = {2, 0, NAN, NAN, NAN, NAN}, y[2];
+    small_cache_init(&c, 0, 1);
+    const float one[8] = {1, 1, NAN, NAN, 5, 6, NAN, NAN};
+    memcpy(c.pages + 8, one, sizeof one);
+    struct mill_attn_paged_args args = {matrix(y, 1, 2), matrix(x, 1, 6), 1, 0.5f, c.batch, c.kv};
+    assert_int_equal(ops()->attn_paged(*state, &args), MILL_OK); /* one token: its value */
+    assert_floats(y, (float[]){5, 6}, 2, 0);
+    /* three tokens over two pages: scores ln 1, ln 2, ln 3 times q = 2, scale = 1/2 */
+    small_cache_init(&c, 2, 1);
+    const float pages[16] = {logf(3), 9, NAN, NAN, 12, 0, NAN, NAN, 0, 9, logf(2), 9, 6, 0, 0, 3};
+    memcpy(c.pages, pages, sizeof pages);
+    args.batch = c.batch;
+    assert_int_equal(ops()->attn_paged(*state, &args), MILL_OK); /* weights 1/6 2/6 3/6 */
+    assert_floats(y, (float[]){7, 1}, 2, 1e-6f);
+}
+
+static void test_conv1d(void **state) {
+    float x[4] = {1, 2, 3, 4}, y[4], image[3];
+    const float taps[3] = {1, 10, 100}, bias[1] = {0.5f};
+    struct mill_span span = {0, 4, 0, 0, 4, 0};
+    struct mill_conv1d_args args = {.y = matrix(y, 4, 1),
+                                    .x = matrix(x, 4, 1),
+                                    .w = weight(MILL_F32, 1, 3, 1, taps, bias, image),
+                                    .dilation = 1,
+                                    .padding = 1,
+                                    .spans = &span,
+                                    .n_spans = 1};
+    assert_int_equal(ops()->conv1d(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){210.5f, 321.5f, 432.5f, 43.5f}, 4, 0);
+    args.dilation = 2;
+    args.padding = 2;
+    assert_int_equal(ops()->conv1d(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){310.5f, 420.5f, 31.5f, 42.5f}, 4, 0);
+    span = (struct mill_span){1, 2, 10, 3, 1, 12}; /* time 12 sees time 10 alone, twice 2 */
+    assert_int_equal(ops()->conv1d(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){310.5f, 420.5f, 31.5f, 2.5f}, 4, 0);
+    span.n_x = 4;
+    assert_int_equal(ops()->conv1d(*state, &args), MILL_E_INPUT);
+    args.w.shape.dtype = MILL_I8;
+    assert_int_equal(ops()->conv1d(*state, &args), MILL_E_UNSUPPORTED);
+}
+
+static void test_conv1d_depthwise_snake(void **state) {
+    float x[2] = {0.5f, -1}, y[2], image[2];
+    const float w[2] = {2, 3}, alpha[2] = {1, 0.5f};
+    const struct mill_span span = {0, 1, 0, 0, 1, 0};
+    const struct mill_conv1d_args args = {.y = matrix(y, 1, 2),
+                                          .x = matrix(x, 1, 2),
+                                          .w = weight(MILL_F32, 2, 1, 1, w, NULL, image),
+                                          .depthwise = true,
+                                          .dilation = 1,
+                                          .alpha = alpha,
+                                          .spans = &span,
+                                          .n_spans = 1};
+    assert_int_equal(ops()->conv1d(*state, &args), MILL_OK);
+    float s = sinf(0.5f);
+    assert_floats(y, (float[]){2 * (0.5f + s * s), 3 * (-1 + s * s / 0.5f)}, 2, 1e-6f);
+}
+
+/* A convolution is a linear layer over the rows its taps meet, laid side by side. */
+static void test_conv1d_is_linear(void **state) {
+    enum { N = 6, IN = 3, OUT = 4, TAPS = 3 };
+    float x[N * IN], rows[OUT * TAPS * IN], image[OUT * TAPS * IN], y[N * OUT], z[(N - 2) * OUT];
+    const struct mill_span span = {0, N, 0, 0, N, 0};
+    fill(x, N * IN, 1);
+    fill(rows, OUT * TAPS * IN, 2);
+    struct mill_weight w = weight(MILL_F32, OUT, TAPS, IN, rows, NULL, image);
+    const struct mill_conv1d_args conv = {.y = matrix(y, N, OUT),
+                                          .x = matrix(x, N, IN),
+                                          .w = w,
+                                          .dilation = 1,
+                                          .padding = 1,
+                                          .spans = &span,
+                                          .n_spans = 1};
+    w.shape = (struct mill_weight_shape){OUT, 1, TAPS * IN, MILL_F32};
+    struct mill_linear_args linear = {.y = matrix(z, 1, OUT), .x = matrix(x, 1, TAPS * IN), .w = w};
+    assert_int_equal(ops()->conv1d(*state, &conv), MILL_OK);
+    for (int32_t t = 0; t < N - 2; t++) {
+        linear.x.data = x + t * IN;
+        linear.y.data = z + t * OUT;
+        assert_int_equal(ops()->linear(*state, &linear), MILL_OK);
+    }
+    assert_floats(y + OUT, z, (N - 2) * OUT, 1e-6f);
+}
+
+/* The transposed convolution as it is usually defined: each input scatters its taps. */
+static void test_conv_transpose1d_scatters(void **state) {
+    enum { N = 5, IN = 3, OUT = 2, TAPS = 7, STRIDE = 3, PADDING = 2 };
+    enum { N_Y = (N - 1) * STRIDE - 2 * PADDING + TAPS };
+    float x[N * IN], rows[OUT * TAPS * IN], image[OUT * TAPS * IN];
+    float y[N_Y * OUT], expected[N_Y * OUT], bias[OUT] = {1, -1};
+    const struct mill_span span = {0, N, 0, 0, N_Y, 0};
+    fill(x, N * IN, 3);
+    fill(rows, OUT * TAPS * IN, 4);
+    for (int t = 0; t < N_Y; t++)
+        memcpy(expected + t * OUT, bias, sizeof bias);
+    for (int i = 0; i < N; i++)
+        for (int tap = 0; tap < TAPS; tap++)
+            for (int o = 0; o < OUT; o++)
+                for (int c = 0; c < IN; c++) {
+                    int t = i * STRIDE + tap - PADDING;
+                    if (t >= 0 && t < N_Y)
+                        expected[t * OUT + o] += rows[(o * TAPS + tap) * IN + c] * x[i * IN + c];
+                }
+    const struct mill_conv_transpose1d_args args = {
+        .y = matrix(y, N_Y, OUT),
+        .x = matrix(x, N, IN),
+        .w = weight(MILL_F32, OUT, TAPS, IN, rows, bias, image),
+        .stride = STRIDE,
+        .padding = PADDING,
+        .spans = &span,
+        .n_spans = 1};
+    assert_int_equal(ops()->conv_transpose1d(*state, &args), MILL_OK);
+    assert_floats(y, expected, N_Y * OUT, 2e-6f);
+}
+
+static void test_sample_draws(void **state) {
+    /* probabilities 0.1 0.4 0.2 0.3: by falling probability columns 1 3 2 0 */
+    float logits[4] = {logf(0.1f), logf(0.4f), logf(0.2f), logf(0.3f)};
+    const float temperature[1] = {1};
+    float top_p[1] = {1};
+    int32_t top_k[1] = {0}, column[1];
+    double u[1];
+    struct mill_sample_args args = {.logits = matrix(logits, 1, 4),
+                                    .columns = column,
+                                    .temperature = temperature,
+                                    .top_p = top_p,
+                                    .top_k = top_k,
+                                    .u = u};
+    static const struct {
+        float top_p;
+        int32_t top_k;
+        double u;
+        int32_t column;
+    } draws[] = {{1, 0, 0, 1},          {1, 0, 0.39, 1},     {1, 0, 0.41, 3},
+                 {1, 0, 0.69, 3},       {1, 0, 0.71, 2},     {1, 0, 0.91, 0},
+                 {1, 2, 0.56, 1},       {1, 2, 0.58, 3},     {0.65f, 0, 0.56, 1},
+                 {0.65f, 0, 0.58, 3},   {0.75f, 0, 0.99, 2}, {0.3f, 0, 0.9999, 1},
+                 {0.5f, 3, 0.999999, 3}};
+    for (size_t i = 0; i < sizeof draws / sizeof *draws; i++) {
+        top_p[0] = draws[i].top_p;
+        top_k[0] = draws[i].top_k;
+        u[0] = draws[i].u;
+        assert_int_equal(ops()->sample(*state, &args), MILL_OK);
+        assert_int_equal(column[0], draws[i].column);
+    }
+    u[0] = 1;
+    assert_int_equal(ops()->sample(*state, &args), MILL_E_INPUT);
+}
+
+static void test_matrices_are_checked(void **state) {
+    float x[4] = {0}, y[4];
+    struct mill_glu_args args = {matrix(y, 1, 2), matrix(x, 1, 4)};
+    args.x.stride = 3;
+    assert_int_equal(ops()->glu(*state, &args), MILL_E_INPUT);
+    args.x = matrix(NULL, 1, 4);
+    assert_int_equal(ops()->glu(*state, &args), MILL_E_INPUT);
+    args.x = matrix(x, 1, 4);
+    args.x.dtype = MILL_BF16;
+    assert_int_equal(ops()->glu(*state, &args), MILL_E_UNSUPPORTED);
+    args.x = matrix(x, -1, 4);
+    assert_int_equal(ops()->glu(*state, &args), MILL_E_INPUT);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_backend, close_backend)
+    const struct CMUnitTest tests[] = {
+        TEST(test_embed),
+        TEST(test_norm),
+        TEST(test_linear),
+        TEST(test_linear_activations),
+        TEST(test_linear_bf16_rounds_x),
+        TEST(test_linear_i8_to_the_bit),
+        TEST(test_glu),
+        TEST(test_rope_append),
+        TEST(test_rope_is_a_rotation),
+        TEST(test_attention),
+        TEST(test_conv1d),
+        TEST(test_conv1d_depthwise_snake),
+        TEST(test_conv1d_is_linear),
+        TEST(test_conv_transpose1d_scatters),
+        TEST(test_sample_draws),
+        TEST(test_matrices_are_checked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
