@@ -1,0 +1,49 @@
+/* utf8.c - see utf8.h. Plain ASCII is skipped eight bytes at a time, since most text is that. */
+#include "runtime/text/utf8.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+static bool is_continuation(uint8_t byte) {
+    return (byte & 0xc0) == 0x80;
+}
+
+/* Bytes of the valid sequence at p, of which `left` >= 1 are there; 0 when it is not valid. The
+ * second byte's range is what shuts out overlong forms, surrogates and too large code points
+ * (Unicode 15, table 3-7). */
+static size_t sequence_bytes(const uint8_t *p, size_t left) {
+    uint8_t first = p[0];
+    if (first < 0x80)
+        return 1;
+    size_t n = first >= 0xc2 && first <= 0xdf ? 2 : (first & 0xf0) == 0xe0 ? 3 : 4;
+    if (first < 0xc2 || first > 0xf4 || left < n || !is_continuation(p[1]))
+        return 0;
+    if ((first == 0xe0 && p[1] < 0xa0) || (first == 0xed && p[1] > 0x9f) ||
+        (first == 0xf0 && p[1] < 0x90) || (first == 0xf4 && p[1] > 0x8f))
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if (!is_continuation(p[i]))
+            return 0;
+    return n;
+}
+
+size_t mill_utf8_valid_bytes(const char *text, size_t size) {
+    const uint8_t *p = (const uint8_t *)text;
+    size_t at = 0;
+    while (at < size) {
+        uint64_t word;
+        if (size - at >= sizeof word) {
+            memcpy(&word, p + at, sizeof word);
+            if ((word & 0x8080808080808080u) == 0) {
+                at += sizeof word;
+                continue;
+            }
+        }
+        size_t n = sequence_bytes(p + at, size - at);
+        if (n == 0)
+            return at;
+        at += n;
+    }
+    return at;
+}
