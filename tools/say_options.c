@@ -1,0 +1,207 @@
+/* say_options.c - see say_options.h. One table says which options there are, of which kind and in
+ * which range; what must fit together is checked behind it. */
+#include "tools/say_options.h"
+
+#include "tools/command.h"
+#include "tools/model_open.h"
+
+#include <getopt.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum kind { TEXT, NUMBER, WHOLE, FLAG };
+
+static const struct row {
+    const char *name;
+    enum kind kind;
+    size_t offset; /* of its field in struct mill_say_options */
+    double low, high;
+} rows[] = {
+#define ROW(name, kind, field, low, high)                                                          \
+    { name, kind, offsetof(struct mill_say_options, field), low, high }
+    ROW("file", TEXT, file, 0, 0),
+    ROW("model", TEXT, model, 0, 0),
+    ROW("voice", TEXT, voice, 0, 0),
+    ROW("output", TEXT, output, 0, 0),
+    ROW("format", TEXT, format_name, 0, 0),
+    ROW("precision", TEXT, precision, 0, 0),
+    ROW("backend", TEXT, backend, 0, 0),
+    ROW("gender", TEXT, gender_name, 0, 0),
+    ROW("pitch", TEXT, pitch_name, 0, 0),
+    ROW("speed", TEXT, speed_name, 0, 0),
+    ROW("save-voice", TEXT, save_voice, 0, 0),
+    ROW("pitch-hz", NUMBER, pitch_hz, 1, 2000),
+    ROW("speed-syllables", NUMBER, speed_syllables, 0, 100),
+    ROW("temperature", NUMBER, temperature, 0, 100),
+    ROW("top-p", NUMBER, top_p, 0.000001, 1),
+    ROW("max-seconds", NUMBER, max_seconds, 0.1, 3600),
+    ROW("seed", WHOLE, seed, 0, 9007199254740992),
+    ROW("top-k", WHOLE, top_k, 0, 1000000),
+    ROW("threads", WHOLE, n_threads, 0, 1024),
+    ROW("unrestricted", FLAG, unrestricted, 0, 0),
+    ROW("no-cache", FLAG, no_cache, 0, 0),
+    ROW("help", FLAG, help, 0, 0),
+#undef ROW
+};
+enum { N_ROWS = sizeof rows / sizeof *rows };
+
+void mill_say_options_help(void) {
+    puts("Usage: sparkmill say TEXT|-|--file FILE --model DIR -o FILE|- [OPTION]...\n"
+         "Speak a text (- = from standard input) into a file or a pipe.\n\n"
+         "  --model DIR            checkpoint folder, as sparkmill pull makes it\n"
+         "  -o, --output FILE      sound file; - = standard output, while it is made\n"
+         "  --format NAME          wav wav24 wavfloat flac pcm; else by the file's ending\n"
+         "  --voice FILE           a saved voice; else a voice is created:\n"
+         "  --gender NAME          female male\n"
+         "  --pitch, --speed NAME  very_low low moderate high very_high\n"
+         "  --pitch-hz HZ --speed-syllables N    exact, N a second; both or neither\n"
+         "  --save-voice FILE      keep the voice for --voice\n"
+         "  --seed N               0; the same seed gives the same sound\n"
+         "  --temperature X        0.8; 0 = always the likeliest\n"
+         "  --top-k N, --top-p X   50, 0.95; 0 and 1 = off\n"
+         "  --max-seconds X        60\n"
+         "  --precision NAME       auto fp32 bf16 int8; auto is int8, on reference fp32\n"
+         "  --backend NAME         cpu reference\n"
+         "  --threads N            0 = one per processor\n"
+         "  --unrestricted         draw from the whole vocabulary, as upstream does\n"
+         "  --no-cache             do not keep converted weights in the cache folder");
+}
+
+static bool take(struct mill_say_options *o, const struct row *row, const char *value) {
+    char name[32];
+    void *field = (char *)o + row->offset;
+    snprintf(name, sizeof name, "--%s", row->name);
+    switch (row->kind) {
+    case TEXT:
+        *(const char **)field = value;
+        return true;
+    case NUMBER:
+        return mill_option_number("say", name, value, row->low, row->high, field);
+    case WHOLE:
+        return mill_option_int("say", name, value, (long long)row->low, (long long)row->high,
+                               field);
+    case FLAG:
+        *(bool *)field = true;
+        return true;
+    }
+    return false;
+}
+
+static int read_arguments(struct mill_say_options *o, int argc, char **argv) {
+    struct option table[N_ROWS + 1] = {{0}};
+    for (int i = 0; i < N_ROWS; i++)
+        table[i] = (struct option){rows[i].name,
+                                   rows[i].kind == FLAG ? no_argument : required_argument, NULL, 0};
+    opterr = 0;
+    optind = 1;
+    int at, c;
+    while ((c = getopt_long(argc, argv, ":o:h", table, &at)) != -1) {
+        if (c == ':')
+            return mill_command_usage("say", "option '%s' needs a value", argv[optind - 1]);
+        if (c == '?')
+            return mill_command_usage("say", "unknown option '%s'", argv[optind - 1]);
+        if (c == 'o')
+            o->output = optarg;
+        else if (c == 'h')
+            o->help = true;
+        else if (!take(o, &rows[at], optarg))
+            return MILL_EXIT_USAGE;
+    }
+    if (argc - optind > 1)
+        return mill_command_usage("say", "one text is wanted, not %d: put it in quotes",
+                                  argc - optind);
+    if (optind < argc)
+        o->text = argv[optind];
+    return MILL_EXIT_OK;
+}
+
+static int find_label(const char *name, const char *const *labels, int n_labels, int otherwise) {
+    if (!name)
+        return otherwise;
+    for (int i = 0; i < n_labels; i++)
+        if (strcmp(name, labels[i]) == 0)
+            return i;
+    return -1;
+}
+
+static int check_voice(struct mill_say_options *o) {
+    static const char *const genders[] = {"female", "male"};
+    static const char *const levels[] = {"very_low", "low", "moderate", "high", "very_high"};
+    o->gender = find_label(o->gender_name, genders, 2, 0);
+    o->pitch = find_label(o->pitch_name, levels, 5, 2);
+    o->speed = find_label(o->speed_name, levels, 5, 2);
+    if (o->gender < 0)
+        return mill_command_usage("say", "--gender '%s': there are female and male",
+                                  o->gender_name);
+    if (o->pitch < 0 || o->speed < 0)
+        return mill_command_usage(
+            "say", "--%s '%s': there are very_low, low, moderate, high and very_high",
+            o->pitch < 0 ? "pitch" : "speed", o->pitch < 0 ? o->pitch_name : o->speed_name);
+    bool has_pitch = o->pitch_hz >= 0, has_speed = o->speed_syllables >= 0;
+    if (o->voice && (o->gender_name || o->pitch_name || o->speed_name || has_pitch || has_speed))
+        return mill_command_usage("say", "--voice gives a voice, and --gender, --pitch, --speed, "
+                                         "--pitch-hz and --speed-syllables create one: not both");
+    if (has_pitch != has_speed)
+        return mill_command_usage("say", "--%s also needs --%s: the model takes both or neither",
+                                  has_pitch ? "pitch-hz" : "speed-syllables",
+                                  has_pitch ? "speed-syllables" : "pitch-hz");
+    if (has_speed && o->speed_syllables != (int)o->speed_syllables)
+        return mill_command_usage("say", "--speed-syllables %g: a whole number is wanted",
+                                  o->speed_syllables);
+    return MILL_EXIT_OK;
+}
+
+static int check_output(struct mill_say_options *o) {
+    if (!o->output)
+        return mill_command_usage("say", "where to? -o FILE, or -o - for standard output");
+    o->to_pipe = strcmp(o->output, "-") == 0;
+    o->format = MILL_AUDIO_WAV16;
+    if (o->format_name && !mill_audio_format_find(o->format_name, &o->format))
+        return mill_command_usage(
+            "say", "--format '%s': there are wav, wav24, wavfloat, flac and pcm", o->format_name);
+    if (!o->format_name && !o->to_pipe && !mill_audio_format_of_path(o->output, &o->format))
+        return mill_command_usage("say",
+                                  "-o '%s': the format is not known by its ending (.wav .flac .pcm "
+                                  ".raw): say it with --format",
+                                  o->output);
+    if (o->to_pipe && isatty(STDOUT_FILENO))
+        return mill_command_usage("say", "-o -: standard output is a terminal, sound would only "
+                                         "upset it: use a file or a pipe");
+    return MILL_EXIT_OK;
+}
+
+static int check_rest(const struct mill_say_options *o) {
+    enum mill_precision precision;
+    if (!o->text == !o->file)
+        return mill_command_usage("say", o->text ? "a text and --file: only one of them"
+                                                 : "what? A text, --file FILE, or - for standard "
+                                                   "input");
+    if (!o->model)
+        return mill_command_usage(
+            "say", "--model DIR is missing. `sparkmill pull` downloads the published "
+                   "model, `sparkmill synth-model` makes one for trying out");
+    if (o->temperature > 0 && o->temperature < 0.01)
+        return mill_command_usage("say", "--temperature %g: 0, or 0.01 and more", o->temperature);
+    if (!mill_precision_find(o->precision, o->backend, &precision))
+        return mill_command_usage("say", "--precision '%s': there are auto, fp32, bf16 and int8",
+                                  o->precision);
+    return MILL_EXIT_OK;
+}
+
+int mill_say_options_read(struct mill_say_options *out, int argc, char **argv) {
+    *out = (struct mill_say_options){.pitch_hz = -1,
+                                     .speed_syllables = -1,
+                                     .temperature = 0.8,
+                                     .top_p = 0.95,
+                                     .top_k = 50,
+                                     .max_seconds = 60};
+    int result = read_arguments(out, argc, argv);
+    if (result != MILL_EXIT_OK || out->help)
+        return result;
+    result = check_rest(out);
+    if (result == MILL_EXIT_OK)
+        result = check_voice(out);
+    return result == MILL_EXIT_OK ? check_output(out) : result;
+}

@@ -1,0 +1,26 @@
+/* say_options.h - what `sparkmill say` was asked for: options read, checked and made whole, before
+ * anything is opened. */
+#ifndef MILL_TOOLS_SAY_OPTIONS_H
+#define MILL_TOOLS_SAY_OPTIONS_H
+
+#include "runtime/audio/writer.h"
+
+struct mill_say_options {
+    /* As given: borrowed from the command line, NULL where not given. */
+    const char *text, *file, *model, *voice, *output, *format_name, *precision, *backend;
+    const char *gender_name, *pitch_name, *speed_name, *save_voice;
+    double pitch_hz, speed_syllables; /* -1 = not given */
+    double temperature, top_p, max_seconds;
+    long long seed, top_k, n_threads;
+    bool unrestricted, no_cache, help;
+    /* What follows from it. */
+    int gender, pitch, speed; /* numbers of the labels */
+    enum mill_audio_format format;
+    bool to_pipe;
+};
+
+/* MILL_EXIT_OK, or MILL_EXIT_USAGE after saying what is wrong. */
+int mill_say_options_read(struct mill_say_options *out, int argc, char **argv);
+void mill_say_options_help(void);
+
+#endif
