@@ -1,0 +1,147 @@
+/* golden_check.c - the program golden_check: is what we compute Spark-TTS?
+ *
+ * Golden data are the answers of the model's plain definition for synthetic weights that anyone can
+ * make again (`sparkmill synth-model`). Every array of a folder that this engine can compute is
+ * compared, in any folder of the format: names come from manifest.json, sizes from the files.
+ *
+ * The rule, in fp32: waves, z_q, prenet, d-vector and hidden states at least 90 dB signal to noise;
+ * logits within 2e-3 of the golden row's spread; a drawn token may differ only where the golden
+ * draw lies within 1e-4 of an edge of the distribution; in prompt_top two ids may change places
+ * only where their golden logits differ by at most twice the error of these logits.
+ *
+ * In bf16 and int8 the error is measured and shown, and nothing is right by being close enough to
+ * a chosen number. A draw may differ only where the measured error explains it: E is twice the
+ * largest error of the item's stored logits (twice, because the three rows that are stored need not
+ * show the largest), and some logits within E of ours must draw the golden token with the same
+ * uniform number. (An edge's distance alone would not do: two candidates that change places move
+ * whole intervals. The bound is generous where many candidates are about as likely.) Sharper, and
+ * in every precision: each draw must be the one that our own logits of that step give in float64,
+ * unless it lies within 1e-4 of an edge. What cannot be rounding is a miss in any precision: a
+ * value that is not finite, and a signal less than 20 dB above its error. */
+#include "tools/golden_check.h"
+
+#include "tools/command.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+static void print_help(void) {
+    puts("Usage: golden_check --model DIR --golden DIR --backend NAME --precision P [--dump DIR]\n"
+         "Compare what this engine computes with golden data.\n\n"
+         "  --model DIR      checkpoint that the golden data were computed with\n"
+         "  --golden DIR     folder with manifest.json and .npy files\n"
+         "  --backend NAME   cpu or reference\n"
+         "  --precision P    fp32, bf16 or int8\n"
+         "  --dump DIR       also write our arrays there, under the same names\n"
+         "  --threads N      threads of the backend (default: one per processor)\n\n"
+         "fp32: signals at least 90 dB above their error; logits within 2e-3 of the spread; a "
+         "drawn\n"
+         "token may differ only within 1e-4 of an edge of the distribution, and ranks in "
+         "prompt_top\n"
+         "only where logits differ by no more than twice their error.\n"
+         "bf16, int8: errors are shown. A draw may differ only where some logits within twice the\n"
+         "largest error of the item's stored logits would draw the golden token with the same\n"
+         "number.\n"
+         "In any precision a draw must be what our own logits give (but within 1e-4 of an edge);\n"
+         "a signal under 20 dB, or a value that is not finite, is a miss.\n"
+         "Arrays of encoders are skipped and counted.\n\n"
+         "Exit status: 0 all within limits, 1 a miss or a failure, 2 wrong use or bad input.");
+}
+
+mill_status golden_check_snr(struct golden_run *run, const char *item, const char *leaf,
+                             const struct golden_array *golden, const float *ours,
+                             struct mill_error *err) {
+    char name[GOLDEN_NAME + 32];
+    snprintf(name, sizeof name, "%s.%s", item, leaf);
+    golden_table_figure(&run->table, name, "signal to noise, dB",
+                        golden_snr_db(golden->data, ours, golden->n), GOLDEN_AT_LEAST,
+                        run->exact ? GOLDEN_EXACT_SNR_DB : GOLDEN_BROKEN_SNR_DB);
+    run->table.n_compared++;
+    return golden_folder_dump(&run->folder, item, leaf, MILL_F32, golden, ours, err);
+}
+
+struct options {
+    struct mill_model_options model;
+    const char *golden, *dump;
+};
+
+static mill_status check_folder(struct golden_run *run, const struct options *options,
+                                struct mill_error *err) {
+    int64_t longest;
+    MILL_TRY(golden_longest_sequence(run, &longest, err));
+    MILL_TRY(mill_model_open_text(&run->model, &options->model, err));
+    MILL_TRY(mill_model_open_speech(&run->model, longest, GOLDEN_WINDOW_FRAMES, err));
+    printf("%s against %s: backend %s (%s), %s\n\n", options->model.folder, options->golden,
+           run->model.ops->name, run->model.ops->describe(run->model.backend),
+           options->model.precision);
+    printf("%-28s %-38s %12s  %-10s\n", "array", "measured", "figure", "limit");
+    MILL_TRY(golden_check_language_model(run, err));
+    return golden_check_decoder(run, err);
+}
+
+static int report(const struct golden_run *run) {
+    int n_inputs = -run->table.n_compared, n_skipped = 0;
+    for (int i = 0; i < run->folder.n_arrays; i++) {
+        n_inputs += run->folder.entries[i].used;
+        n_skipped += !run->folder.entries[i].used;
+    }
+    printf("\n%d arrays compared, %d read as input, %d skipped (nothing here computes them); "
+           "%d figures past their limit\n",
+           run->table.n_compared, n_inputs, n_skipped, run->table.n_missed);
+    return run->table.n_missed ? MILL_EXIT_FAILED : MILL_EXIT_OK;
+}
+
+static int check(const struct options *options) {
+    struct golden_run run = {.exact = strcmp(options->model.precision, "fp32") == 0};
+    struct mill_error err = {0};
+    mill_status status = golden_folder_open(&run.folder, options->golden, options->dump, &err);
+    if (status >= 0)
+        status = check_folder(&run, options, &err);
+    int result = status < 0 ? mill_command_fail("golden_check", status, &err) : report(&run);
+    mill_model_close(&run.model);
+    golden_folder_close(&run.folder);
+    return result;
+}
+
+int main(int argc, char **argv) {
+    enum { MODEL, GOLDEN, BACKEND, PRECISION, DUMP, THREADS, HELP };
+    static const struct option long_options[] = {{"model", required_argument, NULL, MODEL},
+                                                 {"golden", required_argument, NULL, GOLDEN},
+                                                 {"backend", required_argument, NULL, BACKEND},
+                                                 {"precision", required_argument, NULL, PRECISION},
+                                                 {"dump", required_argument, NULL, DUMP},
+                                                 {"threads", required_argument, NULL, THREADS},
+                                                 {"help", no_argument, NULL, HELP},
+                                                 {0}};
+    struct options options = {.model = {.full_head = true}};
+    long long n_threads = 0;
+    for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
+        const char **const texts[] = {&options.model.folder, &options.golden,
+                                      &options.model.backend, &options.model.precision,
+                                      &options.dump};
+        if (option == HELP) {
+            print_help();
+            return MILL_EXIT_OK;
+        }
+        if (option == THREADS) {
+            if (!mill_option_int("golden_check", "--threads", optarg, 0, 1024, &n_threads))
+                return MILL_EXIT_USAGE;
+        } else if (option >= MODEL && option <= DUMP) {
+            *texts[option] = optarg;
+        } else {
+            return MILL_EXIT_USAGE;
+        }
+    }
+    options.model.n_threads = (int32_t)n_threads;
+    const char *precision = options.model.precision;
+    if (!options.model.folder || !options.golden || !options.model.backend || !precision ||
+        optind != argc)
+        return mill_command_usage("golden_check",
+                                  "--model, --golden, --backend and --precision are needed");
+    if (strcmp(precision, "fp32") != 0 && strcmp(precision, "bf16") != 0 &&
+        strcmp(precision, "int8") != 0)
+        return mill_command_usage("golden_check", "--precision '%s': there are fp32, bf16, int8",
+                                  precision);
+    return check(&options);
+}
