@@ -71,11 +71,19 @@ struct mill_embed_args {
     const int32_t *ids; /* [y.rows] */
 };
 
-enum mill_norm_kind { MILL_NORM_RMS, MILL_NORM_LAYER };
+enum mill_norm_kind { MILL_NORM_RMS, MILL_NORM_LAYER, MILL_NORM_AFFINE };
+enum mill_activation {
+    MILL_ACT_NONE,
+    MILL_ACT_GELU,
+    MILL_ACT_TANH,
+    MILL_ACT_RELU,
+    MILL_ACT_SIGMOID
+};
 
-/* RMS: y = x / sqrt(mean(x^2) + eps) * gain.  Layer: y = (x - mean) / sqrt(var + eps) * gain +
- * shift, population variance. gain and shift are matrices of f32 [groups, columns] (row stride
- * `group_stride`), row group[r] for row r: adaptive normalisation with one voice a request. */
+/* RMS: y = x / sqrt(mean(x^2) + eps) * gain. Layer: y = (x - mean) / sqrt(var + eps) * gain +
+ * shift, population variance. Affine: y = x * gain + shift. Then y = act(y). gain and shift are
+ * matrices of f32 [groups, columns] (row stride `group_stride`), row group[r] for row r: adaptive
+ * normalisation with one voice a request. */
 struct mill_norm_args {
     struct mill_matrix y, x; /* may be the same memory */
     enum mill_norm_kind kind;
@@ -83,9 +91,8 @@ struct mill_norm_args {
     const float *gain, *shift; /* shift NULL for RMS */
     int64_t group_stride;      /* elements */
     const int32_t *group;      /* [rows], or NULL = 0 for every row */
+    enum mill_activation act;
 };
-
-enum mill_activation { MILL_ACT_NONE, MILL_ACT_GELU, MILL_ACT_TANH, MILL_ACT_RELU };
 
 /* y = act(x W^T + bias[group]) + residual.
  * MILL_F32 weights: f32 products. MILL_BF16: x rounded to bf16, f32 sums. MILL_I8: x quantised per
@@ -103,9 +110,12 @@ struct mill_linear_args {
 
 /* ------------------------------------------------------------------ language model operators */
 
-/* y[r][i] = silu(x[r][i]) * x[r][n + i], n = y.columns; silu(a) = a / (1 + exp(-a)). */
+/* Two halves of a row into one, n = y.columns, a = x[r][i], b = x[r][n + i]:
+ * SILU y = a / (1 + exp(-a)) * b;  GELU y = a * gelu(b);  MAGNITUDE y = sqrt(a^2 + b^2). */
+enum mill_glu_kind { MILL_GLU_SILU, MILL_GLU_GELU, MILL_GLU_MAGNITUDE };
 struct mill_glu_args {
     struct mill_matrix y, x;
+    enum mill_glu_kind kind;
 };
 
 /* Which rows belong to which sequence, and where its keys and values are. Made by the host for a
@@ -191,6 +201,40 @@ struct mill_conv_transpose1d_args {
     int32_t n_spans;
 };
 
+/* ------------------------------------------------------------------ encoder operators
+ * A backend may lack this group (all three NULL): cloning then runs on the cpu backend. A strided
+ * convolution without padding is a linear layer over overlapping rows (x.stride less than
+ * x.columns); the nearest codeword is a linear layer and a draw at temperature 0; the spectrogram
+ * is two linear layers with MAGNITUDE between them. */
+
+/* Attention of every query row of a span over every key row of it, both ways: y[r, h] =
+ * softmax(q[r, h] . k[s, h] * scale) v[s, h]. The span's x side is rows of k and v, its y side rows
+ * of q and y; places are not looked at. */
+struct mill_attn_dense_args {
+    struct mill_matrix y, q, k, v; /* [rows, n_heads * head_dim] each; f32 */
+    int32_t n_heads;
+    float scale;
+    const struct mill_span *spans; /* host */
+    int32_t n_spans;
+};
+
+/* y[y_first] = mean over the rows [x_first, x_first + n_x) of x, for each span. */
+struct mill_pool_mean_args {
+    struct mill_matrix y, x;
+    const struct mill_span *spans; /* host */
+    int32_t n_spans;
+};
+
+/* y[r] = x[r] * x_scale + z[r] * z_scale * gain[group[r]]; gain [groups, columns] or NULL = 1. y
+ * may be x or z. */
+struct mill_mix_args {
+    struct mill_matrix y, x, z;
+    float x_scale, z_scale;
+    const float *gain;
+    int64_t group_stride;
+    const int32_t *group; /* [rows], or NULL = 0 for every row */
+};
+
 /* ------------------------------------------------------------------ the table */
 
 struct mill_backend; /* one device: its memory, its scratch, its threads; one thread calls it */
@@ -241,6 +285,10 @@ struct mill_backend_ops {
     mill_status (*conv1d)(struct mill_backend *, const struct mill_conv1d_args *);
     mill_status (*conv_transpose1d)(struct mill_backend *,
                                     const struct mill_conv_transpose1d_args *);
+
+    mill_status (*attn_dense)(struct mill_backend *, const struct mill_attn_dense_args *);
+    mill_status (*pool_mean)(struct mill_backend *, const struct mill_pool_mean_args *);
+    mill_status (*mix)(struct mill_backend *, const struct mill_mix_args *);
 };
 
 /* A backend's table by name; NULL with the names that exist in `err`. */

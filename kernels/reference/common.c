@@ -66,6 +66,8 @@ double mill_reference_activate(enum mill_activation act, double v) {
         return tanh(v);
     case MILL_ACT_RELU:
         return v < 0 ? 0 : v; /* keeps NaN */
+    case MILL_ACT_SIGMOID:
+        return 1 / (1 + exp(-v));
     case MILL_ACT_NONE:
         break;
     }
