@@ -1,0 +1,264 @@
+/* model_bench.c - how fast the model runs here, each figure beside the limit measured in the same
+ * run.
+ *
+ *     bench_model --model DIR [--precision fp32|bf16|int8] [--threads N]
+ *
+ * The limits: reading memory (decoding one sequence must read every weight once a step), and
+ * oneDNN's matmul (the decoder and prompts are arithmetic). Times are the best of several, so that
+ * a busy moment of the machine does not count; the spread is printed beside them. One line of CSV a
+ * figure on standard output, the same as a table on standard error. */
+#include "bench/limits.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/memory.h"
+#include "tools/command.h"
+#include "tools/model_open.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PAGE_TOKENS = 64,
+    CONTEXT = 400, /* tokens a sequence holds: the average of 8 s of speech */
+    PROMPT = 200,
+    MAX_BATCH = 16,
+    STEPS = 24,
+    FRAMES = 300,
+};
+
+struct bench {
+    struct mill_model model;
+    struct mill_qwen2 *lm;
+    int32_t pages_a_sequence;
+    int32_t *page_table; /* [MAX_BATCH][pages_a_sequence] */
+    double bandwidth, peak[MILL_DTYPE_COUNT];
+};
+
+/* Best and median of n times, seconds. */
+struct times {
+    double best, median;
+};
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static struct times summarise(double *seconds, int n) {
+    qsort(seconds, (size_t)n, sizeof *seconds, by_value);
+    return (struct times){seconds[0], seconds[n / 2]};
+}
+
+static void report(const char *what, double value, const char *unit, double limit,
+                   const char *limit_name) {
+    printf("%s,%.6g,%s,%.6g,%s\n", what, value, unit, limit, limit_name);
+    if (limit > 0)
+        fprintf(stderr, "  %-34s %10.4g %-16s %5.1f %% of %s (%.4g)\n", what, value, unit,
+                100 * value / limit, limit_name, limit);
+    else
+        fprintf(stderr, "  %-34s %10.4g %s\n", what, value, unit);
+}
+
+/* Bytes that a decode step of one sequence reads: every linear layer and the legal head, without
+ * the embedding. */
+static double step_bytes(const struct bench *b) {
+    const struct mill_lm_weights *lm = &b->model.weights->lm;
+    const struct mill_llm_shape *s = &lm->shape;
+    double q = (double)s->n_heads * s->head_dim, kv = (double)s->n_kv_heads * s->head_dim;
+    double layer = s->hidden * (2 * q + 2 * kv) + 3.0 * s->hidden * s->intermediate;
+    double weights =
+        s->n_layers * layer + (double)lm->legal[MILL_LEGAL_SEMANTIC].n_rows * s->hidden;
+    return weights * (double)mill_dtype_bytes(lm->head.shape.dtype);
+}
+
+/* Multiply-adds of a decoded frame, twice: prenet and wave generator. */
+static double decoder_flop_a_frame(const struct mill_bicodec_shape *s) {
+    const struct mill_vocos_shape *p = &s->prenet;
+    double block = 7.0 * p->dim + 2.0 * p->dim * p->intermediate;
+    double flop = (double)p->input * p->dim + (double)p->dim * p->output +
+                  p->n_samplings * (7.0 * p->dim * p->dim + 2 * block) + 7.0 * p->dim * p->dim +
+                  p->n_layers * block;
+    flop += 7.0 * s->generator.input * s->generator.channels;
+    double rows = 1, c = s->generator.channels;
+    for (int32_t i = 0; i < s->generator.n_stages; i++) {
+        flop +=
+            rows * c * (c / 2) * s->generator.kernels[i]; /* each input row meets every tap once */
+        rows *= s->generator.rates[i];
+        c /= 2;
+        flop += rows * 3 * (7 * c * c + c * c);
+    }
+    return 2 * (flop + rows * 7 * c);
+}
+
+/* One step of `n` sequences with `rows` rows each behind `cached` tokens; a draw after each
+ * sequence. */
+static mill_status run_step(struct bench *b, int32_t n, int32_t rows, int32_t cached,
+                            struct mill_error *err) {
+    int32_t first[MAX_BATCH + 1], held[MAX_BATCH], tokens[MAX_BATCH];
+    struct mill_draw draws[MAX_BATCH];
+    int32_t *ids = mill_alloc_array((size_t)(n * rows), sizeof *ids);
+    if (!ids)
+        return mill_fail(err, MILL_E_MEMORY, "no memory");
+    for (int32_t i = 0; i < n * rows; i++)
+        ids[i] = b->model.control->semantic.ids[i % b->model.control->semantic.n];
+    for (int32_t i = 0; i < n; i++) {
+        first[i] = i * rows;
+        held[i] = cached;
+        draws[i] = (struct mill_draw){.row = (i + 1) * rows - 1,
+                                      .legal = MILL_LEGAL_SEMANTIC,
+                                      .temperature = 0.8f,
+                                      .top_p = 0.95f,
+                                      .top_k = 50};
+    }
+    first[n] = n * rows;
+    struct mill_qwen2_step step = {.n_sequences = n,
+                                   .n_rows = n * rows,
+                                   .n_draws = n,
+                                   .ids = ids,
+                                   .row_first = first,
+                                   .n_cached = held,
+                                   .page_table = b->page_table,
+                                   .draws = draws,
+                                   .tokens = tokens};
+    mill_status status = mill_qwen2_run(b->lm, &step, err);
+    free(ids);
+    return status;
+}
+
+static mill_status bench_language_model(struct bench *b, struct mill_error *err) {
+    enum mill_dtype dtype = b->model.weights->lm.head.shape.dtype;
+    for (int32_t n = 1; n <= MAX_BATCH; n *= 4) {
+        double seconds[STEPS];
+        for (int i = 0; i < STEPS; i++) {
+            double start = mill_clock_seconds();
+            MILL_TRY(run_step(b, n, 1, CONTEXT, err));
+            seconds[i] = mill_clock_seconds() - start;
+        }
+        struct times t = summarise(seconds, STEPS);
+        char what[64];
+        snprintf(what, sizeof what, "decode step, batch %d", n);
+        report(what, n / t.best, "tokens/s", n * b->bandwidth / step_bytes(b),
+               "reading the weights once");
+        if (n == 1)
+            report("decode step, batch 1, median", 1 / t.median, "tokens/s", 0, "");
+    }
+    double seconds[4];
+    for (int i = 0; i < 4; i++) {
+        double start = mill_clock_seconds();
+        MILL_TRY(run_step(b, 1, PROMPT, 0, err));
+        seconds[i] = mill_clock_seconds() - start;
+    }
+    struct times t = summarise(seconds, 4);
+    double flop = 2 * PROMPT * step_bytes(b) / (double)mill_dtype_bytes(dtype);
+    /* 8-bit weights meet 16-bit activations: two products an instruction, bf16's rate */
+    enum mill_dtype rate = dtype == MILL_I8 ? MILL_BF16 : dtype;
+    report("prompt of 200 tokens", flop / t.best / 1e9, "GFLOP/s", b->peak[rate] / 1e9,
+           "oneDNN matmul");
+    report("prompt of 200 tokens, seconds", t.best, "s", 0, "");
+    return MILL_OK;
+}
+
+static mill_status bench_decoder(struct bench *b, int32_t window, struct mill_error *err) {
+    const struct mill_bicodec_shape *s = &b->model.shape.bicodec;
+    int32_t semantic[FRAMES], global[MILL_MAX_LEVELS * 16] = {0};
+    for (int32_t i = 0; i < FRAMES; i++)
+        semantic[i] = i * 37 % s->quantizer.codebook_size;
+    struct mill_bicodec_voice *voice = NULL;
+    float *wave = mill_alloc_array((size_t)window * (size_t)s->hop, sizeof *wave);
+    mill_status status = wave ? mill_bicodec_voice_open(&voice, b->model.decoder, global, err)
+                              : mill_fail(err, MILL_E_MEMORY, "no memory");
+    double seconds[4] = {0};
+    for (int i = 0; status == MILL_OK && i < 4; i++) {
+        double start = mill_clock_seconds();
+        for (int32_t at = 0; status == MILL_OK && at < FRAMES; at += window)
+            status = mill_bicodec_decode(
+                b->model.decoder,
+                &(struct mill_bicodec_window){.voice = voice,
+                                              .semantic = semantic,
+                                              .n_semantic = FRAMES,
+                                              .finished = true,
+                                              .first = at,
+                                              .end = at + window < FRAMES ? at + window : FRAMES,
+                                              .wave = wave},
+                err);
+        seconds[i] = mill_clock_seconds() - start;
+    }
+    mill_bicodec_voice_close(voice);
+    free(wave);
+    MILL_TRY(status);
+    struct times t = summarise(seconds, 4);
+    double audio = FRAMES * (double)s->hop / s->sample_rate;
+    enum mill_dtype dtype = b->model.weights->decoder.conv_in.shape.dtype;
+    char what[64];
+    snprintf(what, sizeof what, "decoder, windows of %d frames", window);
+    report(what, decoder_flop_a_frame(s) * FRAMES / t.best / 1e9, "GFLOP/s", b->peak[dtype] / 1e9,
+           "oneDNN matmul");
+    snprintf(what, sizeof what, "the same, per audio second");
+    report(what, t.best / audio, "s", 0, "");
+    return MILL_OK;
+}
+
+static mill_status bench_run(struct bench *b, struct mill_error *err) {
+    struct mill_pool *pool = NULL;
+    MILL_TRY(mill_pool_open(&pool, b->model.options.n_threads, err));
+    b->bandwidth = bench_read_bandwidth(pool);
+    mill_pool_close(pool);
+    b->peak[MILL_F32] = bench_onednn_peak(MILL_F32);
+    b->peak[MILL_BF16] = bench_onednn_peak(MILL_BF16);
+    report("memory read", b->bandwidth / 1e9, "GB/s", 0, "");
+    report("oneDNN matmul f32", b->peak[MILL_F32] / 1e9, "GFLOP/s", 0, "");
+    report("oneDNN matmul bf16", b->peak[MILL_BF16] / 1e9, "GFLOP/s", 0, "");
+    report("oneDNN matmul int8", bench_onednn_peak(MILL_I8) / 1e9, "GFLOP/s", 0, "");
+
+    double start = mill_clock_seconds();
+    MILL_TRY(mill_model_open_text(&b->model, &b->model.options, err));
+    MILL_TRY(mill_model_open_speech(&b->model, 1024, FRAMES, err));
+    report(b->model.weights->from_cache ? "open, from the cache" : "open, converting",
+           mill_clock_seconds() - start, "s", 0, "");
+    struct mill_qwen2_options lm = {
+        .max_rows = PROMPT, .max_sequences = MAX_BATCH, .page_tokens = PAGE_TOKENS};
+    lm.max_pages = b->pages_a_sequence = CONTEXT / PAGE_TOKENS + 1;
+    lm.n_pages = MAX_BATCH * lm.max_pages;
+    b->page_table = mill_alloc_array((size_t)lm.n_pages, sizeof *b->page_table);
+    if (!b->page_table)
+        return mill_fail(err, MILL_E_MEMORY, "no memory");
+    for (int32_t i = 0; i < lm.n_pages; i++)
+        b->page_table[i] = i;
+    MILL_TRY(
+        mill_qwen2_open(&b->lm, b->model.ops, b->model.backend, &b->model.weights->lm, &lm, err));
+    report("bytes of a decode step", step_bytes(b) / 1e6, "MB", 0, "");
+    MILL_TRY(bench_language_model(b, err));
+    MILL_TRY(bench_decoder(b, FRAMES, err));
+    MILL_TRY(bench_decoder(b, 100, err));
+    return MILL_OK;
+}
+
+int main(int argc, char **argv) {
+    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
+                                            {"precision", required_argument, NULL, 'p'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {0}};
+    struct mill_model_options open = {.use_cache = true};
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        long long n = 0;
+        if (c == 'm')
+            open.folder = optarg;
+        else if (c == 'p')
+            open.precision = optarg;
+        else if (c == 't' && mill_option_int("bench_model", "--threads", optarg, 0, 256, &n))
+            open.n_threads = (int32_t)n;
+        else
+            return MILL_EXIT_USAGE;
+    }
+    if (!open.folder)
+        return mill_command_usage("bench_model", "--model DIR [--precision P] [--threads N]");
+    struct bench bench = {.model.options = open};
+    struct mill_error err = {0};
+    printf("what,value,unit,limit,limit_is\n");
+    mill_status status = bench_run(&bench, &err);
+    mill_qwen2_close(bench.lm);
+    free(bench.page_table);
+    mill_model_close(&bench.model);
+    return status < 0 ? mill_command_fail("bench_model", status, &err) : MILL_EXIT_OK;
+}

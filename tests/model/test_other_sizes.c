@@ -1,0 +1,240 @@
+/* test_other_sizes.c - a checkpoint of the published layout with other sizes loads and speaks.
+ *
+ * Nothing about sizes may be a constant: 4,000 token ids at other places with 300 merges, 1,024
+ * codewords, quantiser levels 5 3 4 4, other widths, depths and rates, 8 kHz with 40 samples a
+ * frame, stored in bf16 and in fp16. The weights are synthetic, so the sound is noise; it must be
+ * finite and the same in windows. */
+#include "tests/text/small_tokenizer.h"
+#include "tools/model_open.h"
+
+#include "runtime/base/memory.h"
+#include "runtime/model/checkpoint_write.h"
+#include "runtime/text/prompt.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { N_IDS = 4000, N_MERGES = 300, N_FRAMES = 40 };
+
+static void other_shape(struct mill_shape *shape) {
+    mill_synth_shape(shape, MILL_SYNTH_TINY);
+    shape->wav2vec2.n_convs = 0;
+    shape->llm.hidden = 192;
+    shape->llm.intermediate = 200;
+    shape->llm.n_layers = 3;
+    shape->llm.n_heads = 3;
+    shape->llm.n_kv_heads = 1;
+    shape->llm.vocab = N_IDS;
+    shape->llm.max_positions = 1000;
+    struct mill_bicodec_shape *b = &shape->bicodec;
+    b->sample_rate = 8000;
+    b->hop = 40;
+    b->mel.hop = 40;
+    b->mel.window = 80;
+    b->mel.n_fft = 128;
+    b->encoder.input = b->encoder.output = b->quantizer.input = 40;
+    b->prenet.input = b->prenet.output = b->prenet.condition = 40;
+    b->postnet.input = b->postnet.output = 40;
+    b->prenet.dim = 56;
+    b->prenet.intermediate = 72;
+    b->prenet.n_layers = 3;
+    b->quantizer.codebook_size = 1024;
+    b->quantizer.codebook_dim = 5;
+    b->speaker.output = 40;
+    b->speaker.n_tokens = 6;
+    b->speaker.n_levels = 4;
+    memcpy(b->speaker.levels, (const int32_t[]){5, 3, 4, 4}, 4 * sizeof(int32_t));
+    b->generator.input = 40;
+    b->generator.channels = 72;
+    b->generator.n_stages = 3;
+    memcpy(b->generator.rates, (const int32_t[]){5, 4, 2}, 3 * sizeof(int32_t));
+    memcpy(b->generator.kernels, (const int32_t[]){11, 8, 4}, 3 * sizeof(int32_t));
+}
+
+/* Members of a family by the name of its tokens; 2 where any number does. */
+static int family_size(const char *name) {
+    if (strstr(name, "semantic"))
+        return 1024;
+    if (strstr(name, "global"))
+        return 5 * 3 * 4 * 4;
+    if (strstr(name, "label"))
+        return 5;
+    if (strstr(name, "pitch_value"))
+        return 1001;
+    return strstr(name, "speed_value") ? 11 : 2;
+}
+
+static void add_token(json_t *list, int *id, const char *content, size_t n) {
+    json_t *token =
+        json_pack("{s:i,s:s%,s:b,s:b,s:b,s:b,s:b}", "id", (*id)++, "content", content, n,
+                  "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 1, "special", 0);
+    assert_non_null(token);
+    json_array_append_new(list, token);
+}
+
+/* The control tokens of the small tokenizer, each family at its full size, counted down from the
+ * last id so that nothing stands where it is published. */
+static json_t *other_added_tokens(const json_t *small) {
+    json_t *list = json_array();
+    int id = 1000;
+    size_t i;
+    json_t *token;
+    json_array_foreach(small, i, token) {
+        const char *content = json_string_value(json_object_get(token, "content"));
+        size_t length = strlen(content);
+        if (length > 5 && strcmp(content + length - 4, "_1|>") == 0)
+            continue;
+        if (length < 5 || strcmp(content + length - 4, "_0|>") != 0) {
+            add_token(list, &id, content, length);
+            continue;
+        }
+        for (int k = 0; k < family_size(content); k++) {
+            char name[80];
+            int n = snprintf(name, sizeof name, "%.*s_%d|>", (int)length - 4, content, k);
+            add_token(list, &id, name, (size_t)n);
+        }
+    }
+    assert_true(id <= N_IDS);
+    return list;
+}
+
+static void write_tokenizer(const char *folder) {
+    json_t *root = text_small_tokenizer();
+    json_t *model = json_object_get(root, "model");
+    json_t *vocab = json_object_get(model, "vocab"), *merges = json_array();
+    json_object_del(vocab, "ab");
+    json_object_del(vocab, "bc");
+    json_object_del(vocab, "abc");
+    for (int i = 0; i < N_MERGES; i++) {
+        char left[2] = {(char)('a' + i % 26)}, right[2] = {(char)('a' + i / 26)}, both[3];
+        snprintf(both, sizeof both, "%s%s", left, right);
+        json_object_set_new(vocab, both, json_integer(256 + i));
+        json_array_append_new(merges, json_pack("[s,s]", left, right));
+    }
+    json_object_set_new(model, "merges", merges);
+    json_object_set_new(root, "added_tokens",
+                        other_added_tokens(json_object_get(root, "added_tokens")));
+    char *path = mill_path_join(folder, "tokenizer.json");
+    assert_non_null(path);
+    assert_int_equal(json_dump_file(root, path, JSON_COMPACT), 0);
+    free(path);
+    json_decref(root);
+}
+
+static void assert_done(mill_status status, const struct mill_error *err) {
+    if (status < 0)
+        fail_msg("%s", err->text);
+}
+
+static void make_checkpoint(const char *folder, enum mill_dtype dtype) {
+    struct mill_error err = {0};
+    struct mill_shape shape;
+    other_shape(&shape);
+    const struct mill_checkpoint_options options = {
+        .dtype = dtype, .label = "other", .without_tokenizer = true};
+    assert_done(mill_checkpoint_write(folder, &shape, &options, &err), &err);
+    char *llm = mill_path_join(folder, "LLM");
+    assert_non_null(llm);
+    write_tokenizer(llm);
+    free(llm);
+}
+
+/* ------------------------------------------------------------------ speaking */
+
+struct sound {
+    float *wave;
+    size_t n;
+};
+
+static mill_status deliver(void *context, const float *wave, size_t n_samples,
+                           struct mill_error *err) {
+    struct sound *sound = context;
+    (void)err;
+    assert_true(sound->n + n_samples <= (size_t)N_FRAMES * 40);
+    for (size_t i = 0; i < n_samples; i++)
+        assert_true(isfinite(wave[i]) && fabsf(wave[i]) < 1);
+    memcpy(sound->wave + sound->n, wave, n_samples * sizeof *wave);
+    sound->n += n_samples;
+    return MILL_OK;
+}
+
+/* An utterance with windows of that many frames. */
+static struct sound speak(const char *folder, const char *backend, const char *precision,
+                          int32_t max_window) {
+    static const int32_t voice[] = {0, 239, 17, 100, 59, 121};
+    struct mill_error err = {0};
+    struct mill_model model;
+    const struct mill_model_options options = {
+        .folder = folder, .backend = backend, .precision = precision, .n_threads = 2};
+    assert_done(mill_model_open_text(&model, &options, &err), &err);
+    assert_int_equal(model.control->semantic.n, 1024);
+    assert_done(mill_model_open_speech(&model, 300, max_window, &err), &err);
+    struct mill_prompt prompt;
+    const struct mill_clone_prompt clone = {
+        .text = "other sizes", .text_bytes = 11, .global = voice, .n_global = 6};
+    assert_done(mill_prompt_clone(&prompt, model.encoder, model.control, &clone, &err), &err);
+    const struct mill_utterance_options utterance = {.prompt = prompt.ids,
+                                                     .n_prompt = prompt.n_ids,
+                                                     .start = MILL_GRAMMAR_SPEAK,
+                                                     .global = voice,
+                                                     .temperature = 1,
+                                                     .top_p = 1,
+                                                     .seed = 5,
+                                                     .max_frames = N_FRAMES};
+    struct sound sound = {.wave = mill_alloc_array((size_t)N_FRAMES * 40, sizeof(float))};
+    assert_non_null(sound.wave);
+    const struct mill_speak_listener listener = {.context = &sound, .deliver = deliver};
+    struct mill_speak_result result;
+    int32_t used[6];
+    assert_done(mill_speak(&model.parts, &utterance, &listener, &result, used, &err), &err);
+    assert_true(result.n_frames > 14); /* several of the small windows */
+    assert_int_equal(sound.n, (size_t)result.n_frames * 40);
+    mill_prompt_deinit(&prompt);
+    mill_model_close(&model);
+    return sound;
+}
+
+static void check_backend(const char *folder, const char *backend, const char *precision) {
+    struct sound whole = speak(folder, backend, precision, N_FRAMES);
+    struct sound windows = speak(folder, backend, precision, 7);
+    assert_int_equal(whole.n, windows.n);
+    assert_memory_equal(whole.wave, windows.wave, whole.n * sizeof(float));
+    double power = 0;
+    for (size_t i = 0; i < whole.n; i++)
+        power += (double)whole.wave[i] * whole.wave[i];
+    assert_true(power > 0);
+    free(whole.wave);
+    free(windows.wave);
+}
+
+static void check_dtype(const char *folder, enum mill_dtype dtype) {
+    make_checkpoint(folder, dtype);
+    check_backend(folder, "reference", "fp32");
+    check_backend(folder, "cpu", "fp32");
+    check_backend(folder, "cpu", "bf16");
+    check_backend(folder, "cpu", "int8");
+}
+
+static void test_bf16_checkpoint(void **state) {
+    (void)state;
+    check_dtype(MILL_SCRATCH "/other-bf16", MILL_BF16);
+}
+
+static void test_f16_checkpoint(void **state) {
+    (void)state;
+    check_dtype(MILL_SCRATCH "/other-f16", MILL_F16);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bf16_checkpoint),
+        cmocka_unit_test(test_f16_checkpoint),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
