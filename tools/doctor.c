@@ -22,7 +22,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 #include <yaml.h>
-#include <zip.h>
+#include <zlib.h>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -126,8 +126,8 @@ static void print_libraries(void) {
     if (has_jit && pcre2_config(PCRE2_CONFIG_JITTARGET, NULL) <= (int)sizeof jit)
         pcre2_config(PCRE2_CONFIG_JITTARGET, jit);
     unsigned xxhash = XXH_versionNumber();
-    printf("libraries    jansson %s, libyaml %s, libzip %s, ICU %s\n", jansson_version_str(),
-           yaml_get_version_string(), zip_libzip_version(), icu);
+    printf("libraries    jansson %s, libyaml %s, zlib %s, ICU %s\n", jansson_version_str(),
+           yaml_get_version_string(), zlibVersion(), icu);
     printf("             PCRE2 %s, %s%s\n", pcre2,
            has_jit ? "with JIT: " : "without JIT: reading text will be slow", jit);
     printf("             %s, curl %s, %s, xxHash %u.%u.%u\n", sf_version_string(),

@@ -141,9 +141,11 @@ static mill_status open_speech(struct saying *s, const struct mill_utterance_opt
 static mill_status open_output(struct saying *s, struct mill_error *err) {
     const struct mill_say_options *o = &s->options;
     int32_t rate = s->model.shape.bicodec.sample_rate;
+    const char *comment = o->no_disclosure ? NULL : MILL_DISCLOSURE;
     return o->to_pipe
-               ? mill_audio_writer_open_stream(&s->writer, STDOUT_FILENO, o->format, rate, err)
-               : mill_audio_writer_open(&s->writer, o->output, o->format, rate, err);
+               ? mill_audio_writer_open_stream(&s->writer, STDOUT_FILENO, o->format, rate, comment,
+                                               err)
+               : mill_audio_writer_open(&s->writer, o->output, o->format, rate, comment, err);
 }
 
 /* ------------------------------------------------------------------ speaking */

@@ -42,6 +42,7 @@ static const struct row {
     ROW("threads", WHOLE, n_threads, 0, 1024),
     ROW("unrestricted", FLAG, unrestricted, 0, 0),
     ROW("no-cache", FLAG, no_cache, 0, 0),
+    ROW("no-disclosure", FLAG, no_disclosure, 0, 0),
     ROW("help", FLAG, help, 0, 0),
 #undef ROW
 };
@@ -66,7 +67,8 @@ void mill_say_options_help(void) {
          "  --backend NAME         cpu reference\n"
          "  --threads N            0 = one per processor\n"
          "  --unrestricted         draw from the whole vocabulary, as upstream does\n"
-         "  --no-cache             do not keep converted weights in the cache folder");
+         "  --no-cache             do not keep converted weights in the cache folder\n"
+         "  --no-disclosure        do not mark the sound file as synthetic speech");
 }
 
 static bool take(struct mill_say_options *o, const struct row *row, const char *value) {

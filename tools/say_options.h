@@ -12,7 +12,7 @@ struct mill_say_options {
     double pitch_hz, speed_syllables; /* -1 = not given */
     double temperature, top_p, max_seconds;
     long long seed, top_k, n_threads;
-    bool unrestricted, no_cache, help;
+    bool unrestricted, no_cache, no_disclosure, help;
     /* What follows from it. */
     int gender, pitch, speed; /* numbers of the labels */
     enum mill_audio_format format;
