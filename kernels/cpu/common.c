@@ -2,13 +2,6 @@
  * driver below them. */
 #include "kernels/cpu/cpu_backend.h"
 
-struct rows_run {
-    const void *args;
-    const struct cpu_isa *isa;
-    void (*row)(const struct rows_run *, int32_t row);
-    int32_t n_rows, rows_a_task;
-};
-
 static void rows_task(void *context, int task, int worker) {
     (void)worker;
     const struct rows_run *run = context;
@@ -17,8 +10,8 @@ static void rows_task(void *context, int task, int worker) {
         run->row(run, r);
 }
 
-/* Rows one by one on all threads; about 8,000 values a task. */
-static void run_rows(struct mill_backend *backend, struct rows_run *run, int32_t columns) {
+/* About 8,000 values a task. */
+void mill_cpu_rows_run(struct mill_backend *backend, struct rows_run *run, int32_t columns) {
     run->isa = backend->isa;
     run->rows_a_task = 8192 / (columns + 1) + 1;
     mill_pool_run(backend->pool, rows_task, run,
@@ -41,7 +34,7 @@ static void norm_row(const struct rows_run *run, int32_t row) {
 
 mill_status mill_cpu_norm(struct mill_backend *backend, const struct mill_norm_args *args) {
     struct rows_run run = {.args = args, .row = norm_row, .n_rows = args->x.rows};
-    run_rows(backend, &run, args->x.columns);
+    mill_cpu_rows_run(backend, &run, args->x.columns);
     return MILL_OK;
 }
 
@@ -51,7 +44,7 @@ static void glu_row(const struct rows_run *run, int32_t row) {
 
 mill_status mill_cpu_glu(struct mill_backend *backend, const struct mill_glu_args *args) {
     struct rows_run run = {.args = args, .row = glu_row, .n_rows = args->y.rows};
-    run_rows(backend, &run, args->y.columns);
+    mill_cpu_rows_run(backend, &run, args->y.columns);
     return MILL_OK;
 }
 

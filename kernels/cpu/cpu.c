@@ -136,6 +136,9 @@ const struct mill_backend_ops *mill_cpu_ops(void) {
         .sample = mill_cpu_sample,
         .conv1d = mill_cpu_conv1d,
         .conv_transpose1d = mill_cpu_conv_transpose1d,
+        .attn_dense = mill_cpu_attn_dense,
+        .pool_mean = mill_cpu_pool_mean,
+        .mix = mill_cpu_mix,
     };
     return &ops;
 }

@@ -76,6 +76,25 @@ static inline float *matrix_row(const struct mill_matrix *m, int64_t row) {
     return (float *)m->data + row * m->stride;
 }
 
+/* ---- attention: language_model.c; both kinds begin, go through runs of keys (isa->attn), end. */
+static inline bool mill_cpu_head_dim_is_supported(int32_t head_dim) {
+    return head_dim > 0 && head_dim % LANES == 0 && head_dim <= ATTN_HEAD_DIM;
+}
+/* Takes n <= ATTN_QUERIES queries, `stride` elements apart, with nothing attended to yet. */
+void mill_cpu_attn_begin(struct attn_queries *queries, const float *q, int64_t stride, int32_t n,
+                         int32_t head_dim, float scale);
+/* Writes the queries' results, `stride` elements apart. */
+void mill_cpu_attn_end(const struct attn_queries *queries, float *y, int64_t stride);
+
+/* ---- rows one by one on all threads: common.c. `row` finds its operator's arguments in `args`. */
+struct rows_run {
+    const void *args;
+    const struct cpu_isa *isa; /* filled in by the run */
+    void (*row)(const struct rows_run *, int32_t row);
+    int32_t n_rows, rows_a_task;
+};
+void mill_cpu_rows_run(struct mill_backend *backend, struct rows_run *run, int32_t columns);
+
 /* ---- the operators */
 mill_status mill_cpu_embed(struct mill_backend *, const struct mill_embed_args *);
 mill_status mill_cpu_norm(struct mill_backend *, const struct mill_norm_args *);
@@ -87,5 +106,8 @@ mill_status mill_cpu_sample(struct mill_backend *, const struct mill_sample_args
 mill_status mill_cpu_conv1d(struct mill_backend *, const struct mill_conv1d_args *);
 mill_status mill_cpu_conv_transpose1d(struct mill_backend *,
                                       const struct mill_conv_transpose1d_args *);
+mill_status mill_cpu_attn_dense(struct mill_backend *, const struct mill_attn_dense_args *);
+mill_status mill_cpu_pool_mean(struct mill_backend *, const struct mill_pool_mean_args *);
+mill_status mill_cpu_mix(struct mill_backend *, const struct mill_mix_args *);
 
 #endif

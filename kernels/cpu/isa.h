@@ -20,9 +20,9 @@ enum {
         64, /* outputs of a weight panel; the last panel is as wide as needed, in steps of LANES */
     LANES = 16,          /* every ISA's vectors divide it */
     I8_CHUNK = 512,      /* products a 32-bit sum can take: 512 * 127 * 32767 < 2^31 */
-    ATTN_HEADS = 16,     /* query heads handled at once in attention */
+    ATTN_QUERIES = 32,   /* queries (heads or rows) handled at once in attention */
     ATTN_HEAD_DIM = 256, /* largest head, a multiple of LANES */
-    ATTN_KEYS = 64,      /* cached positions handled at once */
+    ATTN_KEYS = 64,      /* keys handled at once, a multiple of LANES */
 };
 
 /* sums[r][c] = sum over tap, k of a(r, tap)[k] * b(tap)[k][c], in rising order of tap and k. */
@@ -46,15 +46,21 @@ struct finish {
     int32_t n;
 };
 
-/* One query row's heads that share a key/value head, over a run of at most ATTN_KEYS cached
- * positions of one page. */
-struct attn_run {
-    const float *q;           /* [n_heads][head_dim], scaled */
-    const void *k, *v;        /* [n_keys][head_dim] */
-    enum mill_dtype kv_dtype; /* F32 or BF16 */
-    int32_t n_heads, head_dim, n_keys;
-    float *maximum, *total; /* [n_heads]: running softmax state */
-    float *y;               /* [n_heads][head_dim]: running weighted sum */
+/* Queries that read the same keys - the heads of a row that share a key/value head, or rows of one
+ * head - and how far their softmax has come. */
+struct attn_queries {
+    int32_t n, head_dim;
+    _Alignas(64) float q[ATTN_QUERIES * ATTN_HEAD_DIM]; /* [n][head_dim], scaled */
+    _Alignas(64) float y[ATTN_QUERIES * ATTN_HEAD_DIM]; /* [n][head_dim]: running weighted sum */
+    float maximum[ATTN_QUERIES], total[ATTN_QUERIES];
+};
+
+/* A run of at most ATTN_KEYS keys and their values. */
+struct attn_keys {
+    const void *k, *v;
+    enum mill_dtype dtype; /* F32 or BF16 */
+    int32_t n;
+    int64_t k_stride, v_stride; /* elements from key to key */
 };
 
 struct cpu_isa {
@@ -77,7 +83,10 @@ struct cpu_isa {
     /* One output row of a depthwise convolution from up to n_taps input rows (NULL = zeros). */
     void (*depthwise)(float *y, const float *const *x, const float *w, const float *bias,
                       int32_t n_taps, int32_t n);
-    void (*attn)(const struct attn_run *);
+    /* One row of y = x x_scale + z z_scale gain. */
+    void (*mix)(const struct mill_mix_args *, int32_t row);
+    /* Moves the queries' softmax on by a run of keys. */
+    void (*attn)(struct attn_queries *, const struct attn_keys *);
 };
 
 const struct cpu_isa *mill_cpu_isa_avx2(void);

@@ -19,11 +19,31 @@ static inline vf vf_max(vf a, vf b) {
     return (vf)_mm256_max_ps((__m256)a, (__m256)b);
 }
 
+static inline vf vf_sqrt(vf a) {
+    return (vf)_mm256_sqrt_ps((__m256)a);
+}
+
 static inline float vf_sum(vf v) {
     __m128 four =
         _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+/* Three levels of adding pairs of vectors; each halves what is left to add in a lane and doubles
+ * the number of vectors whose sums a register holds, within halves first, then across them. */
+static inline __attribute__((always_inline)) vf vf_sums(vf *v) {
+    __m256 s[VL];
+    memcpy(s, v, sizeof s);
+    for (int i = 0; i < 4; i++)
+        s[i] = _mm256_add_ps(_mm256_unpacklo_ps(s[2 * i], s[2 * i + 1]),
+                             _mm256_unpackhi_ps(s[2 * i], s[2 * i + 1]));
+    for (int i = 0; i < 2; i++) {
+        __m256d a = (__m256d)s[2 * i], b = (__m256d)s[2 * i + 1];
+        s[i] = _mm256_add_ps((__m256)_mm256_unpacklo_pd(a, b), (__m256)_mm256_unpackhi_pd(a, b));
+    }
+    return (vf)_mm256_add_ps(_mm256_permute2f128_ps(s[0], s[1], 0x20),
+                             _mm256_permute2f128_ps(s[0], s[1], 0x31));
 }
 
 static inline vf vf_load_bf16(const uint16_t *p) {

@@ -1,32 +1,6 @@
 /* isa_avx512.c - AVX-512 without the newer dot products (Skylake-X): bf16 pairs are widened to f32,
  * 8-bit weights to 16 bits. */
-#include "kernels/cpu/isa.h"
-
-#include <immintrin.h>
-#include <math.h>
-#include <string.h>
-
-enum { VL = 16, TILE_VECTORS = 4 };
-typedef float vf __attribute__((vector_size(64)));
-typedef int32_t vi __attribute__((vector_size(64)));
-
-static inline vf vf_fma(vf a, vf b, vf c) {
-    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-}
-
-/* NaN in either operand may give the other: callers that care look for it themselves. */
-static inline vf vf_max(vf a, vf b) {
-    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
-}
-
-static inline float vf_sum(vf v) {
-    return _mm512_reduce_add_ps((__m512)v);
-}
-
-static inline vf vf_load_bf16(const uint16_t *p) {
-    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
-    return (vf)_mm512_slli_epi32(wide, 16);
-}
+#include "kernels/cpu/avx512.inc"
 
 /* Nearest, ties to even, as mill_bf16_from_f32; NaN stays NaN. */
 static inline void vf_store_bf16(uint16_t *p, vf v) {

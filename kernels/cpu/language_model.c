@@ -38,10 +38,6 @@ static char *page_at(const struct mill_kv_pages *kv, const struct mill_batch *ba
            (size_t)(page * kv->page_stride + row * kv->head_dim) * mill_dtype_bytes(kv->dtype);
 }
 
-static bool head_dim_is_supported(int32_t head_dim) {
-    return head_dim % LANES == 0 && head_dim <= ATTN_HEAD_DIM;
-}
-
 struct rope_run {
     const struct mill_rope_append_args *args;
     const struct cpu_isa *isa;
@@ -82,7 +78,7 @@ static void rope_task(void *context, int row, int worker) {
 
 mill_status mill_cpu_rope_append(struct mill_backend *backend,
                                  const struct mill_rope_append_args *args) {
-    if (!head_dim_is_supported(args->kv.head_dim))
+    if (!mill_cpu_head_dim_is_supported(args->kv.head_dim))
         return MILL_E_UNSUPPORTED;
     struct rope_run run = {args, backend->isa};
     mill_pool_run(backend->pool, rope_task, &run, args->batch.n_rows);
@@ -94,6 +90,27 @@ struct attn_batch_run {
     const struct cpu_isa *isa;
 };
 
+void mill_cpu_attn_begin(struct attn_queries *queries, const float *q, int64_t stride, int32_t n,
+                         int32_t head_dim, float scale) {
+    queries->n = n;
+    queries->head_dim = head_dim;
+    for (int32_t i = 0; i < n; i++) {
+        queries->maximum[i] = -INFINITY;
+        queries->total[i] = 0;
+        for (int32_t c = 0; c < head_dim; c++) {
+            queries->q[i * head_dim + c] = q[i * stride + c] * scale;
+            queries->y[i * head_dim + c] = 0;
+        }
+    }
+}
+
+void mill_cpu_attn_end(const struct attn_queries *queries, float *y, int64_t stride) {
+    int32_t d = queries->head_dim;
+    for (int32_t i = 0; i < queries->n; i++)
+        for (int32_t c = 0; c < d; c++)
+            y[i * stride + c] = queries->y[i * d + c] / queries->total[i];
+}
+
 /* Query heads [first, first + n) of a row, all of one kv head. */
 static void attend(const struct attn_batch_run *run, int32_t row, int32_t kv_head, int32_t first,
                    int32_t n) {
@@ -102,39 +119,23 @@ static void attend(const struct attn_batch_run *run, int32_t row, int32_t kv_hea
     int32_t d = kv->head_dim;
     int32_t sequence = sequence_of(&args->batch, row);
     int32_t n_keys = position_of(&args->batch, sequence, row) + 1;
-    _Alignas(64) float q[ATTN_HEADS * ATTN_HEAD_DIM], y[ATTN_HEADS * ATTN_HEAD_DIM];
-    float maximum[ATTN_HEADS], total[ATTN_HEADS];
-    const float *x = matrix_row(&args->x, row) + first * d;
-    for (int32_t i = 0; i < n * d; i++) {
-        q[i] = x[i] * args->scale;
-        y[i] = 0;
-    }
-    for (int32_t h = 0; h < n; h++) {
-        maximum[h] = -INFINITY;
-        total[h] = 0;
-    }
+    struct attn_queries queries;
+    mill_cpu_attn_begin(&queries, matrix_row(&args->x, row) + first * d, d, n, d, args->scale);
     for (int32_t at = 0; at < n_keys;) {
         int32_t in_page = kv->page_tokens - at % kv->page_tokens, left = n_keys - at;
         int32_t keys = in_page < ATTN_KEYS ? in_page : ATTN_KEYS;
         keys = keys < left ? keys : left;
-        run->isa->attn(&(struct attn_run){
-            .q = q,
-            .k = page_at(kv, &args->batch, sequence, 0, kv_head, at),
-            .v = page_at(kv, &args->batch, sequence, 1, kv_head, at),
-            .kv_dtype = kv->dtype,
-            .n_heads = n,
-            .head_dim = d,
-            .n_keys = keys,
-            .maximum = maximum,
-            .total = total,
-            .y = y,
-        });
+        run->isa->attn(&queries, &(struct attn_keys){
+                                     .k = page_at(kv, &args->batch, sequence, 0, kv_head, at),
+                                     .v = page_at(kv, &args->batch, sequence, 1, kv_head, at),
+                                     .dtype = kv->dtype,
+                                     .n = keys,
+                                     .k_stride = d,
+                                     .v_stride = d,
+                                 });
         at += keys;
     }
-    float *out = matrix_row(&args->y, row) + first * d;
-    for (int32_t h = 0; h < n; h++)
-        for (int32_t i = 0; i < d; i++)
-            out[h * d + i] = y[h * d + i] / total[h];
+    mill_cpu_attn_end(&queries, matrix_row(&args->y, row) + first * d, d);
 }
 
 static void attn_task(void *context, int task, int worker) {
@@ -142,14 +143,14 @@ static void attn_task(void *context, int task, int worker) {
     const struct attn_batch_run *run = context;
     int32_t n_kv = run->args->kv.n_heads, row = task / n_kv, kv_head = task % n_kv;
     int32_t shared = run->args->n_heads / n_kv;
-    for (int32_t h = 0; h < shared; h += ATTN_HEADS)
+    for (int32_t h = 0; h < shared; h += ATTN_QUERIES)
         attend(run, row, kv_head, kv_head * shared + h,
-               shared - h < ATTN_HEADS ? shared - h : ATTN_HEADS);
+               shared - h < ATTN_QUERIES ? shared - h : ATTN_QUERIES);
 }
 
 mill_status mill_cpu_attn_paged(struct mill_backend *backend,
                                 const struct mill_attn_paged_args *args) {
-    if (!head_dim_is_supported(args->kv.head_dim))
+    if (!mill_cpu_head_dim_is_supported(args->kv.head_dim))
         return MILL_E_UNSUPPORTED;
     struct attn_batch_run run = {args, backend->isa};
     mill_pool_run(backend->pool, attn_task, &run, args->batch.n_rows * args->kv.n_heads);

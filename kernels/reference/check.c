@@ -2,12 +2,17 @@
  * here before it is a wrong number on a faster backend. Nothing is owned; any thread. */
 #include "kernels/reference/internal.h"
 
-mill_status mill_reference_check_matrix(const struct mill_matrix *m) {
+mill_status mill_reference_check_view(const struct mill_matrix *m) {
     if (m->dtype != MILL_F32)
         return MILL_E_UNSUPPORTED;
-    if (m->rows < 0 || m->columns < 1 || m->stride < m->columns)
+    if (m->rows < 0 || m->columns < 1 || m->stride < 1)
         return MILL_E_INPUT;
     return m->data || m->rows == 0 ? MILL_OK : MILL_E_INPUT;
+}
+
+mill_status mill_reference_check_matrix(const struct mill_matrix *m) {
+    MILL_TRY(mill_reference_check_view(m));
+    return m->stride >= m->columns ? MILL_OK : MILL_E_INPUT;
 }
 
 mill_status mill_reference_check_shape(const struct mill_matrix *m, int32_t rows, int32_t columns) {
@@ -18,6 +23,16 @@ mill_status mill_reference_check_shape(const struct mill_matrix *m, int32_t rows
 mill_status mill_reference_check_residual(const struct mill_matrix *residual,
                                           const struct mill_matrix *y) {
     return residual->data ? mill_reference_check_shape(residual, y->rows, y->columns) : MILL_OK;
+}
+
+mill_status mill_reference_check_group(const int32_t *group, int64_t group_stride,
+                                       const struct mill_matrix *x) {
+    if (group && group_stride < x->columns)
+        return MILL_E_INPUT;
+    for (int32_t r = 0; group && r < x->rows; r++)
+        if (group[r] < 0)
+            return MILL_E_INPUT;
+    return MILL_OK;
 }
 
 mill_status mill_reference_check_weight(const struct mill_weight *w) {
@@ -34,7 +49,7 @@ mill_status mill_reference_check_weight(const struct mill_weight *w) {
 }
 
 mill_status mill_reference_check_activation(enum mill_activation act) {
-    return (int)act >= MILL_ACT_NONE && act <= MILL_ACT_RELU ? MILL_OK : MILL_E_INPUT;
+    return (int)act >= MILL_ACT_NONE && act <= MILL_ACT_SIGMOID ? MILL_OK : MILL_E_INPUT;
 }
 
 /* Whether rows first .. first + n - 1 lie in a matrix of `rows` rows. */

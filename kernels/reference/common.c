@@ -25,35 +25,34 @@ mill_status mill_reference_embed(struct mill_backend *b, const struct mill_embed
 static void norm_row(const struct mill_norm_args *a, const float *x, float *y, const float *gain,
                      const float *shift) {
     int32_t n = a->x.columns;
-    double mean = 0, square = 0;
-    if (a->kind == MILL_NORM_LAYER) {
-        for (int32_t i = 0; i < n; i++)
-            mean += x[i];
-        mean /= n;
-    }
+    double mean = 0, square = 0, inverse = 1;
+    for (int32_t i = 0; i < n && a->kind == MILL_NORM_LAYER; i++)
+        mean += (double)x[i] / n;
     for (int32_t i = 0; i < n; i++)
         square += (x[i] - mean) * (x[i] - mean);
-    double inverse = 1 / sqrt(square / n + a->eps);
-    for (int32_t i = 0; i < n; i++)
-        y[i] = (float)((x[i] - mean) * inverse * gain[i] + (shift ? shift[i] : 0.0f));
+    if (a->kind != MILL_NORM_AFFINE)
+        inverse = 1 / sqrt(square / n + a->eps);
+    for (int32_t i = 0; i < n; i++) {
+        double v = (x[i] - mean) * inverse * gain[i] + (shift ? shift[i] : 0.0f);
+        y[i] = (float)mill_reference_activate(a->act, v);
+    }
 }
 
 mill_status mill_reference_norm(struct mill_backend *b, const struct mill_norm_args *a) {
     (void)b;
     MILL_TRY(mill_reference_check_matrix(&a->x));
     MILL_TRY(mill_reference_check_shape(&a->y, a->x.rows, a->x.columns));
-    bool layer = a->kind == MILL_NORM_LAYER;
-    if ((!layer && a->kind != MILL_NORM_RMS) || !a->gain || layer != (a->shift != NULL))
+    MILL_TRY(mill_reference_check_activation(a->act));
+    MILL_TRY(mill_reference_check_group(a->group, a->group_stride, &a->x));
+    bool shifts = a->kind == MILL_NORM_LAYER || a->kind == MILL_NORM_AFFINE;
+    if ((!shifts && a->kind != MILL_NORM_RMS) || !a->gain || shifts != (a->shift != NULL))
         return MILL_E_INPUT;
-    if (!(a->eps >= 0) || (a->group && a->group_stride < a->x.columns))
+    if (!(a->eps >= 0))
         return MILL_E_INPUT;
-    for (int32_t r = 0; a->group && r < a->x.rows; r++)
-        if (a->group[r] < 0)
-            return MILL_E_INPUT;
     for (int32_t r = 0; r < a->x.rows; r++) {
         int64_t first = a->group ? a->group[r] * a->group_stride : 0;
         norm_row(a, mill_reference_row(&a->x, r), mill_reference_row(&a->y, r), a->gain + first,
-                 layer ? a->shift + first : NULL);
+                 shifts ? a->shift + first : NULL);
     }
     return MILL_OK;
 }
@@ -132,7 +131,7 @@ static void linear_row(struct mill_backend *b, const struct mill_linear_args *a,
 static mill_status check_linear(const struct mill_linear_args *a, int32_t n_out) {
     const struct mill_weight_shape *shape = &a->w.shape;
     MILL_TRY(mill_reference_check_weight(&a->w));
-    MILL_TRY(mill_reference_check_matrix(&a->x));
+    MILL_TRY(mill_reference_check_view(&a->x));
     MILL_TRY(mill_reference_check_shape(&a->y, a->x.rows, n_out));
     MILL_TRY(mill_reference_check_residual(&a->residual, &a->y));
     MILL_TRY(mill_reference_check_activation(a->act));

@@ -24,11 +24,16 @@ struct mill_backend {
 /* ---- check.c: MILL_OK, MILL_E_INPUT, or MILL_E_UNSUPPORTED for types and sizes beyond us */
 
 mill_status mill_reference_check_matrix(const struct mill_matrix *m);
+/* A matrix that is only read, whose rows may overlap. */
+mill_status mill_reference_check_view(const struct mill_matrix *m);
 /* A matrix of exactly this shape. */
 mill_status mill_reference_check_shape(const struct mill_matrix *m, int32_t rows, int32_t columns);
 /* No residual, or one of y's shape. */
 mill_status mill_reference_check_residual(const struct mill_matrix *residual,
                                           const struct mill_matrix *y);
+/* No groups, or one for every row of x, whose rows are `group_stride` elements apart. */
+mill_status mill_reference_check_group(const int32_t *group, int64_t group_stride,
+                                       const struct mill_matrix *x);
 mill_status mill_reference_check_weight(const struct mill_weight *w);
 mill_status mill_reference_check_activation(enum mill_activation act);
 mill_status mill_reference_check_spans(const struct mill_span *spans, int32_t n_spans,
@@ -72,5 +77,8 @@ mill_status mill_reference_sample(struct mill_backend *b, const struct mill_samp
 mill_status mill_reference_conv1d(struct mill_backend *b, const struct mill_conv1d_args *a);
 mill_status mill_reference_conv_transpose1d(struct mill_backend *b,
                                             const struct mill_conv_transpose1d_args *a);
+mill_status mill_reference_attn_dense(struct mill_backend *b, const struct mill_attn_dense_args *a);
+mill_status mill_reference_pool_mean(struct mill_backend *b, const struct mill_pool_mean_args *a);
+mill_status mill_reference_mix(struct mill_backend *b, const struct mill_mix_args *a);
 
 #endif

@@ -93,6 +93,9 @@ const struct mill_backend_ops *mill_reference_ops(void) {
         .sample = mill_reference_sample,
         .conv1d = mill_reference_conv1d,
         .conv_transpose1d = mill_reference_conv_transpose1d,
+        .attn_dense = mill_reference_attn_dense,
+        .pool_mean = mill_reference_pool_mean,
+        .mix = mill_reference_mix,
     };
     return &ops;
 }

@@ -18,12 +18,15 @@ enum operator_kind {
     OP_ATTN_PAGED,
     OP_SAMPLE,
     OP_CONV1D,
-    OP_CONV_TRANSPOSE1D
+    OP_CONV_TRANSPOSE1D,
+    OP_ATTN_DENSE,
+    OP_POOL_MEAN,
+    OP_MIX
 };
 
 enum case_flags {
     STRIDED = 1,        /* rows lie further apart than their length; pages too */
-    BIAS = 2,           /* a bias */
+    BIAS = 2,           /* a bias; mix: a gain */
     GROUPS = 4,         /* bias, or gain and shift, differ by row */
     RESIDUAL = 8,       /* add another matrix */
     RESIDUAL_IS_Y = 16, /* add what y holds */
@@ -32,7 +35,9 @@ enum case_flags {
     SNAKE = 128,        /* pre(x) = snake */
     SPANS = 256,        /* several pieces of sequences, not one whole one */
     PERF = 512,         /* a published shape: timed by perf */
+    PERF_ONLY = 4096,   /* ... too large to be tested as well: a narrower one like it is */
     OPTIONAL = 1024,    /* no model needs it: a backend may answer MILL_E_UNSUPPORTED */
+    OVERLAP = 2048,     /* linear: rows of x begin every `stride` elements and overlap */
 };
 
 #define DTYPE_BIT(dtype) (1u << (dtype))
@@ -50,8 +55,9 @@ struct kernel_case {
     int32_t n_in, n_out, n_taps; /* n_taps 0 = 1; n_in alone for operators without weights */
     enum mill_activation act;
     enum mill_norm_kind norm;
+    enum mill_glu_kind glu;
     int32_t first_out, range_out;          /* linear: the range of outputs */
-    int32_t dilation, stride, padding;     /* convolutions */
+    int32_t dilation, stride, padding;     /* convolutions; stride: OVERLAP too */
     int32_t n_heads, n_kv_heads, head_dim; /* attention */
     const struct sequence_shape *sequences;
     int32_t n_sequences;
@@ -67,6 +73,7 @@ struct case_list {
 struct case_list cases_common(void);
 struct case_list cases_language_model(void);
 struct case_list cases_codec(void);
+struct case_list cases_encoder(void);
 
 struct variant {
     const struct kernel_case *c;
@@ -74,9 +81,10 @@ struct variant {
     enum mill_dtype dtype;
 };
 
-/* Call `visit` with every variant of the table; returns how often it returned false. */
+/* Call `visit` with every variant of the table, those to be tested or those to be timed; returns
+ * how often it returned false. */
 typedef bool variant_visit(const struct variant *v, void *context);
-int32_t each_variant(variant_visit *visit, void *context);
+int32_t each_variant(bool timed, variant_visit *visit, void *context);
 /* "name f32 x7 rows" in `text`, for messages. */
 const char *variant_name(const struct variant *v, char text[128]);
 

@@ -41,12 +41,21 @@ void *fixture_take(struct fixture *f, size_t n, size_t size) {
     return f->owned[f->n_owned++] = memory;
 }
 
-struct guarded fixture_guarded(struct fixture *f, int32_t rows, int32_t columns) {
-    struct guarded m = {NULL, rows, columns, columns + (f->v.c->flags & STRIDED ? 3 : 0)};
-    size_t n = ((size_t)rows + 2) * (size_t)m.stride;
-    m.values = fixture_take(f, n, sizeof(float));
-    memset(m.values, 0xff, n * sizeof(float));
+size_t guarded_elements(const struct guarded *m) {
+    int32_t last = m->columns > m->stride ? m->columns : m->stride; /* rows may overlap */
+    return m->values ? ((size_t)m->rows + 1) * (size_t)m->stride + (size_t)last : 0;
+}
+
+static struct guarded poisoned(struct fixture *f, int32_t rows, int32_t columns, int32_t stride) {
+    struct guarded m = {NULL, rows, columns, stride};
+    int32_t most = columns > stride ? columns : stride;
+    m.values = fixture_take(f, ((size_t)rows + 2) * (size_t)most, sizeof(float));
+    memset(m.values, 0xff, guarded_elements(&m) * sizeof(float));
     return m;
+}
+
+struct guarded fixture_guarded(struct fixture *f, int32_t rows, int32_t columns) {
+    return poisoned(f, rows, columns, columns + (f->v.c->flags & STRIDED ? 3 : 0));
 }
 
 void guarded_fill(struct guarded *m, int32_t first, int32_t rows, uint64_t *random) {
@@ -110,20 +119,37 @@ static void init_embed(struct fixture *f, uint64_t *random) {
         f->ids[r] = r == 0 ? N_TABLE_ROWS - 1 : (int32_t)random_below(random, N_TABLE_ROWS);
 }
 
+/* Gains of the rows' groups. */
+static void init_gain(struct fixture *f, uint64_t *random) {
+    const struct kernel_case *c = f->v.c;
+    f->n_groups = c->flags & GROUPS ? N_GROUPS : 1;
+    f->group_stride = c->n_in + (c->flags & STRIDED ? 5 : 0);
+    f->gain = random_values(f, (size_t)(f->n_groups * f->group_stride), -2, 2, random);
+    if (c->flags & GROUPS)
+        f->group = random_groups(f, f->v.rows, random);
+}
+
 static void init_norm(struct fixture *f, uint64_t *random) {
     const struct kernel_case *c = f->v.c;
     f->x = fixture_guarded(f, f->v.rows, c->n_in);
     guarded_fill(&f->x, 0, f->v.rows, random);
     if (!(c->flags & IN_PLACE))
         f->y = fixture_guarded(f, f->v.rows, c->n_in);
-    f->n_groups = c->flags & GROUPS ? N_GROUPS : 1;
-    f->group_stride = c->n_in + (c->flags & STRIDED ? 5 : 0);
-    size_t n = (size_t)(f->n_groups * f->group_stride);
-    f->gain = random_values(f, n, -2, 2, random);
-    if (c->norm == MILL_NORM_LAYER)
-        f->shift = random_values(f, n, -1, 1, random);
-    if (c->flags & GROUPS)
-        f->group = random_groups(f, f->v.rows, random);
+    init_gain(f, random);
+    if (c->norm != MILL_NORM_RMS)
+        f->shift = random_values(f, (size_t)(f->n_groups * f->group_stride), -1, 1, random);
+}
+
+static void init_mix(struct fixture *f, uint64_t *random) {
+    const struct kernel_case *c = f->v.c;
+    f->x = fixture_guarded(f, f->v.rows, c->n_in);
+    f->z = fixture_guarded(f, f->v.rows, c->n_in);
+    guarded_fill(&f->x, 0, f->v.rows, random);
+    guarded_fill(&f->z, 0, f->v.rows, random);
+    if (!(c->flags & IN_PLACE))
+        f->y = fixture_guarded(f, f->v.rows, c->n_in);
+    if (c->flags & (BIAS | GROUPS))
+        init_gain(f, random);
 }
 
 /* Scale row `row` of x, if there is one. */
@@ -136,7 +162,8 @@ static void init_linear(struct fixture *f, uint64_t *random) {
     const struct kernel_case *c = f->v.c;
     int32_t n_out = c->range_out ? c->range_out : c->n_out;
     init_weights(f, random);
-    f->x = fixture_guarded(f, f->v.rows, c->n_in);
+    f->x = c->flags & OVERLAP ? poisoned(f, f->v.rows, c->n_in, c->stride)
+                              : fixture_guarded(f, f->v.rows, c->n_in);
     guarded_fill(&f->x, 0, f->v.rows, random);
     scale_row(&f->x, 3, 0);
     if (f->v.dtype == MILL_I8) { /* judged by equality, so any scale will do */
@@ -157,8 +184,12 @@ static void init_linear(struct fixture *f, uint64_t *random) {
 static void init_glu(struct fixture *f, uint64_t *random) {
     f->x = fixture_guarded(f, f->v.rows, 2 * f->v.c->n_in);
     guarded_fill(&f->x, 0, f->v.rows, random);
-    scale_row(&f->x, 1, 30);
-    scale_row(&f->x, 3, 1000); /* exp overflows float32 */
+    if (f->v.c->glu != MILL_GLU_GELU) { /* its tolerance grows with the largest value */
+        scale_row(&f->x, 1, 30);
+        scale_row(&f->x, 3, 1000); /* exp overflows float32 */
+    } else {
+        scale_row(&f->x, 3, 8);
+    }
     f->y = fixture_guarded(f, f->v.rows, f->v.c->n_in);
 }
 
@@ -180,17 +211,49 @@ static void init_sample(struct fixture *f, uint64_t *random) {
     }
 }
 
+/* Spans one behind the other with poisoned rows between them, and how many rows they take. */
+static void lay_out_spans(struct fixture *f, int32_t *x_rows, int32_t *y_rows) {
+    bool gaps = f->v.c->flags & SPANS;
+    fixture_init_spans(f);
+    *x_rows = *y_rows = 0;
+    for (int32_t s = 0; s < f->n_spans; s++) {
+        f->spans[s].x_first = *x_rows;
+        f->spans[s].y_first = *y_rows;
+        *x_rows += f->spans[s].n_x + (gaps ? 1 : 0);
+        *y_rows += f->spans[s].n_y + (gaps ? 2 : 0);
+    }
+}
+
+static void init_attn_dense(struct fixture *f, uint64_t *random) {
+    int32_t x_rows, y_rows, columns = f->v.c->n_heads * f->v.c->head_dim;
+    lay_out_spans(f, &x_rows, &y_rows);
+    f->x = fixture_guarded(f, y_rows, columns);
+    f->y = fixture_guarded(f, y_rows, columns);
+    f->key = fixture_guarded(f, x_rows, columns);
+    f->value = fixture_guarded(f, x_rows, columns);
+    for (int32_t s = 0; s < f->n_spans; s++) {
+        guarded_fill(&f->x, f->spans[s].y_first, f->spans[s].n_y, random);
+        guarded_fill(&f->key, f->spans[s].x_first, f->spans[s].n_x, random);
+        guarded_fill(&f->value, f->spans[s].x_first, f->spans[s].n_x, random);
+    }
+    for (int32_t r = 0; r < x_rows; r++)
+        scale_row(&f->key, r, 2);
+}
+
+static void init_pool_mean(struct fixture *f, uint64_t *random) {
+    int32_t x_rows, y_rows;
+    lay_out_spans(f, &x_rows, &y_rows);
+    f->x = fixture_guarded(f, x_rows, f->v.c->n_in);
+    f->y = fixture_guarded(f, y_rows, f->v.c->n_in);
+    for (int32_t s = 0; s < f->n_spans; s++)
+        guarded_fill(&f->x, f->spans[s].x_first, f->spans[s].n_x, random);
+}
+
 static void init_convolution(struct fixture *f, uint64_t *random) {
     const struct kernel_case *c = f->v.c;
+    int32_t x_rows, y_rows;
     init_weights(f, random);
-    fixture_init_spans(f);
-    int32_t x_rows = 0, y_rows = 0;
-    for (int32_t s = 0; s < f->n_spans; s++) { /* poisoned rows between the spans */
-        f->spans[s].x_first = x_rows;
-        f->spans[s].y_first = y_rows;
-        x_rows += f->spans[s].n_x + (c->flags & SPANS ? 1 : 0);
-        y_rows += f->spans[s].n_y + (c->flags & SPANS ? 2 : 0);
-    }
+    lay_out_spans(f, &x_rows, &y_rows);
     f->x = fixture_guarded(f, x_rows, c->flags & DEPTHWISE ? c->n_out : c->n_in);
     f->y = fixture_guarded(f, y_rows, c->n_out);
     if (c->flags & RESIDUAL)
@@ -232,6 +295,15 @@ void fixture_init(struct fixture *f, const struct variant *v) {
     case OP_CONV_TRANSPOSE1D:
         init_convolution(f, &random);
         break;
+    case OP_ATTN_DENSE:
+        init_attn_dense(f, &random);
+        break;
+    case OP_POOL_MEAN:
+        init_pool_mean(f, &random);
+        break;
+    case OP_MIX:
+        init_mix(f, &random);
+        break;
     }
 }
 
@@ -249,11 +321,14 @@ const char *variant_name(const struct variant *v, char text[128]) {
     return text;
 }
 
-static int32_t each_of_list(struct case_list list, variant_visit *visit, void *context) {
+static int32_t each_of_list(struct case_list list, bool timed, variant_visit *visit,
+                            void *context) {
     static const int32_t rows_of_sequences[] = {1, -1};
     int32_t n_failed = 0;
     for (int32_t i = 0; i < list.n; i++) {
         const struct kernel_case *c = &list.cases[i];
+        if (timed ? !(c->flags & (PERF | PERF_ONLY)) : (c->flags & PERF_ONLY) != 0)
+            continue;
         for (int dtype = 0; dtype < MILL_DTYPE_COUNT; dtype++) {
             if (!(c->dtypes & DTYPE_BIT(dtype)))
                 continue;
@@ -264,8 +339,9 @@ static int32_t each_of_list(struct case_list list, variant_visit *visit, void *c
     return n_failed;
 }
 
-int32_t each_variant(variant_visit *visit, void *context) {
-    return each_of_list(cases_common(), visit, context) +
-           each_of_list(cases_language_model(), visit, context) +
-           each_of_list(cases_codec(), visit, context);
+int32_t each_variant(bool timed, variant_visit *visit, void *context) {
+    return each_of_list(cases_common(), timed, visit, context) +
+           each_of_list(cases_language_model(), timed, visit, context) +
+           each_of_list(cases_codec(), timed, visit, context) +
+           each_of_list(cases_encoder(), timed, visit, context);
 }

@@ -33,6 +33,7 @@ struct fixture {
     void *owned[MAX_OWNED];
     int32_t n_owned;
     struct guarded x, y, residual; /* y = what it holds before the run */
+    struct guarded key, value, z;  /* attn_dense: x is q; mix: x and z */
     float *weights, *bias;         /* [n_out][n_taps][n_in]; [groups][n_out] */
     float *alpha, *gain, *shift;
     void *table;
@@ -50,11 +51,17 @@ struct fixture {
     int32_t n_spans;
 };
 
+/* What mix multiplies its two matrices by. */
+#define MIX_X 0.75f
+#define MIX_Z (-1.5f)
+
 enum { N_TABLE_ROWS = 37, N_GROUPS = 3, PAGE_TOKENS = 8 };
 
 /* Uniform in [-1, 1) from a state that it moves on. */
 float random_value(uint64_t *state);
 uint32_t random_below(uint64_t *state, uint32_t n);
+/* Elements of a guarded matrix, guards and all; 0 without memory. */
+size_t guarded_elements(const struct guarded *m);
 /* All of a fixture, or an assertion failure. */
 void fixture_init(struct fixture *f, const struct variant *v);
 void fixture_deinit(struct fixture *f);
@@ -92,7 +99,7 @@ struct output {
 /* Operators' arguments, ready to call; made by prepare, which copies the fixture to the device. */
 struct prepared {
     const struct fixture *f;
-    struct mill_matrix x, y, residual;
+    struct mill_matrix x, y, residual, key, value, z;
     struct mill_weight w;
     void *image; /* host, owned */
     const void *uploaded;

@@ -37,7 +37,7 @@ static double largest(const float *values, size_t n) {
 static struct tolerance of_products(const struct fixture *f) {
     const struct kernel_case *c = f->v.c;
     struct mill_weight_shape shape = fixture_weight_shape(f);
-    size_t n_x = ((size_t)f->x.rows + 2) * (size_t)f->x.stride;
+    size_t n_x = guarded_elements(&f->x);
     size_t n_w = (size_t)shape.n_out * (size_t)shape.n_taps * (size_t)shape.n_in;
     double n_taps =
         c->op == OP_CONV_TRANSPOSE1D ? ceil((double)shape.n_taps / c->stride) : shape.n_taps;
@@ -57,7 +57,9 @@ static struct tolerance of_products(const struct fixture *f) {
 static struct tolerance of_norm(const struct fixture *f) {
     size_t n = (size_t)(f->n_groups * f->group_stride);
     double gain = largest(f->gain, n), shift = f->shift ? largest(f->shift, n) : 0;
-    return (struct tolerance){0x1p-22 * (2 + sqrt(f->x.columns) / 4) * (2 * gain + shift), 0};
+    double absolute = 0x1p-22 * (2 + sqrt(f->x.columns) / 4) * (2 * gain + shift);
+    return f->v.c->act ? (struct tolerance){1.2 * absolute + 0x1p-21, 0x1p-21}
+                       : (struct tolerance){absolute, 0};
 }
 
 static struct tolerance of_attention(const struct fixture *f) {
@@ -69,6 +71,29 @@ static struct tolerance of_attention(const struct fixture *f) {
     return (struct tolerance){0x1p-22 * (8 + f->v.c->head_dim * 0.125 + sqrt(longest)), 0};
 }
 
+static struct tolerance of_glu(const struct fixture *f) {
+    double gelu =
+        f->v.c->glu == MILL_GLU_GELU ? 0x1p-21 * largest(f->x.values, guarded_elements(&f->x)) : 0;
+    return (struct tolerance){gelu + 0x1p-60, 0x1p-20};
+}
+
+static struct tolerance of_attn_dense(const struct fixture *f) {
+    double longest = f->key.rows;
+    return (struct tolerance){0x1p-22 * (8 + f->v.c->head_dim * 0.125 + sqrt(longest)), 0};
+}
+
+/* Sums of n values of unit scale that may cancel. */
+static struct tolerance of_pool_mean(const struct fixture *f) {
+    return (struct tolerance){0x1p-23 * (1 + sqrt(f->x.rows) / 4), 0};
+}
+
+static struct tolerance of_mix(const struct fixture *f) {
+    size_t n = (size_t)(f->n_groups * f->group_stride);
+    double gain = f->gain ? largest(f->gain, n) : 1;
+    return (struct tolerance){0x1p-23 * (fabs((double)MIX_X) + fabs((double)MIX_Z) * gain),
+                              0x1p-23};
+}
+
 struct tolerance tolerance_of(const struct fixture *f) {
     switch (f->v.c->op) {
     case OP_NORM:
@@ -78,11 +103,17 @@ struct tolerance tolerance_of(const struct fixture *f) {
     case OP_CONV_TRANSPOSE1D:
         return of_products(f);
     case OP_GLU:
-        return (struct tolerance){0x1p-60, 0x1p-20};
+        return of_glu(f);
     case OP_ROPE_APPEND:
         return (struct tolerance){0x1p-20, f->v.dtype == MILL_BF16 ? 0x1p-7 : 0};
     case OP_ATTN_PAGED:
         return of_attention(f);
+    case OP_ATTN_DENSE:
+        return of_attn_dense(f);
+    case OP_POOL_MEAN:
+        return of_pool_mean(f);
+    case OP_MIX:
+        return of_mix(f);
     case OP_EMBED:
     case OP_SAMPLE:
         break;
@@ -113,10 +144,19 @@ static bool values_close(const struct fixture *f, struct tolerance t, const char
     return true;
 }
 
+/* A refused call has left its output as it was. */
+static bool untouched(const struct fixture *f, const struct output *actual) {
+    const float *before = f->y.values ? f->y.values : f->x.values;
+    for (size_t i = 0; i < actual->n_values; i++)
+        if (memcmp(&before[i], &actual->values[i], sizeof(float)) != 0)
+            return report(f, "refused, yet written", i, before[i], actual->values[i]);
+    return true;
+}
+
 bool judge_close(const struct fixture *f, const struct output *expected,
                  const struct output *actual) {
     if (actual->refused)
-        return true;
+        return untouched(f, actual);
     struct tolerance t = tolerance_of(f);
     struct tolerance of_x = {t.absolute, f->v.c->op == OP_ROPE_APPEND ? 0 : t.relative};
     return values_close(f, of_x, "out of tolerance", expected->values, actual->values,

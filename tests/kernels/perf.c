@@ -27,6 +27,10 @@ static double weight_elements(const struct fixture *f) {
 static double flops_of(const struct fixture *f) {
     const struct kernel_case *c = f->v.c;
     double sum = 0;
+    for (int32_t s = 0; s < f->n_spans && c->op == OP_ATTN_DENSE; s++)
+        sum += 4.0 * f->spans[s].n_x * f->spans[s].n_y * c->n_heads * c->head_dim;
+    if (c->op == OP_ATTN_DENSE)
+        return sum;
     if (c->op == OP_ATTN_PAGED) {
         for (int32_t s = 0; s < f->n_sequences; s++) {
             double rows = f->row_first[s + 1] - f->row_first[s];
@@ -96,7 +100,7 @@ static double median_seconds(struct rig *rig, struct prepared *p) {
 
 static bool visit_perf(const struct variant *v, void *context) {
     struct rig *rig = context;
-    if (!(v->c->flags & PERF) || v->rows == 0)
+    if (v->rows == 0)
         return true;
     struct fixture f;
     struct prepared p;
@@ -121,7 +125,7 @@ int perf_run(const struct options *options) {
     }
     fprintf(stderr, "%s: %s\n", options->backend, rig.ops->describe(rig.backend));
     printf("case,type,rows,microseconds,GB/s,GFLOP/s\n");
-    int32_t n_failed = each_variant(visit_perf, &rig);
+    int32_t n_failed = each_variant(true, visit_perf, &rig);
     rig_close(&rig);
     return n_failed ? 1 : 0;
 }

@@ -109,6 +109,19 @@ static int32_t whole_output(const struct kernel_case *c, int32_t n_x) {
     return n_x > 0 && n > 0 ? n : 0;
 }
 
+/* Spans of n_x inputs whose number of outputs is their own: as many for attention, one for a mean;
+ * with SPANS two more, one of them of a single input. */
+static void init_whole_spans(struct fixture *f) {
+    int32_t rows = f->v.rows, n_y = f->v.c->op == OP_POOL_MEAN ? 1 : rows;
+    f->spans[0] = (struct mill_span){.n_x = rows, .n_y = n_y};
+    f->spans[1] = (struct mill_span){.n_x = rows + 65, .n_y = n_y < 3 ? n_y : 3};
+    f->spans[2] = (struct mill_span){.n_x = 1, .n_y = n_y < 2 ? n_y : 2};
+}
+
+static bool is_convolution(const struct kernel_case *c) {
+    return c->op == OP_CONV1D || c->op == OP_CONV_TRANSPOSE1D;
+}
+
 /* One whole sequence; or with SPANS a whole one, one from the middle whose outputs begin before its
  * inputs' reach and end behind it, and one whose few outputs need only some of its inputs. */
 void fixture_init_spans(struct fixture *f) {
@@ -116,6 +129,10 @@ void fixture_init_spans(struct fixture *f) {
     int32_t rows = f->v.rows, rate = c->op == OP_CONV1D ? 1 : c->stride;
     f->n_spans = c->flags & SPANS ? 3 : 1;
     f->spans = fixture_take(f, 3, sizeof *f->spans);
+    if (!is_convolution(c)) {
+        init_whole_spans(f);
+        return;
+    }
     f->spans[0] = (struct mill_span){.n_x = rows, .n_y = whole_output(c, rows)};
     f->spans[1] = (struct mill_span){.n_x = rows / 2 + 1,
                                      .x_place = 1000,
@@ -154,6 +171,10 @@ int32_t pieces_of_spans(const struct fixture *f, struct piece piece, struct mill
         span.y_first += skip;
         span.y_place += skip;
         span.n_y = end - skip;
+        if (!is_convolution(f->v.c)) { /* every output needs every input */
+            out[n++] = span;
+            continue;
+        }
         int64_t low, high, x_end = (int64_t)span.x_place + span.n_x;
         reach(f->v.c, &span, &low, &high);
         low = low < span.x_place ? span.x_place : low;

@@ -36,10 +36,6 @@ void *rig_put(struct rig *rig, const void *host, size_t bytes) {
     return device;
 }
 
-static size_t guarded_elements(const struct guarded *m) {
-    return m->values ? ((size_t)m->rows + 2) * (size_t)m->stride : 0;
-}
-
 static struct mill_matrix put_matrix(struct rig *rig, const struct guarded *m) {
     struct mill_matrix matrix = {NULL, MILL_F32, m->rows, m->columns, m->stride};
     float *device = rig_put(rig, m->values, guarded_elements(m) * sizeof(float));
@@ -106,6 +102,9 @@ void prepare(struct rig *rig, struct prepared *p, const struct fixture *f) {
     p->x = put_matrix(rig, &f->x);
     p->y = c->flags & IN_PLACE ? p->x : put_matrix(rig, &f->y);
     p->residual = c->flags & RESIDUAL_IS_Y ? p->y : put_matrix(rig, &f->residual);
+    p->key = put_matrix(rig, &f->key);
+    p->value = put_matrix(rig, &f->value);
+    p->z = put_matrix(rig, &f->z);
     put_weight(rig, p);
     put_batch(rig, p);
     put_sample(rig, p);
@@ -159,9 +158,20 @@ static mill_status run_rows(struct rig *rig, const struct prepared *p, struct pi
                                                        .gain = p->gain,
                                                        .shift = p->shift,
                                                        .group_stride = p->f->group_stride,
-                                                       .group = from(p->group, piece)});
+                                                       .group = from(p->group, piece),
+                                                       .act = c->act});
     if (c->op == OP_GLU)
-        return rig->ops->glu(rig->backend, &(struct mill_glu_args){.y = y, .x = x});
+        return rig->ops->glu(rig->backend, &(struct mill_glu_args){.y = y, .x = x, .kind = c->glu});
+    if (c->op == OP_MIX)
+        return rig->ops->mix(rig->backend,
+                             &(struct mill_mix_args){.y = y,
+                                                     .x = x,
+                                                     .z = rows_of(p->z, piece),
+                                                     .x_scale = MIX_X,
+                                                     .z_scale = MIX_Z,
+                                                     .gain = p->gain,
+                                                     .group_stride = p->f->group_stride,
+                                                     .group = from(p->group, piece)});
     if (c->op == OP_SAMPLE)
         return rig->ops->sample(
             rig->backend, &(struct mill_sample_args){.logits = x,
@@ -188,6 +198,20 @@ static mill_status run_spans(struct rig *rig, const struct prepared *p, struct p
     int32_t n_spans = pieces_of_spans(p->f, piece, spans);
     if (piece.n == p->y.rows) /* the whole keeps all that was given, needed or not */
         memcpy(spans, p->f->spans, (size_t)(n_spans = p->f->n_spans) * sizeof *spans);
+    if (c->op == OP_ATTN_DENSE)
+        return rig->ops->attn_dense(rig->backend,
+                                    &(struct mill_attn_dense_args){.y = p->y,
+                                                                   .q = p->x,
+                                                                   .k = p->key,
+                                                                   .v = p->value,
+                                                                   .n_heads = c->n_heads,
+                                                                   .scale = 0.125f,
+                                                                   .spans = spans,
+                                                                   .n_spans = n_spans});
+    if (c->op == OP_POOL_MEAN)
+        return rig->ops->pool_mean(rig->backend,
+                                   &(struct mill_pool_mean_args){
+                                       .y = p->y, .x = p->x, .spans = spans, .n_spans = n_spans});
     if (c->op == OP_CONV1D)
         return rig->ops->conv1d(rig->backend,
                                 &(struct mill_conv1d_args){.y = p->y,

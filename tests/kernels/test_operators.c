@@ -50,7 +50,7 @@ static bool visit_close(const struct variant *v, void *context) {
 static void test_equals_reference(void **state) {
     struct pair pair;
     open_pair(&pair, *state, 2);
-    assert_int_equal(each_variant(visit_close, &pair), 0);
+    assert_int_equal(each_variant(false, visit_close, &pair), 0);
     if (pair.n_refused)
         printf("%d optional variants are not supported\n", pair.n_refused);
     close_pair(&pair);
@@ -99,7 +99,7 @@ static void test_cuts_change_no_bit(void **state) {
     const struct options *options = *state;
     struct rig rig;
     assert_true(rig_open(&rig, options->backend, options->isa, 2, NULL));
-    assert_int_equal(each_variant(visit_cuts, &rig), 0);
+    assert_int_equal(each_variant(false, visit_cuts, &rig), 0);
     rig_close(&rig);
 }
 
@@ -127,7 +127,7 @@ static void test_threads_change_no_bit(void **state) {
         skip(); /* it has one thread */
     for (int i = 0; i < 4; i++)
         assert_true(rig_open(&rigs[i], options->backend, options->isa, i + 1, NULL));
-    assert_int_equal(each_variant(visit_threads, rigs), 0);
+    assert_int_equal(each_variant(false, visit_threads, rigs), 0);
     for (int i = 0; i < 4; i++)
         rig_close(&rigs[i]);
 }

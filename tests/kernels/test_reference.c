@@ -86,6 +86,20 @@ static void test_norm(void **state) {
     args.group_stride = 2;
     assert_int_equal(ops()->norm(*state, &args), MILL_OK); /* sqrt(0.25 + 0.75) = 1 */
     assert_floats(y, (float[]){0, 16}, 2, 1e-6f);
+    args.kind = MILL_NORM_AFFINE;
+    args.act = MILL_ACT_RELU;
+    x[0] = -1;
+    assert_int_equal(ops()->norm(*state, &args), MILL_OK); /* -10 + 5, 80 + 6 */
+    assert_floats(y, (float[]){0, 86}, 2, 0);
+    args.act = MILL_ACT_SIGMOID;
+    args.group = NULL;
+    assert_int_equal(ops()->norm(*state, &args), MILL_OK); /* of -1 and 8 + 1 */
+    assert_floats(y, (float[]){0.26894142f, 0.99987661f}, 2, 1e-7f);
+    args.shift = NULL;
+    assert_int_equal(ops()->norm(*state, &args), MILL_E_INPUT);
+    args.shift = shift;
+    args.act = (enum mill_activation)5;
+    assert_int_equal(ops()->norm(*state, &args), MILL_E_INPUT);
 }
 
 static void test_linear(void **state) {
@@ -111,6 +125,19 @@ static void test_linear(void **state) {
     assert_int_equal(ops()->linear(*state, &args), MILL_E_INPUT);
     args.n_out = 2;
     args.first_out = 64;
+    assert_int_equal(ops()->linear(*state, &args), MILL_E_INPUT);
+}
+
+/* Windows of three samples every two: rows that overlap. */
+static void test_linear_over_windows(void **state) {
+    float x[7] = {1, 2, 3, 4, 5, 6, 7}, y[3], image[3];
+    const float rows[3] = {1, 10, 100};
+    struct mill_linear_args args = {.y = matrix(y, 3, 1),
+                                    .x = {x, MILL_F32, 3, 3, 2},
+                                    .w = weight(MILL_F32, 1, 1, 3, rows, NULL, image)};
+    assert_int_equal(ops()->linear(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){321, 543, 765}, 3, 0);
+    args.x.stride = 0;
     assert_int_equal(ops()->linear(*state, &args), MILL_E_INPUT);
 }
 
@@ -173,9 +200,20 @@ static void test_linear_i8_to_the_bit(void **state) {
 
 static void test_glu(void **state) {
     float x[4] = {0, 1, 5, 2}, y[2];
-    const struct mill_glu_args args = {matrix(y, 1, 2), matrix(x, 1, 4)};
+    struct mill_glu_args args = {matrix(y, 1, 2), matrix(x, 1, 4), MILL_GLU_SILU};
     assert_int_equal(ops()->glu(*state, &args), MILL_OK);
     assert_floats(y, (float[]){0, 2 * 0.73105858f}, 2, 1e-7f);
+    const float values[4] = {3, 12, 1, -5}, gates[4] = {2, 10, 1, -2};
+    args.x.data = (void *)(uintptr_t)values;
+    args.kind = MILL_GLU_MAGNITUDE;
+    assert_int_equal(ops()->glu(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){3.1622777f, 13}, 2, 1e-6f);
+    args.x.data = (void *)(uintptr_t)gates; /* 2 gelu(1), 10 gelu(-2): the second half curves */
+    args.kind = MILL_GLU_GELU;
+    assert_int_equal(ops()->glu(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){2 * 0.84134475f, 10 * -0.04550026f}, 2, 1e-6f);
+    args.kind = (enum mill_glu_kind)3;
+    assert_int_equal(ops()->glu(*state, &args), MILL_E_INPUT);
 }
 
 /* A batch of one sequence on two pages of two tokens, the second page first in the pool. */
@@ -378,9 +416,72 @@ static void test_sample_draws(void **state) {
     assert_int_equal(ops()->sample(*state, &args), MILL_E_INPUT);
 }
 
+/* Two heads of one column; scores ln 1, ln 2, ln 3 for the first, equal ones for the second. */
+static void test_attn_dense(void **state) {
+    float q[4] = {NAN, NAN, 2, 0}, y[4] = {8, 8, 8, 8};
+    float k[6] = {0, 5, logf(2), -7, logf(3), 9}, v[8] = {12, 1, 0, 2, 6, 6, NAN, NAN};
+    struct mill_span span = {0, 3, 100, 1, 1, 7};
+    struct mill_attn_dense_args args = {.y = matrix(y, 2, 2),
+                                        .q = matrix(q, 2, 2),
+                                        .k = matrix(k, 3, 2),
+                                        .v = matrix(v, 3, 2),
+                                        .n_heads = 2,
+                                        .scale = 0.5f,
+                                        .spans = &span,
+                                        .n_spans = 1};
+    assert_int_equal(ops()->attn_dense(*state, &args), MILL_OK); /* weights 1/6 2/6 3/6 */
+    assert_floats(y, (float[]){8, 8, 5, 3}, 4, 1e-6f);
+    args.v.rows = 4;
+    assert_int_equal(ops()->attn_dense(*state, &args), MILL_E_INPUT);
+    args.v.rows = 3;
+    args.n_heads = 3;
+    assert_int_equal(ops()->attn_dense(*state, &args), MILL_E_INPUT);
+    args.n_heads = 2;
+    span.n_x = 0;
+    assert_int_equal(ops()->attn_dense(*state, &args), MILL_E_INPUT);
+    span.n_x = 4;
+    assert_int_equal(ops()->attn_dense(*state, &args), MILL_E_INPUT);
+}
+
+static void test_pool_mean(void **state) {
+    float x[8] = {NAN, NAN, 1, 2, 4, 6, 4, 7}, y[4] = {8, 8, 8, 8};
+    struct mill_span span = {.x_first = 1, .n_x = 3, .y_first = 1};
+    const struct mill_pool_mean_args args = {matrix(y, 2, 2), matrix(x, 4, 2), &span, 1};
+    assert_int_equal(ops()->pool_mean(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){8, 8, 3, 5}, 4, 0);
+    span.y_first = 2;
+    assert_int_equal(ops()->pool_mean(*state, &args), MILL_E_INPUT);
+    span = (struct mill_span){.n_x = 0};
+    assert_int_equal(ops()->pool_mean(*state, &args), MILL_E_INPUT);
+}
+
+static void test_mix(void **state) {
+    float x[4] = {1, 2, 3, 4}, z[4] = {10, 20, 30, 40}, y[4];
+    const float gain[4] = {1, 2, 3, 4};
+    const int32_t group[2] = {1, 0};
+    struct mill_mix_args args = {.y = matrix(y, 2, 2),
+                                 .x = matrix(x, 2, 2),
+                                 .z = matrix(z, 2, 2),
+                                 .x_scale = 2,
+                                 .z_scale = -0.5f,
+                                 .group_stride = 2};
+    assert_int_equal(ops()->mix(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){-3, -6, -9, -12}, 4, 0);
+    args.group = group;
+    assert_int_equal(ops()->mix(*state, &args), MILL_E_INPUT); /* groups of no gain */
+    args.gain = gain;
+    assert_int_equal(ops()->mix(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){-13, -36, -9, -32}, 4, 0);
+    args.y = args.z; /* in place */
+    assert_int_equal(ops()->mix(*state, &args), MILL_OK);
+    assert_floats(z, (float[]){-13, -36, -9, -32}, 4, 0);
+    args.z.rows = 1;
+    assert_int_equal(ops()->mix(*state, &args), MILL_E_INPUT);
+}
+
 static void test_matrices_are_checked(void **state) {
     float x[4] = {0}, y[4];
-    struct mill_glu_args args = {matrix(y, 1, 2), matrix(x, 1, 4)};
+    struct mill_glu_args args = {matrix(y, 1, 2), matrix(x, 1, 4), MILL_GLU_SILU};
     args.x.stride = 3;
     assert_int_equal(ops()->glu(*state, &args), MILL_E_INPUT);
     args.x = matrix(NULL, 1, 4);
@@ -398,6 +499,7 @@ int main(void) {
         TEST(test_embed),
         TEST(test_norm),
         TEST(test_linear),
+        TEST(test_linear_over_windows),
         TEST(test_linear_activations),
         TEST(test_linear_bf16_rounds_x),
         TEST(test_linear_i8_to_the_bit),
@@ -410,6 +512,9 @@ int main(void) {
         TEST(test_conv1d_is_linear),
         TEST(test_conv_transpose1d_scatters),
         TEST(test_sample_draws),
+        TEST(test_attn_dense),
+        TEST(test_pool_mean),
+        TEST(test_mix),
         TEST(test_matrices_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
