@@ -31,7 +31,7 @@ struct mill_matrix {
     void *data; /* [rows, columns] */
     enum mill_dtype dtype;
     int32_t rows, columns;
-    int64_t stride; /* elements from row to row, >= columns */
+    int64_t stride; /* elements from row to row, >= columns; linear may read overlapping rows */
 };
 
 /* The logical shape of a weight matrix: y[o] = sum over tap, i of w[o][tap][i] * x[tap][i].
