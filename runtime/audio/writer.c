@@ -15,7 +15,11 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { PIECE_SAMPLES = 4096, WAV_HEADER_MAX = 58 };
+enum {
+    PIECE_SAMPLES = 4096,
+    WAV_LIST_MAX = 20 + MILL_AUDIO_COMMENT_BYTES, /* "LIST", "INFO", "ICMT" and the text */
+    WAV_HEADER_MAX = 58 + WAV_LIST_MAX
+};
 
 /* Where the bytes go. A stream cannot go back: what libFLAC wants to write again over bytes that
  * have left (the header with the final length) is dropped, which the format allows. */
@@ -31,6 +35,7 @@ struct sink {
 struct mill_audio_writer {
     enum mill_audio_format format;
     int32_t sample_rate;
+    char comment[MILL_AUDIO_COMMENT_BYTES]; /* empty = none */
     struct sink sink;
     SNDFILE *flac;
     uint64_t data_bytes; /* wav: bytes of samples so far */
@@ -163,13 +168,33 @@ static uint8_t *put_tag(uint8_t *at, const char *tag) {
     return at + 4;
 }
 
+/* Bytes of the comment's text in its chunk: its final zero belongs to it, and lengths are even. */
+static uint32_t comment_bytes(const struct mill_audio_writer *w) {
+    return w->comment[0] ? (uint32_t)(strlen(w->comment) + 2) & ~1u : 0;
+}
+
+/* A LIST chunk of type INFO that holds the comment. It stands before the samples, since a pipe
+ * cannot say where these will end. */
+static uint8_t *put_comment(uint8_t *at, const struct mill_audio_writer *w) {
+    uint32_t bytes = comment_bytes(w);
+    if (bytes == 0)
+        return at;
+    at = put_bytes(put_tag(at, "LIST"), 12 + bytes, 4);
+    at = put_bytes(put_tag(put_tag(at, "INFO"), "ICMT"), bytes, 4);
+    memset(at, 0, bytes);
+    memcpy(at, w->comment, strlen(w->comment));
+    return at + bytes;
+}
+
 /* RIFF, WAVE, "fmt " and, for float samples, the "fact" chunk that the format asks for, then the
- * head of "data". data_bytes UINT64_MAX, or more than 32 bits can say, gives unknown sizes. */
+ * comment and the head of "data". data_bytes UINT64_MAX, or more than 32 bits can say, gives
+ * unknown sizes. */
 static size_t wav_header(const struct mill_audio_writer *w, uint64_t data_bytes,
                          uint8_t header[WAV_HEADER_MAX]) {
     bool is_float = w->format == MILL_AUDIO_WAV_FLOAT;
     uint32_t bytes = (uint32_t)formats[w->format].bytes, rate = (uint32_t)w->sample_rate;
-    uint32_t before = is_float ? 50 : 36; /* bytes between the RIFF size and the samples */
+    uint32_t list = comment_bytes(w) ? 20 + comment_bytes(w) : 0;
+    uint32_t before = (is_float ? 50 : 36) + list; /* bytes between the RIFF size and the samples */
     bool known = data_bytes < UINT32_MAX - before - 1;
     uint8_t *at = put_tag(header, "RIFF");
     at = put_bytes(at, known ? (uint32_t)(before + data_bytes + (data_bytes & 1)) : UINT32_MAX, 4);
@@ -186,6 +211,7 @@ static size_t wav_header(const struct mill_audio_writer *w, uint64_t data_bytes,
         at = put_bytes(put_tag(at, "fact"), 4, 4);
         at = put_bytes(at, known ? (uint32_t)(data_bytes / bytes) : UINT32_MAX, 4);
     }
+    at = put_comment(at, w);
     at = put_bytes(put_tag(at, "data"), known ? (uint32_t)data_bytes : UINT32_MAX, 4);
     return (size_t)(at - header);
 }
@@ -269,13 +295,18 @@ static mill_status start(struct mill_audio_writer *w, struct mill_error *err) {
         w->flac = sf_open_virtual(&io, SFM_WRITE, &info, &w->sink);
         if (!w->flac)
             return mill_fail(err, MILL_E_IO, "flac encoder: %s", sf_strerror(NULL));
+        if (w->comment[0] && sf_set_string(w->flac, SF_STR_COMMENT, w->comment) != 0)
+            return mill_fail(err, MILL_E_IO, "flac encoder: %s", sf_strerror(w->flac));
     }
     return sink_result(&w->sink, err);
 }
 
 static mill_status new_writer(struct mill_audio_writer **out, enum mill_audio_format format,
-                              int32_t sample_rate, struct mill_error *err) {
+                              int32_t sample_rate, const char *comment, struct mill_error *err) {
     *out = NULL;
+    if (comment && strlen(comment) >= MILL_AUDIO_COMMENT_BYTES)
+        return mill_fail(err, MILL_E_INPUT, "a comment of %zu bytes: at most %d can be written",
+                         strlen(comment), MILL_AUDIO_COMMENT_BYTES - 1);
     if (sample_rate < 1 || sample_rate > 655350)
         return mill_fail(err, MILL_E_INPUT, "a sample rate of %d cannot be written", sample_rate);
     struct mill_audio_writer *w = mill_alloc_array(1, sizeof *w);
@@ -283,6 +314,8 @@ static mill_status new_writer(struct mill_audio_writer **out, enum mill_audio_fo
         return mill_fail(err, MILL_E_MEMORY, "audio writer: no memory");
     w->format = format;
     w->sample_rate = sample_rate;
+    if (comment)
+        memcpy(w->comment, comment, strlen(comment) + 1);
     w->sink.file.fd = -1;
     *out = w;
     return MILL_OK;
@@ -300,8 +333,8 @@ static mill_status start_or_close(struct mill_audio_writer **out, struct mill_er
 
 mill_status mill_audio_writer_open(struct mill_audio_writer **out, const char *path,
                                    enum mill_audio_format format, int32_t sample_rate,
-                                   struct mill_error *err) {
-    MILL_TRY(new_writer(out, format, sample_rate, err));
+                                   const char *comment, struct mill_error *err) {
+    MILL_TRY(new_writer(out, format, sample_rate, comment, err));
     mill_status status = mill_output_open(&(*out)->sink.file, path, err);
     if (status < 0) {
         mill_audio_writer_close(*out);
@@ -313,8 +346,8 @@ mill_status mill_audio_writer_open(struct mill_audio_writer **out, const char *p
 
 mill_status mill_audio_writer_open_stream(struct mill_audio_writer **out, int fd,
                                           enum mill_audio_format format, int32_t sample_rate,
-                                          struct mill_error *err) {
-    MILL_TRY(new_writer(out, format, sample_rate, err));
+                                          const char *comment, struct mill_error *err) {
+    MILL_TRY(new_writer(out, format, sample_rate, comment, err));
     (*out)->sink.is_stream = true;
     (*out)->sink.fd = fd;
     return start_or_close(out, err);

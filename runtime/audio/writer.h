@@ -37,14 +37,19 @@ bool mill_audio_format_of_path(const char *path, enum mill_audio_format *out);
 
 struct mill_audio_writer;
 
-/* sample_rate in 1 .. 655350 (flac's bound). On failure *out is NULL. */
+/* A comment with its final zero; and the comment that tells a listener's program what it plays. */
+enum { MILL_AUDIO_COMMENT_BYTES = 256 };
+#define MILL_DISCLOSURE "synthetic speech"
+
+/* sample_rate in 1 .. 655350 (flac's bound). `comment`, ASCII or NULL, becomes metadata: INFO's
+ * ICMT in wav, COMMENT in flac; raw samples have no place for it. On failure *out is NULL. */
 mill_status mill_audio_writer_open(struct mill_audio_writer **out, const char *path,
                                    enum mill_audio_format format, int32_t sample_rate,
-                                   struct mill_error *err);
+                                   const char *comment, struct mill_error *err);
 /* The same into a descriptor that cannot seek; it is borrowed and stays open. */
 mill_status mill_audio_writer_open_stream(struct mill_audio_writer **out, int fd,
                                           enum mill_audio_format format, int32_t sample_rate,
-                                          struct mill_error *err);
+                                          const char *comment, struct mill_error *err);
 
 /* MILL_E_CANCELLED when the reader of a pipe has gone (the process must ignore SIGPIPE). */
 mill_status mill_audio_writer_write(struct mill_audio_writer *writer, const float *samples,

@@ -115,7 +115,8 @@ static void test_files(void **state) {
         struct mill_audio_writer *w;
         struct mill_error err;
         assert_int_equal(
-            mill_audio_writer_open(&w, path, (enum mill_audio_format)format, RATE, &err), MILL_OK);
+            mill_audio_writer_open(&w, path, (enum mill_audio_format)format, RATE, NULL, &err),
+            MILL_OK);
         assert_int_not_equal(access(path, F_OK), 0); /* not visible before it is finished */
         write_in_pieces(w, x);
         read_back(path, (enum mill_audio_format)format, x, true);
@@ -153,9 +154,9 @@ static void test_pipes(void **state) {
         assert_int_equal(pthread_create(&thread, NULL, drain_pipe, &drain), 0);
         struct mill_audio_writer *w;
         struct mill_error err;
-        assert_int_equal(
-            mill_audio_writer_open_stream(&w, fds[1], (enum mill_audio_format)format, RATE, &err),
-            MILL_OK);
+        assert_int_equal(mill_audio_writer_open_stream(&w, fds[1], (enum mill_audio_format)format,
+                                                       RATE, NULL, &err),
+                         MILL_OK);
         write_in_pieces(w, x);
         close(fds[1]);
         pthread_join(thread, NULL);
@@ -200,7 +201,7 @@ static void test_unfinished(void **state) {
     for (int format = 0; format < MILL_AUDIO_FORMAT_COUNT; format++) {
         struct mill_audio_writer *w;
         assert_int_equal(mill_audio_writer_open(&w, MILL_SCRATCH "/writer/never",
-                                                (enum mill_audio_format)format, RATE, NULL),
+                                                (enum mill_audio_format)format, RATE, NULL, NULL),
                          MILL_OK);
         assert_int_equal(mill_audio_writer_write(w, x, 100, NULL), MILL_OK);
         assert_int_equal(n_files(), before + 1);
@@ -214,19 +215,20 @@ static void test_failures(void **state) {
     (void)state;
     struct mill_audio_writer *w;
     struct mill_error err;
-    assert_int_equal(
-        mill_audio_writer_open(&w, MILL_SCRATCH "/writer/none/x", MILL_AUDIO_WAV16, RATE, &err),
-        MILL_E_IO);
+    assert_int_equal(mill_audio_writer_open(&w, MILL_SCRATCH "/writer/none/x", MILL_AUDIO_WAV16,
+                                            RATE, NULL, &err),
+                     MILL_E_IO);
     assert_non_null(strstr(err.text, "writer/none/x"));
     assert_null(w);
-    assert_int_equal(mill_audio_writer_open(&w, MILL_SCRATCH "/writer/x", MILL_AUDIO_FLAC, 0, &err),
-                     MILL_E_INPUT);
+    assert_int_equal(
+        mill_audio_writer_open(&w, MILL_SCRATCH "/writer/x", MILL_AUDIO_FLAC, 0, NULL, &err),
+        MILL_E_INPUT);
     float x[5000] = {0};
     for (int format = 0; format < MILL_AUDIO_FORMAT_COUNT; format++) {
         int full = open("/dev/full", O_WRONLY);
         assert_true(full >= 0);
-        mill_status status =
-            mill_audio_writer_open_stream(&w, full, (enum mill_audio_format)format, RATE, &err);
+        mill_status status = mill_audio_writer_open_stream(&w, full, (enum mill_audio_format)format,
+                                                           RATE, NULL, &err);
         for (int i = 0; i < 10 && status == MILL_OK; i++)
             status = mill_audio_writer_write(w, x, 5000, &err);
         assert_int_equal(status, MILL_E_IO);
@@ -243,10 +245,59 @@ static void test_reader_gone(void **state) {
     assert_int_equal(pipe(fds), 0);
     close(fds[0]);
     struct mill_audio_writer *w;
-    assert_int_equal(mill_audio_writer_open_stream(&w, fds[1], MILL_AUDIO_WAV16, RATE, NULL),
+    assert_int_equal(mill_audio_writer_open_stream(&w, fds[1], MILL_AUDIO_WAV16, RATE, NULL, NULL),
                      MILL_E_CANCELLED);
     assert_null(w);
     close(fds[1]);
+}
+
+static const char comment[] = "synthetic speech";
+
+static void write_commented(struct mill_audio_writer *w) {
+    float x[101] = {0.5f};
+    assert_int_equal(mill_audio_writer_write(w, x, 101, NULL), MILL_OK);
+    assert_int_equal(mill_audio_writer_finish(w, NULL), MILL_OK);
+    mill_audio_writer_close(w);
+}
+
+/* The comment is metadata that readers find, the samples behind it are as without it, and a pipe's
+ * file can be read too. */
+static void test_comment(void **state) {
+    (void)state;
+    static const char path[] = MILL_SCRATCH "/writer/commented";
+    for (int i = 0; i < 2 * MILL_AUDIO_FORMAT_COUNT; i++) {
+        enum mill_audio_format format = (enum mill_audio_format)(i / 2);
+        struct mill_audio_writer *w;
+        if (format == MILL_AUDIO_PCM)
+            continue;
+        int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(i & 1 ? mill_audio_writer_open_stream(&w, fd, format, RATE, comment, NULL)
+                               : mill_audio_writer_open(&w, path, format, RATE, comment, NULL),
+                         MILL_OK);
+        write_commented(w);
+        close(fd);
+        SF_INFO info = {0};
+        SNDFILE *f = sf_open(path, SFM_READ, &info);
+        assert_non_null(f);
+        double got[102];
+        assert_int_equal(sf_read_double(f, got, 102), 101);
+        assert_true(got[0] > 0.499 && got[0] < 0.501 && got[1] == 0);
+        const char *text = sf_get_string(f, SF_STR_COMMENT);
+        if (!text || strcmp(text, comment) != 0)
+            fail_msg("format %d %s: '%s'", format, i & 1 ? "piped" : "filed", text ? text : "none");
+        sf_close(f);
+    }
+    char longest[MILL_AUDIO_COMMENT_BYTES + 1] = "";
+    memset(longest, 'x', MILL_AUDIO_COMMENT_BYTES);
+    struct mill_audio_writer *w;
+    assert_int_equal(mill_audio_writer_open(&w, path, MILL_AUDIO_WAV16, RATE, longest, NULL),
+                     MILL_E_INPUT);
+    longest[MILL_AUDIO_COMMENT_BYTES - 1] = '\0';
+    assert_int_equal(mill_audio_writer_open(&w, path, MILL_AUDIO_WAV16, RATE, longest, NULL),
+                     MILL_OK);
+    write_commented(w);
+    unlink(path);
 }
 
 static void test_formats(void **state) {
@@ -268,7 +319,7 @@ int main(void) {
         cmocka_unit_test(test_files),       cmocka_unit_test(test_pipes),
         cmocka_unit_test(test_wav_headers), cmocka_unit_test(test_unfinished),
         cmocka_unit_test(test_failures),    cmocka_unit_test(test_reader_gone),
-        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_comment),     cmocka_unit_test(test_formats),
     };
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }
