@@ -4,7 +4,9 @@
  * make again (`sparkmill synth-model`). Every array of a folder that this engine can compute is
  * compared, in any folder of the format: names come from manifest.json, sizes from the files.
  *
- * The rule, in fp32: waves, z_q, prenet, d-vector and hidden states at least 90 dB signal to noise;
+ * The rule, in fp32: waves, z_q, prenet, d-vector, hidden states, spectrogram, z and features at
+ * least 90 dB signal to noise; a token of a recording may differ only where its stored margin is at
+ * most 1e-4;
  * logits within 2e-3 of the golden row's spread; a drawn token may differ only where the golden
  * draw lies within 1e-4 of an edge of the distribution; in prompt_top two ids may change places
  * only where their golden logits differ by at most twice the error of these logits.
@@ -27,26 +29,28 @@
 #include <string.h>
 
 static void print_help(void) {
-    puts("Usage: golden_check --model DIR --golden DIR --backend NAME --precision P [--dump DIR]\n"
-         "Compare what this engine computes with golden data.\n\n"
-         "  --model DIR      checkpoint that the golden data were computed with\n"
-         "  --golden DIR     folder with manifest.json and .npy files\n"
-         "  --backend NAME   cpu or reference\n"
-         "  --precision P    fp32, bf16 or int8\n"
-         "  --dump DIR       also write our arrays there, under the same names\n"
-         "  --threads N      threads of the backend (default: one per processor)\n\n"
-         "fp32: signals at least 90 dB above their error; logits within 2e-3 of the spread; a "
-         "drawn\n"
-         "token may differ only within 1e-4 of an edge of the distribution, and ranks in "
-         "prompt_top\n"
-         "only where logits differ by no more than twice their error.\n"
-         "bf16, int8: errors are shown. A draw may differ only where some logits within twice the\n"
-         "largest error of the item's stored logits would draw the golden token with the same\n"
-         "number.\n"
-         "In any precision a draw must be what our own logits give (but within 1e-4 of an edge);\n"
-         "a signal under 20 dB, or a value that is not finite, is a miss.\n"
-         "Arrays of encoders are skipped and counted.\n\n"
-         "Exit status: 0 all within limits, 1 a miss or a failure, 2 wrong use or bad input.");
+    puts(
+        "Usage: golden_check --model DIR --golden DIR --backend NAME --precision P [--dump DIR]\n"
+        "Compare what this engine computes with golden data.\n\n"
+        "  --model DIR      checkpoint that the golden data were computed with\n"
+        "  --golden DIR     folder with manifest.json and .npy files\n"
+        "  --backend NAME   cpu or reference\n"
+        "  --precision P    fp32, bf16 or int8\n"
+        "  --dump DIR       also write our arrays there, under the same names\n"
+        "  --threads N      threads of the backend (default: one per processor)\n\n"
+        "fp32: signals at least 90 dB above their error; logits within 2e-3 of the spread; a "
+        "drawn\n"
+        "token may differ only within 1e-4 of an edge of the distribution, and ranks in "
+        "prompt_top\n"
+        "only where logits differ by no more than twice their error.\n"
+        "bf16, int8: errors are shown. A draw may differ only where some logits within twice the\n"
+        "largest error of the item's stored logits would draw the golden token with the same\n"
+        "number.\n"
+        "In any precision a draw must be what our own logits give (but within 1e-4 of an edge);\n"
+        "a signal under 20 dB, or a value that is not finite, is a miss.\n"
+        "A token of a recording may differ only where its stored margin is at most 1e-4; semantic\n"
+        "ones in bf16 and int8 are counted. Without wav2vec2 their arrays are skipped.\n\n"
+        "Exit status: 0 all within limits, 1 a miss or a failure, 2 wrong use or bad input.");
 }
 
 mill_status golden_check_snr(struct golden_run *run, const char *item, const char *leaf,
@@ -77,7 +81,8 @@ static mill_status check_folder(struct golden_run *run, const struct options *op
            options->model.precision);
     printf("%-28s %-38s %12s  %-10s\n", "array", "measured", "figure", "limit");
     MILL_TRY(golden_check_language_model(run, err));
-    return golden_check_decoder(run, err);
+    MILL_TRY(golden_check_decoder(run, err));
+    return golden_check_encoder(run, err);
 }
 
 static int report(const struct golden_run *run) {

@@ -13,9 +13,12 @@ struct command {
 
 static const struct command commands[] = {
     {"say", "speak a text into a sound file or a pipe", mill_command_say},
+    {"clone", "a voice from a recording", mill_command_clone},
+    {"voices", "keep, compare and create voices", mill_command_voices},
     {"tokenize", "lines of text to token ids", mill_command_tokenize},
     {"inspect", "what is in a checkpoint, and is it the published one", mill_command_inspect},
     {"doctor", "what this machine has, what will be used, what is missing", mill_command_doctor},
+    {"selftest", "known answers of the published model, line by line", mill_command_selftest},
     {"pull", "download the published model", mill_command_pull},
     {"synth-model", "make a synthetic checkpoint (noise, not speech) for tests",
      mill_command_synth_model},

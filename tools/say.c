@@ -1,19 +1,18 @@
 /* say.c - `sparkmill say`: one text into one sound file or pipe.
  *
  * In this order, so that the cheap refusals come first: options, text, voice, prompt, then the
- * weights, then the output, then speech. The signal flag is the one thing that outlives a function:
- * a handler has no other way to be heard. */
+ * weights, then the output, then speech. */
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
-#include "runtime/text/prompt.h"
-#include "runtime/voice/voice.h"
+#include "runtime/voice/voice_prompt.h"
 #include "tools/command.h"
-#include "tools/model_open.h"
+#include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/say_options.h"
+#include "tools/user_folders.h"
+#include "tools/voice_open.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,31 +23,19 @@
  * at a pipe hears the first half second as soon as it can be. */
 enum { MAX_TEXT_BYTES = 1 << 20, MAX_WINDOW = 128, FIRST_WINDOW = 25 };
 
-static atomic_bool interrupted;
-
-static void interrupt(int number) {
-    (void)number;
-    atomic_store(&interrupted, true);
-}
-
-/* The first signal asks, the second one kills. */
-static void listen_to_signals(void) {
-    struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a pipe whose reader has gone is seen where it is written */
-}
-
 struct saying {
     struct mill_say_options options;
     struct mill_buffer text;
     struct mill_model model;
     struct mill_prompt prompt;
+    struct mill_voice_model voice_model;
     struct mill_voice voice; /* given, or created */
+    char *voices;            /* owned: the registry's folder */
+    char voice_id[MILL_VOICE_ID_BYTES], consent_id[MILL_VOICE_ID_BYTES]; /* of a given one */
     struct mill_audio_writer *writer;
     struct mill_progress progress;
     struct mill_speak_result result;
+    const atomic_bool *interrupted;
     double frames_per_second, start_s, opened_s;
 };
 
@@ -65,16 +52,35 @@ static mill_status read_text(struct saying *s, struct mill_error *err) {
     return s->text.size > 0 ? MILL_OK : mill_fail(err, MILL_E_INPUT, "the text is empty");
 }
 
+/* What the command line leaves open, the voice says, and else the published settings do. */
+static void settle_sampling(struct mill_say_options *o, const struct mill_voice_sampling *voice) {
+    static const struct mill_voice_sampling published = {
+        .temperature = 0.8, .top_p = 0.95, .top_k = 50, .seed = 0};
+    const struct mill_voice_sampling *from = voice->given ? voice : &published;
+    o->temperature = o->temperature < 0 ? from->temperature : o->temperature;
+    o->top_p = o->top_p < 0 ? from->top_p : o->top_p;
+    o->top_k = o->top_k < 0 ? from->top_k : o->top_k;
+    o->seed = o->seed < 0 ? from->seed : o->seed;
+}
+
+static mill_status open_voice(struct saying *s, struct mill_error *err) {
+    MILL_TRY(mill_voice_model_of(&s->voice_model, &s->model, err));
+    if (s->options.voice) {
+        s->voices = mill_voices_folder(s->options.voices);
+        const struct mill_registry registry = {.folder = s->voices};
+        MILL_TRY(mill_voice_open(&s->voice, s->options.voice, &registry, &s->voice_model, err));
+        MILL_TRY(mill_voice_id(s->voice_id, &s->voice, err));
+        MILL_TRY(mill_voice_consent_id(s->consent_id, &s->voice, err));
+    }
+    settle_sampling(&s->options, &s->voice.sampling);
+    return MILL_OK;
+}
+
 static mill_status make_prompt(struct saying *s, struct mill_error *err) {
     const struct mill_say_options *o = &s->options;
-    if (o->voice) {
-        MILL_TRY(mill_voice_read(&s->voice, o->voice, &s->model.shape, err));
-        const struct mill_clone_prompt clone = {.text = s->text.data,
-                                                .text_bytes = s->text.size,
-                                                .global = s->voice.global,
-                                                .n_global = s->voice.n_global};
-        return mill_prompt_clone(&s->prompt, s->model.encoder, s->model.control, &clone, err);
-    }
+    if (o->voice)
+        return mill_voice_prompt(&s->prompt, s->model.encoder, s->model.control, &s->voice,
+                                 s->text.data, s->text.size, err);
     bool exact = o->pitch_hz >= 0;
     const struct mill_create_prompt create = {
         .text = s->text.data,
@@ -125,6 +131,7 @@ static mill_status open_text(struct saying *s, struct mill_error *err) {
                                              .progress_context = s};
     MILL_TRY(mill_model_open_text(&s->model, &model, err));
     s->frames_per_second = (double)s->model.shape.bicodec.sample_rate / s->model.shape.bicodec.hop;
+    MILL_TRY(open_voice(s, err));
     return make_prompt(s, err);
 }
 
@@ -168,7 +175,7 @@ static mill_status speak(struct saying *s, const struct mill_utterance_options *
     if (!voice)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
     const struct mill_speak_listener listener = {
-        .context = s, .deliver = deliver, .progress = show_speech, .cancel = &interrupted};
+        .context = s, .deliver = deliver, .progress = show_speech, .cancel = s->interrupted};
     mill_progress_start(&s->progress, "speaking", "s", 0);
     mill_status status = mill_speak(&s->model.parts, utterance, &listener, &s->result, voice, err);
     mill_progress_end(&s->progress);
@@ -178,11 +185,21 @@ static mill_status speak(struct saying *s, const struct mill_utterance_options *
     return status;
 }
 
+/* A voice that was created gets the papers it has not; one that was given keeps its own. */
 static mill_status save_voice(struct saying *s, struct mill_error *err) {
+    char name[MILL_VOICE_NAME_BYTES], now[MILL_VOICE_TIME_BYTES];
     if (!s->options.save_voice)
         return MILL_OK;
-    mill_voice_name_from_path(s->voice.name, s->options.save_voice);
-    return mill_voice_write(&s->voice, s->options.save_voice, err);
+    mill_voice_name_from_path(name, s->options.save_voice);
+    struct mill_voice saved = s->voice;
+    saved.name = name;
+    if (!s->options.voice) {
+        mill_voice_now(now);
+        saved.model = s->voice_model.id;
+        saved.provenance.created_by = "sparkmill " MILL_VERSION ", a created voice";
+        saved.provenance.date = now;
+    }
+    return mill_voice_write(&saved, s->options.save_voice, err);
 }
 
 static void report(const struct saying *s) {
@@ -203,11 +220,13 @@ static void report(const struct saying *s) {
 
 static mill_status run(struct saying *s, struct mill_error *err) {
     MILL_TRY(read_text(s, err));
-    listen_to_signals();
+    s->interrupted = mill_interrupt_listen();
     MILL_TRY(open_text(s, err));
     const struct mill_utterance_options utterance = make_utterance(s);
     MILL_TRY(open_speech(s, &utterance, err));
     MILL_TRY(open_output(s, err));
+    if (s->options.voice)
+        fprintf(stderr, "voice=%s consent=%s\n", s->voice_id, s->consent_id);
     if (s->model.synthetic)
         fputs("synthetic weights: noise-like sound, not speech\n", stderr);
     MILL_TRY(speak(s, &utterance, err));
@@ -229,11 +248,13 @@ int mill_command_say(int argc, char **argv) {
     mill_status status = run(&s, &err);
     if (status == MILL_OK)
         report(&s);
-    else if (status != MILL_E_CANCELLED || interrupted) /* else the pipe's reader has had enough */
+    else if (status != MILL_E_CANCELLED ||
+             *s.interrupted) /* else the pipe's reader has had enough */
         result = mill_command_fail("say", status, &err);
     mill_audio_writer_close(s.writer);
     mill_prompt_deinit(&s.prompt);
     mill_voice_deinit(&s.voice);
+    free(s.voices);
     mill_model_close(&s.model);
     mill_buffer_deinit(&s.text);
     return result;

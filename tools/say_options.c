@@ -3,7 +3,7 @@
 #include "tools/say_options.h"
 
 #include "tools/command.h"
-#include "tools/model_open.h"
+#include "tools/voice_open.h"
 
 #include <getopt.h>
 #include <stddef.h>
@@ -24,6 +24,7 @@ static const struct row {
     ROW("file", TEXT, file, 0, 0),
     ROW("model", TEXT, model, 0, 0),
     ROW("voice", TEXT, voice, 0, 0),
+    ROW("voices", TEXT, voices, 0, 0),
     ROW("output", TEXT, output, 0, 0),
     ROW("format", TEXT, format_name, 0, 0),
     ROW("precision", TEXT, precision, 0, 0),
@@ -54,13 +55,14 @@ void mill_say_options_help(void) {
          "  --model DIR            checkpoint folder, as sparkmill pull makes it\n"
          "  -o, --output FILE      sound file; - = standard output, while it is made\n"
          "  --format NAME          wav wav24 wavfloat flac pcm; else by the file's ending\n"
-         "  --voice FILE           a saved voice; else a voice is created:\n"
+         "  --voice FILE|NAME      a voice's file, or its name in the registry (--voices\n"
+         "                         DIR; see sparkmill voices); else a voice is created:\n"
          "  --gender NAME          female male\n"
          "  --pitch, --speed NAME  very_low low moderate high very_high\n"
          "  --pitch-hz HZ --speed-syllables N    exact, N a second; both or neither\n"
          "  --save-voice FILE      keep the voice for --voice\n"
-         "  --seed N               0; the same seed gives the same sound\n"
-         "  --temperature X        0.8; 0 = always the likeliest\n"
+         "  --seed N               0, or the voice's; the same seed gives the same sound\n"
+         "  --temperature X        0.8, or the voice's; 0 = always the likeliest\n"
          "  --top-k N, --top-p X   50, 0.95; 0 and 1 = off\n"
          "  --max-seconds X        60\n"
          "  --precision NAME       auto fp32 bf16 int8; auto is int8, on reference fp32\n"
@@ -119,28 +121,17 @@ static int read_arguments(struct mill_say_options *o, int argc, char **argv) {
     return MILL_EXIT_OK;
 }
 
-static int find_label(const char *name, const char *const *labels, int n_labels, int otherwise) {
-    if (!name)
-        return otherwise;
-    for (int i = 0; i < n_labels; i++)
-        if (strcmp(name, labels[i]) == 0)
-            return i;
-    return -1;
-}
-
 static int check_voice(struct mill_say_options *o) {
-    static const char *const genders[] = {"female", "male"};
-    static const char *const levels[] = {"very_low", "low", "moderate", "high", "very_high"};
-    o->gender = find_label(o->gender_name, genders, 2, 0);
-    o->pitch = find_label(o->pitch_name, levels, 5, 2);
-    o->speed = find_label(o->speed_name, levels, 5, 2);
+    o->gender = mill_gender_find(o->gender_name, 0);
+    o->pitch = mill_level_find(o->pitch_name, 2);
+    o->speed = mill_level_find(o->speed_name, 2);
     if (o->gender < 0)
-        return mill_command_usage("say", "--gender '%s': there are female and male",
+        return mill_command_usage("say", "--gender '%s': there are " MILL_GENDERS_TEXT,
                                   o->gender_name);
     if (o->pitch < 0 || o->speed < 0)
-        return mill_command_usage(
-            "say", "--%s '%s': there are very_low, low, moderate, high and very_high",
-            o->pitch < 0 ? "pitch" : "speed", o->pitch < 0 ? o->pitch_name : o->speed_name);
+        return mill_command_usage("say", "--%s '%s': there are " MILL_LEVELS_TEXT,
+                                  o->pitch < 0 ? "pitch" : "speed",
+                                  o->pitch < 0 ? o->pitch_name : o->speed_name);
     bool has_pitch = o->pitch_hz >= 0, has_speed = o->speed_syllables >= 0;
     if (o->voice && (o->gender_name || o->pitch_name || o->speed_name || has_pitch || has_speed))
         return mill_command_usage("say", "--voice gives a voice, and --gender, --pitch, --speed, "
@@ -195,9 +186,10 @@ static int check_rest(const struct mill_say_options *o) {
 int mill_say_options_read(struct mill_say_options *out, int argc, char **argv) {
     *out = (struct mill_say_options){.pitch_hz = -1,
                                      .speed_syllables = -1,
-                                     .temperature = 0.8,
-                                     .top_p = 0.95,
-                                     .top_k = 50,
+                                     .temperature = -1,
+                                     .top_p = -1,
+                                     .top_k = -1,
+                                     .seed = -1,
                                      .max_seconds = 60};
     int result = read_arguments(out, argc, argv);
     if (result != MILL_EXIT_OK || out->help)

@@ -7,11 +7,12 @@
 
 struct mill_say_options {
     /* As given: borrowed from the command line, NULL where not given. */
-    const char *text, *file, *model, *voice, *output, *format_name, *precision, *backend;
+    const char *text, *file, *model, *voice, *voices, *output, *format_name, *precision, *backend;
     const char *gender_name, *pitch_name, *speed_name, *save_voice;
-    double pitch_hz, speed_syllables; /* -1 = not given */
-    double temperature, top_p, max_seconds;
+    double pitch_hz, speed_syllables; /* -1 = not given, as the next four */
+    double temperature, top_p;
     long long seed, top_k, n_threads;
+    double max_seconds;
     bool unrestricted, no_cache, no_disclosure, help;
     /* What follows from it. */
     int gender, pitch, speed; /* numbers of the labels */

@@ -14,12 +14,10 @@
 #include "runtime/model/bicodec_decode.h"
 
 #include "runtime/base/memory.h"
-#include "runtime/model/bicodec_plan.h"
+#include "runtime/model/vocos.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-#define NORM_EPS 1e-6f
 
 struct mill_bicodec_decoder {
     const struct mill_backend_ops *ops;
@@ -45,14 +43,10 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-static int64_t n_rows(struct mill_range range) {
-    return range.end - range.first;
-}
-
 /* Elements of each slab for the planned ranges. */
 static void slab_elements(const struct mill_bicodec_shape *shape, const struct mill_range *ranges,
                           size_t elements[2]) {
-    size_t frames = (size_t)n_rows(ranges[0]);
+    size_t frames = (size_t)mill_range_rows(ranges[0]);
     size_t hidden = (size_t)shape->prenet.dim + (size_t)shape->prenet.intermediate;
     size_t beside = larger(larger((size_t)shape->quantizer.input, (size_t)shape->prenet.output),
                            larger(hidden, (size_t)shape->generator.input));
@@ -61,7 +55,7 @@ static void slab_elements(const struct mill_bicodec_shape *shape, const struct m
     size_t channels = (size_t)shape->generator.channels;
     for (int32_t k = 0; k < mill_bicodec_n_layers(shape); k++) {
         struct mill_bicodec_layer layer = mill_bicodec_layer_at(shape, k);
-        size_t rows = (size_t)n_rows(ranges[k + 1]);
+        size_t rows = (size_t)mill_range_rows(ranges[k + 1]);
         if (layer.kind == MILL_LAYER_CONV_IN)
             elements[0] = larger(elements[0], rows * channels);
         if (layer.kind != MILL_LAYER_UP)
@@ -157,10 +151,6 @@ size_t mill_bicodec_decoder_bytes(const struct mill_bicodec_decoder *decoder) {
 
 /* ------------------------------------------------------------------ voices */
 
-static struct mill_matrix matrix(float *data, int64_t rows, int32_t columns) {
-    return (struct mill_matrix){data, MILL_F32, (int32_t)rows, columns, columns};
-}
-
 /* Digit k of a token, in base levels[k], counted from the middle: (digit - L/2) / (L/2). */
 static mill_status voice_code(const struct mill_bicodec_shape *shape, const int32_t *global,
                               float *code, struct mill_error *err) {
@@ -182,8 +172,8 @@ static mill_status compute_voice(struct mill_bicodec_voice *voice, const float *
                                  float *device_code) {
     const struct mill_bicodec_decoder *decoder = voice->decoder;
     const struct mill_weight *weight = &decoder->weights->voice;
-    struct mill_linear_args linear = {.y = matrix(voice->row, 1, weight->shape.n_out),
-                                      .x = matrix(device_code, 1, weight->shape.n_in),
+    struct mill_linear_args linear = {.y = mill_matrix_f32(voice->row, 1, weight->shape.n_out),
+                                      .x = mill_matrix_f32(device_code, 1, weight->shape.n_in),
                                       .w = *weight};
     MILL_TRY(decoder->ops->copy_in(decoder->backend, device_code, code,
                                    (size_t)weight->shape.n_in * sizeof *code));
@@ -243,24 +233,12 @@ void mill_bicodec_voice_close(struct mill_bicodec_voice *voice) {
 
 /* ------------------------------------------------------------------ layers */
 
-/* Rows of one time line: the row at `data` stands at time `place`. */
-struct band {
-    float *data;
-    int32_t columns;
-    int64_t place;
-};
-
 /* A window on its way through the layers. */
 struct run {
     const struct mill_bicodec_decoder *decoder;
     const struct mill_bicodec_window *window;
     int32_t layer; /* the next layer; what was computed last are rows ranges[layer] */
 };
-
-static struct mill_matrix band_rows(const struct band *band, struct mill_range range) {
-    return matrix(band->data + (range.first - band->place) * band->columns, n_rows(range),
-                  band->columns);
-}
 
 /* The rows that were computed last. */
 static struct mill_range current(const struct run *run) {
@@ -269,26 +247,21 @@ static struct mill_range current(const struct run *run) {
 
 /* The planned span of the next layer, for matrices that hold just its rows. */
 static struct mill_span next_span(const struct run *run) {
-    struct mill_range in = run->decoder->ranges[run->layer],
-                      out = run->decoder->ranges[run->layer + 1];
-    return (struct mill_span){.n_x = (int32_t)n_rows(in),
-                              .x_place = (int32_t)in.first,
-                              .n_y = (int32_t)n_rows(out),
-                              .y_place = (int32_t)out.first};
+    const struct mill_range *ranges = run->decoder->ranges + run->layer;
+    return mill_range_span(ranges[0], ranges[1]);
 }
 
 /* The next layer's convolution from x into y, whose first row becomes the first one computed. */
-static mill_status run_conv(struct run *run, struct band *y, const struct band *x,
+static mill_status run_conv(struct run *run, struct mill_band *y, const struct mill_band *x,
                             const struct mill_weight *weight, const float *alpha,
                             enum mill_activation act) {
     const struct mill_bicodec_decoder *decoder = run->decoder;
     struct mill_bicodec_layer layer = mill_bicodec_layer_at(&decoder->weights->shape, run->layer);
     struct mill_span span = next_span(run);
     y->place = span.y_place;
-    struct mill_conv1d_args conv = {.y = matrix(y->data, span.n_y, y->columns),
-                                    .x = band_rows(x, current(run)),
+    struct mill_conv1d_args conv = {.y = mill_matrix_f32(y->data, span.n_y, y->columns),
+                                    .x = mill_band_rows(x, current(run)),
                                     .w = *weight,
-                                    .depthwise = layer.kind == MILL_LAYER_BLOCK,
                                     .dilation = layer.dilation,
                                     .padding = layer.padding,
                                     .alpha = alpha,
@@ -299,89 +272,57 @@ static mill_status run_conv(struct run *run, struct band *y, const struct band *
     return decoder->ops->conv1d(decoder->backend, &conv);
 }
 
-static mill_status run_norm(const struct run *run, struct mill_matrix y, struct mill_matrix x,
-                            const float *gain, const float *shift) {
-    struct mill_norm_args norm = {
-        .y = y, .x = x, .kind = MILL_NORM_LAYER, .eps = NORM_EPS, .gain = gain, .shift = shift};
-    return run->decoder->ops->norm(run->decoder->backend, &norm);
-}
-
-/* Norm k of a ConvNeXt stack: the stack's own gain and shift, or the voice's. */
-static mill_status run_stack_norm(const struct run *run, struct mill_matrix y, struct mill_matrix x,
-                                  const float *gain, const float *shift, int32_t k) {
-    if (gain)
-        return run_norm(run, y, x, gain, shift);
-    const struct mill_bicodec_shape *shape = &run->decoder->weights->shape;
-    gain = run->window->voice->row + mill_voice_norm_column(shape, k);
-    return run_norm(run, y, x, gain, gain + shape->prenet.dim);
-}
-
-static mill_status run_block(struct run *run, const struct mill_convnext_weights *block,
-                             struct band *x, int32_t norm) {
-    const struct mill_backend_ops *ops = run->decoder->ops;
-    struct band hidden = {.data = run->decoder->slab[1], .columns = x->columns};
-    MILL_TRY(run_conv(run, &hidden, x, &block->depthwise, NULL, MILL_ACT_NONE));
-    struct mill_range rows = current(run);
-    struct mill_matrix h = band_rows(&hidden, rows), stream = band_rows(x, rows);
-    struct mill_matrix wide = matrix(hidden.data + (int64_t)h.rows * h.columns, h.rows,
-                                     run->decoder->weights->shape.prenet.intermediate);
-    MILL_TRY(run_stack_norm(run, h, h, block->norm_gain, block->norm_shift, norm));
-    struct mill_linear_args up = {.y = wide, .x = h, .w = block->up, .act = MILL_ACT_GELU};
-    MILL_TRY(ops->linear(run->decoder->backend, &up));
-    struct mill_linear_args down = {.y = stream, .x = wide, .w = block->down, .residual = stream};
-    return ops->linear(run->decoder->backend, &down);
-}
-
-/* A ConvNeXt stack over x, in place. */
-static mill_status run_vocos(struct run *run, const struct mill_vocos_weights *vocos,
-                             struct band *x) {
-    struct band hidden = {.data = run->decoder->slab[1], .columns = x->columns};
-    MILL_TRY(run_conv(run, &hidden, x, &vocos->embed, NULL, MILL_ACT_NONE));
-    x->place = hidden.place;
-    MILL_TRY(run_stack_norm(run, band_rows(x, current(run)), band_rows(&hidden, current(run)),
-                            vocos->norm_gain, vocos->norm_shift, 0));
-    for (int32_t i = 0; i < vocos->n_blocks; i++)
-        MILL_TRY(run_block(run, &vocos->blocks[i], x, 1 + i));
-    struct mill_matrix rows = band_rows(x, current(run));
-    return run_norm(run, rows, rows, vocos->final_gain, vocos->final_shift);
+/* A ConvNeXt stack over x, in place; `adaptive` as in struct mill_vocos. */
+static mill_status run_stack(struct run *run, const struct mill_vocos_weights *stack,
+                             struct mill_band *x, const float *adaptive) {
+    const struct mill_bicodec_decoder *decoder = run->decoder;
+    const struct mill_vocos vocos = {.ops = decoder->ops,
+                                     .backend = decoder->backend,
+                                     .hidden = decoder->slab[1],
+                                     .adaptive = adaptive};
+    const struct mill_range *ranges = decoder->ranges + run->layer;
+    run->layer += 1 + stack->n_blocks;
+    return mill_vocos_run(&vocos, stack, ranges, x, x);
 }
 
 /* What the caller wants to see of an intermediate result; NULL = nothing. */
-static mill_status show(const struct run *run, const struct band *band, float *out) {
+static mill_status show(const struct run *run, const struct mill_band *band, float *out) {
     if (!out)
         return MILL_OK;
     struct mill_matrix rows =
-        band_rows(band, (struct mill_range){run->window->first, run->window->end});
+        mill_band_rows(band, (struct mill_range){run->window->first, run->window->end});
     return run->decoder->ops->copy_out(run->decoder->backend, out, rows.data,
                                        (size_t)rows.rows * (size_t)rows.columns * sizeof *out);
 }
 
 /* Tokens to the generator's input, which comes to lie in *out: the prenet's output + d-vector. */
-static mill_status run_prenet(struct run *run, struct band *out) {
+static mill_status run_prenet(struct run *run, struct mill_band *out) {
     const struct mill_bicodec_decoder *decoder = run->decoder;
     const struct mill_decoder_weights *weights = decoder->weights;
     const struct mill_bicodec_shape *shape = &weights->shape;
     struct mill_range frames = current(run);
-    struct band z_q = {decoder->slab[1], shape->quantizer.input, frames.first};
-    struct band x = {decoder->slab[0], shape->prenet.dim, frames.first};
+    struct mill_band z_q = {decoder->slab[1], shape->quantizer.input, frames.first};
+    struct mill_band x = {decoder->slab[0], shape->prenet.dim, frames.first};
     MILL_TRY(decoder->ops->copy_in(decoder->backend, decoder->ids,
                                    run->window->semantic + frames.first,
-                                   (size_t)n_rows(frames) * sizeof *decoder->ids));
-    struct mill_embed_args embed = {.y = band_rows(&z_q, frames),
+                                   (size_t)mill_range_rows(frames) * sizeof *decoder->ids));
+    struct mill_embed_args embed = {.y = mill_band_rows(&z_q, frames),
                                     .table = weights->codebook,
                                     .table_dtype = weights->codebook_dtype,
                                     .ids = decoder->ids};
     MILL_TRY(decoder->ops->embed(decoder->backend, &embed));
     MILL_TRY(show(run, &z_q, run->window->z_q));
     struct mill_linear_args before = {
-        .y = band_rows(&x, frames), .x = embed.y, .w = weights->linear_pre};
+        .y = mill_band_rows(&x, frames), .x = embed.y, .w = weights->linear_pre};
     MILL_TRY(decoder->ops->linear(decoder->backend, &before));
     for (int32_t i = 0; i < shape->prenet.n_samplings; i++)
-        MILL_TRY(run_vocos(run, &weights->sampling[i], &x));
-    MILL_TRY(run_vocos(run, &weights->backbone, &x));
-    *out = (struct band){decoder->slab[1], shape->prenet.output, current(run).first};
-    struct mill_linear_args after = {
-        .y = band_rows(out, current(run)), .x = band_rows(&x, current(run)), .w = weights->linear};
+        MILL_TRY(run_stack(run, &weights->sampling[i], &x, NULL));
+    const float *norms = run->window->voice->row + mill_voice_norm_column(shape, 0);
+    MILL_TRY(run_stack(run, &weights->backbone, &x, norms));
+    *out = (struct mill_band){decoder->slab[1], shape->prenet.output, current(run).first};
+    struct mill_linear_args after = {.y = mill_band_rows(out, current(run)),
+                                     .x = mill_band_rows(&x, current(run)),
+                                     .w = weights->linear};
     after.w.bias = run->window->voice->row + shape->speaker.output;
     MILL_TRY(decoder->ops->linear(decoder->backend, &after));
     return show(run, out, run->window->prenet);
@@ -389,13 +330,13 @@ static mill_status run_prenet(struct run *run, struct band *out) {
 
 /* One stage from x into y; x's slab serves as the units' scratch. */
 static mill_status run_stage(struct run *run, const struct mill_generator_stage_weights *stage,
-                             struct band *y, struct band *x) {
+                             struct mill_band *y, struct mill_band *x) {
     const struct mill_bicodec_decoder *decoder = run->decoder;
     struct mill_bicodec_layer layer = mill_bicodec_layer_at(&decoder->weights->shape, run->layer);
     struct mill_span span = next_span(run);
-    *y = (struct band){y->data, x->columns / 2, span.y_place};
-    struct mill_conv_transpose1d_args up = {.y = matrix(y->data, span.n_y, y->columns),
-                                            .x = band_rows(x, current(run)),
+    *y = (struct mill_band){y->data, x->columns / 2, span.y_place};
+    struct mill_conv_transpose1d_args up = {.y = mill_matrix_f32(y->data, span.n_y, y->columns),
+                                            .x = mill_band_rows(x, current(run)),
                                             .w = stage->up,
                                             .stride = layer.stride,
                                             .padding = layer.padding,
@@ -406,12 +347,12 @@ static mill_status run_stage(struct run *run, const struct mill_generator_stage_
     run->layer++;
     for (int i = 0; i < MILL_BICODEC_UNITS; i++) {
         const struct mill_residual_unit_weights *unit = &stage->units[i];
-        struct band dilated = {.data = x->data, .columns = y->columns};
+        struct mill_band dilated = {.data = x->data, .columns = y->columns};
         MILL_TRY(run_conv(run, &dilated, y, &unit->dilated, unit->alpha1, MILL_ACT_NONE));
-        struct mill_span rows = {.n_x = (int32_t)n_rows(current(run)),
-                                 .n_y = (int32_t)n_rows(current(run))};
-        struct mill_conv1d_args pointwise = {.y = band_rows(y, current(run)),
-                                             .x = band_rows(&dilated, current(run)),
+        struct mill_span rows = {.n_x = (int32_t)mill_range_rows(current(run)),
+                                 .n_y = (int32_t)mill_range_rows(current(run))};
+        struct mill_conv1d_args pointwise = {.y = mill_band_rows(y, current(run)),
+                                             .x = mill_band_rows(&dilated, current(run)),
                                              .w = unit->pointwise,
                                              .dilation = 1,
                                              .alpha = unit->alpha2,
@@ -423,23 +364,24 @@ static mill_status run_stage(struct run *run, const struct mill_generator_stage_
     return MILL_OK;
 }
 
-static mill_status run_generator(struct run *run, struct band *input) {
+static mill_status run_generator(struct run *run, struct mill_band *input) {
     const struct mill_bicodec_decoder *decoder = run->decoder;
     const struct mill_decoder_weights *weights = decoder->weights;
     const struct mill_bicodec_shape *shape = &weights->shape;
-    struct band x = {.data = decoder->slab[0], .columns = shape->generator.channels};
-    struct band y = {.data = decoder->slab[1]};
+    struct mill_band x = {.data = decoder->slab[0], .columns = shape->generator.channels};
+    struct mill_band y = {.data = decoder->slab[1]};
     MILL_TRY(run_conv(run, &x, input, &weights->conv_in, NULL, MILL_ACT_NONE));
     for (int32_t i = 0; i < shape->generator.n_stages; i++) {
         MILL_TRY(run_stage(run, &weights->stages[i], &y, &x));
-        struct band swap = x;
+        struct mill_band swap = x;
         x = y;
         y = swap;
     }
     y.columns = 1;
     MILL_TRY(run_conv(run, &y, &x, &weights->conv_out, weights->final_alpha, MILL_ACT_TANH));
     return decoder->ops->copy_out(decoder->backend, run->window->wave, y.data,
-                                  (size_t)n_rows(current(run)) * sizeof *run->window->wave);
+                                  (size_t)mill_range_rows(current(run)) *
+                                      sizeof *run->window->wave);
 }
 
 /* ------------------------------------------------------------------ a window */
@@ -473,7 +415,7 @@ static mill_status check_tokens(const struct mill_bicodec_decoder *decoder,
 }
 
 static mill_status run_window(struct run *run) {
-    struct band between;
+    struct mill_band between;
     MILL_TRY(run_prenet(run, &between));
     MILL_TRY(run_generator(run, &between));
     return run->decoder->ops->synchronize(run->decoder->backend);

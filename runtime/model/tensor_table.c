@@ -3,11 +3,11 @@
  *
  * A table is put together by functions that follow the modules: each takes a prefix and adds what
  * lies below it. The first failure is kept in the builder and later additions do nothing, so the
- * functions need no error paths of their own. Widths of the speaker encoder that no configuration
- * file names (upstream has them as literals) are constants here. */
+ * functions need no error paths of their own. */
 #include "runtime/model/tensor_table.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/model/encoder_sizes.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,18 +17,9 @@
 enum {
     VOCOS_KERNEL = 7,
     SAMPLING_BLOCKS = 2, /* ConvNeXt blocks behind a sampling block */
-    ECAPA_CHANNELS = 512,
-    ECAPA_KERNEL = 5,
-    ECAPA_SCALE = 8,
-    ECAPA_WIDTH = ECAPA_CHANNELS / ECAPA_SCALE,
-    ECAPA_SQUEEZE = 128,
-    ECAPA_LATENT = 3 * ECAPA_CHANNELS,
     ECAPA_POOL = 128,
-    PERCEIVER_LAYERS = 2,
-    PERCEIVER_INNER = 8 * 64, /* heads times their width */
     RESIDUAL_UNITS = 3,
     GENERATOR_KERNEL = 7,
-    WAV2VEC2_LAYERS_USED = 16, /* features are the mean of hidden states 11, 14 and 16 */
     PREFIX_BYTES = 72
 };
 
@@ -79,7 +70,7 @@ static unsigned bicodec_uses(const char *name) {
 static unsigned wav2vec2_uses(const char *name) {
     static const char layers[] = "wav2vec2.encoder.layers.";
     if (strncmp(name, layers, sizeof layers - 1) == 0)
-        return strtol(name + sizeof layers - 1, NULL, 10) < WAV2VEC2_LAYERS_USED
+        return strtol(name + sizeof layers - 1, NULL, 10) < MILL_WAV2VEC2_LAYERS
                    ? MILL_USE_TRANSCRIPT
                    : 0;
     return strncmp(name, "wav2vec2.encoder.layer_norm.", 28) == 0 ? 0 : MILL_USE_TRANSCRIPT;
@@ -231,34 +222,34 @@ static void add_ecapa_block(struct builder *b, int layer) {
     for (int j = 0; j <= 2; j += 2) {
         PREFIX(conv, "%s%d.conv.", p, j);
         PREFIX(bn, "%s%d.bn.", p, j);
-        add_affine(b, conv, ECAPA_CHANNELS, ECAPA_CHANNELS, 1);
-        add_batch_norm(b, bn, ECAPA_CHANNELS);
+        add_affine(b, conv, MILL_ECAPA_CHANNELS, MILL_ECAPA_CHANNELS, 1);
+        add_batch_norm(b, bn, MILL_ECAPA_CHANNELS);
     }
-    for (int j = 0; j < ECAPA_SCALE - 1; j++) {
+    for (int j = 0; j < MILL_ECAPA_SCALE - 1; j++) {
         PREFIX(conv, "%s1.convs.%d.", p, j);
         PREFIX(bn, "%s1.bns.%d.", p, j);
-        add_affine(b, conv, ECAPA_WIDTH, ECAPA_WIDTH, 3);
-        add_batch_norm(b, bn, ECAPA_WIDTH);
+        add_affine(b, conv, MILL_ECAPA_WIDTH, MILL_ECAPA_WIDTH, MILL_ECAPA_RES_TAPS);
+        add_batch_norm(b, bn, MILL_ECAPA_WIDTH);
     }
     PREFIX(squeeze, "%s3.linear1.", p);
     PREFIX(excite, "%s3.linear2.", p);
-    add_affine(b, squeeze, ECAPA_SQUEEZE, ECAPA_CHANNELS, 0);
-    add_affine(b, excite, ECAPA_CHANNELS, ECAPA_SQUEEZE, 0);
+    add_affine(b, squeeze, MILL_ECAPA_SQUEEZE, MILL_ECAPA_CHANNELS, 0);
+    add_affine(b, excite, MILL_ECAPA_CHANNELS, MILL_ECAPA_SQUEEZE, 0);
 }
 
 static void add_perceiver(struct builder *b, const struct mill_bicodec_shape *s) {
     static const char p[] = "speaker_encoder.perceiver_sampler.";
     int64_t d = s->speaker.latent;
-    int64_t inner = d * 8 / 3; /* int(d * 4 * 2 / 3) */
+    int64_t inner = mill_perceiver_feed_forward(s->speaker.latent);
     add(b, p, "latents", s->speaker.n_tokens, d, 0);
-    add_affine(b, "speaker_encoder.perceiver_sampler.proj_context.", d, ECAPA_LATENT, 0);
-    for (int i = 0; i < PERCEIVER_LAYERS; i++) {
+    add_affine(b, "speaker_encoder.perceiver_sampler.proj_context.", d, MILL_ECAPA_LATENT, 0);
+    for (int i = 0; i < MILL_PERCEIVER_LAYERS; i++) {
         PREFIX(attention, "%slayers.%d.0.", p, i);
         PREFIX(up, "%slayers.%d.1.0.", p, i);
         PREFIX(down, "%slayers.%d.1.2.", p, i);
-        add(b, attention, "to_q.weight", PERCEIVER_INNER, d, 0);
-        add(b, attention, "to_kv.weight", 2 * PERCEIVER_INNER, d, 0);
-        add(b, attention, "to_out.weight", d, PERCEIVER_INNER, 0);
+        add(b, attention, "to_q.weight", MILL_PERCEIVER_INNER, d, 0);
+        add(b, attention, "to_kv.weight", 2 * MILL_PERCEIVER_INNER, d, 0);
+        add(b, attention, "to_out.weight", d, MILL_PERCEIVER_INNER, 0);
         add_affine(b, up, 2 * inner, d, 0);
         add_affine(b, down, d, inner, 0);
     }
@@ -267,16 +258,18 @@ static void add_perceiver(struct builder *b, const struct mill_bicodec_shape *s)
 
 static void add_speaker(struct builder *b, const struct mill_bicodec_shape *s) {
     int64_t d = s->speaker.latent, n = s->speaker.n_levels, out = s->speaker.output;
-    add_affine(b, "speaker_encoder.speaker_encoder.layer1.conv.", ECAPA_CHANNELS, s->speaker.input,
-               ECAPA_KERNEL);
-    add_batch_norm(b, "speaker_encoder.speaker_encoder.layer1.bn.", ECAPA_CHANNELS);
+    add_affine(b, "speaker_encoder.speaker_encoder.layer1.conv.", MILL_ECAPA_CHANNELS,
+               s->speaker.input, MILL_ECAPA_TAPS);
+    add_batch_norm(b, "speaker_encoder.speaker_encoder.layer1.bn.", MILL_ECAPA_CHANNELS);
     for (int layer = 2; layer <= 4; layer++)
         add_ecapa_block(b, layer);
-    add_affine(b, "speaker_encoder.speaker_encoder.conv.", ECAPA_LATENT, ECAPA_LATENT, 1);
-    add_affine(b, "speaker_encoder.speaker_encoder.pool.linear1.", ECAPA_POOL, 3 * ECAPA_LATENT, 1);
-    add_affine(b, "speaker_encoder.speaker_encoder.pool.linear2.", ECAPA_LATENT, ECAPA_POOL, 1);
-    add_batch_norm(b, "speaker_encoder.speaker_encoder.bn.", 2 * ECAPA_LATENT);
-    add_affine(b, "speaker_encoder.speaker_encoder.linear.", out, 2 * ECAPA_LATENT, 0);
+    add_affine(b, "speaker_encoder.speaker_encoder.conv.", MILL_ECAPA_LATENT, MILL_ECAPA_LATENT, 1);
+    add_affine(b, "speaker_encoder.speaker_encoder.pool.linear1.", ECAPA_POOL,
+               3 * MILL_ECAPA_LATENT, 1);
+    add_affine(b, "speaker_encoder.speaker_encoder.pool.linear2.", MILL_ECAPA_LATENT, ECAPA_POOL,
+               1);
+    add_batch_norm(b, "speaker_encoder.speaker_encoder.bn.", 2 * MILL_ECAPA_LATENT);
+    add_affine(b, "speaker_encoder.speaker_encoder.linear.", out, 2 * MILL_ECAPA_LATENT, 0);
     add_perceiver(b, s);
     add_affine(b, "speaker_encoder.quantizer.project_in.", n, d, 0);
     add_affine(b, "speaker_encoder.quantizer.project_out.", d, n, 0);

@@ -1,144 +1,191 @@
-/* voice.c - see voice.h. JSON is checked key by key through io/config. No state. */
+/* voice.c - see voice.h: names, times, hashes and what is allowed. The file is read in voice_read.c
+ * and written in voice_write.c. No state. */
 #include "runtime/voice/voice.h"
 
-#include "runtime/base/file.h"
-#include "runtime/base/memory.h"
-#include "runtime/io/config.h"
+#include "runtime/base/buffer.h"
 
-#include <stdbool.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-static const char format_name[] = "sparkmill-voice";
-enum { FORMAT_VERSION = 1 };
+enum { HASHED_BYTES = 1 << 16, CANONICAL_DIGITS = 9 };
 
 void mill_voice_deinit(struct mill_voice *voice) {
     free(voice->global);
+    free(voice->semantic);
+    json_decref(voice->source);
     *voice = (struct mill_voice){0};
 }
 
-static mill_status check_keys(const json_t *root, struct mill_error *err) {
-    static const char *const known[] = {"format", "version", "name", "global_tokens"};
-    if (!json_is_object(root))
-        return mill_fail(err, MILL_E_INPUT, "not a JSON object");
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)root, key, value) {
-        bool found = false;
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            found |= strcmp(key, known[i]) == 0;
-        if (!found)
-            return mill_fail(err, MILL_E_INPUT, "unknown key '%.64s'", key);
-    }
-    return MILL_OK;
+/* ------------------------------------------------------------------ names and times */
+
+static bool is_name_character(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
 }
 
-static mill_status read_head(struct mill_voice *voice, const json_t *root, struct mill_error *err) {
-    const char *text;
-    int64_t version;
-    MILL_TRY(check_keys(root, err));
-    MILL_TRY(mill_config_text(root, "format", &text, err));
-    if (strcmp(text, format_name) != 0)
-        return mill_fail(err, MILL_E_INPUT, "format: '%.64s' is not '%s'", text, format_name);
-    MILL_TRY(mill_config_int(root, "version", 0, INT32_MAX, &version, err));
-    if (version != FORMAT_VERSION)
-        return mill_fail(err, MILL_E_INPUT, "version: %lld is not known, only %d",
-                         (long long)version, FORMAT_VERSION);
-    MILL_TRY(mill_config_text(root, "name", &text, err));
-    if (strlen(text) >= sizeof voice->name)
-        return mill_fail(err, MILL_E_INPUT, "name: longer than %zu bytes", sizeof voice->name - 1);
-    memcpy(voice->name, text, strlen(text) + 1);
-    return MILL_OK;
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), n_end = strlen(end);
+    return n >= n_end && strcmp(text + n - n_end, end) == 0;
 }
 
-static mill_status read_tokens(struct mill_voice *voice, const json_t *root,
-                               const struct mill_shape *shape, struct mill_error *err) {
-    int32_t n_wanted = shape->bicodec.speaker.n_tokens;
-    voice->global = mill_alloc_array((size_t)n_wanted, sizeof *voice->global);
-    if (!voice->global)
-        return mill_fail(err, MILL_E_MEMORY, "no memory");
-    MILL_TRY(mill_config_ints(root, "global_tokens", 0, mill_shape_global_codes(shape) - 1,
-                              voice->global, n_wanted, &voice->n_global, err));
-    if (voice->n_global != n_wanted)
-        return mill_fail(err, MILL_E_INPUT, "global_tokens: %d numbers where the model has %d",
-                         voice->n_global, n_wanted);
-    return MILL_OK;
+mill_status mill_voice_check_name(const char *name, struct mill_error *err) {
+    size_t n = strlen(name);
+    bool good = n >= 1 && n < MILL_VOICE_NAME_BYTES && name[0] != '.' &&
+                !ends_with(name, ".voice") && !ends_with(name, ".json");
+    for (size_t i = 0; good && i < n; i++)
+        good = is_name_character(name[i]);
+    if (good)
+        return MILL_OK;
+    return mill_fail(err, MILL_E_INPUT,
+                     "this is no name for a voice: 1 to %d of A-Z a-z 0-9 . _ - are wanted, not "
+                     "beginning with a dot, not ending in .voice or .json",
+                     MILL_VOICE_NAME_BYTES - 1);
 }
 
-static mill_status from_json(struct mill_voice *out, const char *path, const json_t *root,
-                             const struct mill_shape *shape, struct mill_error *err) {
-    mill_status status = read_head(out, root, err);
-    if (status == MILL_OK)
-        status = read_tokens(out, root, shape, err);
-    if (status < 0)
-        mill_voice_deinit(out);
-    return status < 0 ? mill_context(err, status, "voice '%s'", path) : status;
-}
-
-mill_status mill_voice_read(struct mill_voice *out, const char *path,
-                            const struct mill_shape *shape, struct mill_error *err) {
-    *out = (struct mill_voice){0};
-    json_t *root;
-    MILL_TRY(mill_json_open(&root, path, MILL_VOICE_FILE_BYTES, err));
-    mill_status status = from_json(out, path, root, shape, err);
-    json_decref(root);
-    return status;
-}
-
-mill_status mill_voice_parse(struct mill_voice *out, const char *path, const char *data,
-                             size_t size, const struct mill_shape *shape, struct mill_error *err) {
-    *out = (struct mill_voice){0};
-    json_t *root;
-    MILL_TRY(mill_json_parse(&root, path, data, size, err));
-    mill_status status = from_json(out, path, root, shape, err);
-    json_decref(root);
-    return status;
-}
-
-static json_t *to_json(const struct mill_voice *voice) {
-    json_t *tokens = json_array();
-    for (int32_t i = 0; tokens && i < voice->n_global; i++)
-        if (json_array_append_new(tokens, json_integer(voice->global[i])) != 0) {
-            json_decref(tokens);
-            return NULL;
-        }
-    return json_pack("{s:s, s:i, s:s, s:o}", "format", format_name, "version", FORMAT_VERSION,
-                     "name", voice->name, "global_tokens", tokens);
-}
-
-mill_status mill_voice_write(const struct mill_voice *voice, const char *path,
-                             struct mill_error *err) {
-    json_t *root = to_json(voice);
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    if (!text)
-        return mill_fail(err, MILL_E_MEMORY, "voice '%s': no memory, or its name is not UTF-8",
-                         path);
-    struct mill_output output;
-    mill_status status = mill_output_open(&output, path, err);
-    if (status == MILL_OK) {
-        status = mill_output_write(&output, text, strlen(text), err);
-        if (status == MILL_OK)
-            status = mill_output_write(&output, "\n", 1, err);
-        if (status == MILL_OK)
-            status = mill_output_commit(&output, err);
-        mill_output_close(&output);
-    }
-    free(text);
-    return status;
-}
-
-/* Whole characters only: a name cut inside one would not be UTF-8. */
 void mill_voice_name_from_path(char name[MILL_VOICE_NAME_BYTES], const char *path) {
     const char *slash = strrchr(path, '/');
     const char *start = slash ? slash + 1 : path;
     const char *dot = strrchr(start, '.');
     size_t size = dot && dot > start ? (size_t)(dot - start) : strlen(start);
-    if (size > MILL_VOICE_NAME_BYTES - 1) {
+    if (size > MILL_VOICE_NAME_BYTES - 1)
         size = MILL_VOICE_NAME_BYTES - 1;
-        while (size > 0 && ((unsigned char)start[size] & 0xc0) == 0x80)
-            size--;
-    }
-    memcpy(name, start, size);
+    for (size_t i = 0; i < size; i++)
+        name[i] = is_name_character(start[i]) ? start[i] : '_';
     name[size] = '\0';
+    if (mill_voice_check_name(name, NULL) < 0)
+        snprintf(name, MILL_VOICE_NAME_BYTES, "voice");
+}
+
+void mill_voice_now(char text[MILL_VOICE_TIME_BYTES]) {
+    time_t now = time(NULL);
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    strftime(text, MILL_VOICE_TIME_BYTES, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+static int two_digits(const char *at) {
+    return 10 * (at[0] - '0') + (at[1] - '0');
+}
+
+bool mill_voice_time_is_valid(const char *text) {
+    static const char form[] = "0000-00-00T00:00:00Z";
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (strlen(text) != sizeof form - 1)
+        return false;
+    for (size_t i = 0; i < sizeof form - 1; i++)
+        if (form[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != form[i])
+            return false;
+    int year = 100 * two_digits(text) + two_digits(text + 2), month = two_digits(text + 5);
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return month >= 1 && month <= 12 && two_digits(text + 8) >= 1 &&
+           two_digits(text + 8) <= days[month - 1] + (month == 2 && leap) &&
+           two_digits(text + 11) < 24 && two_digits(text + 14) < 60 && two_digits(text + 17) < 60;
+}
+
+/* ------------------------------------------------------------------ hashes */
+
+/* The first n_digits hexadecimal digits of the SHA-256 of some bytes, and a zero. */
+static mill_status hash(char *hex, int n_digits, const char *data, size_t size,
+                        struct mill_error *err) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    if (EVP_Digest(data, size, digest, NULL, EVP_sha256(), NULL) != 1)
+        return mill_fail(err, MILL_E_UNSUPPORTED, "SHA-256: OpenSSL refuses to compute it");
+    for (int i = 0; i < n_digits; i++)
+        hex[i] = "0123456789abcdef"[i & 1 ? digest[i / 2] & 15 : digest[i / 2] >> 4];
+    hex[n_digits] = '\0';
+    return MILL_OK;
+}
+
+static mill_status hash_buffer(char id[MILL_VOICE_ID_BYTES], const struct mill_buffer *text,
+                               struct mill_error *err) {
+    return hash(id, MILL_VOICE_ID_BYTES - 1, text->data, text->size, err);
+}
+
+mill_status mill_voice_checksum(char hex[MILL_VOICE_HASH_BYTES], const json_t *root,
+                                struct mill_error *err) {
+    json_t *bare = json_copy((json_t *)(uintptr_t)root); /* shallow; the original stays whole */
+    if (bare)
+        json_object_del(bare, "checksum");
+    char *text = bare ? json_dumps(bare, JSON_COMPACT | JSON_SORT_KEYS |
+                                             JSON_REAL_PRECISION(CANONICAL_DIGITS))
+                      : NULL;
+    json_decref(bare);
+    if (!text)
+        return mill_fail(err, MILL_E_MEMORY, "no memory for the checksum");
+    mill_status status = hash(hex, MILL_VOICE_HASH_BYTES - 1, text, strlen(text), err);
+    free(text);
+    return status;
+}
+
+static mill_status describe_model(struct mill_buffer *text, const struct mill_shape *shape,
+                                  const char *name, struct mill_error *err) {
+    MILL_TRY(mill_buffer_printf(text, err, "sparkmill-model\n%s\n%" PRId32 "\n%" PRId32 "\n", name,
+                                shape->bicodec.quantizer.codebook_size,
+                                shape->bicodec.speaker.n_tokens));
+    for (int32_t i = 0; i < shape->bicodec.speaker.n_levels; i++)
+        MILL_TRY(mill_buffer_printf(text, err, "%" PRId32 " ", shape->bicodec.speaker.levels[i]));
+    return MILL_OK;
+}
+
+mill_status mill_voice_model_init(struct mill_voice_model *out, const struct mill_shape *shape,
+                                  const char *name, struct mill_error *err) {
+    *out = (struct mill_voice_model){.n_global = shape->bicodec.speaker.n_tokens,
+                                     .n_global_codes = mill_shape_global_codes(shape),
+                                     .n_semantic_codes = shape->bicodec.quantizer.codebook_size};
+    struct mill_buffer text;
+    mill_buffer_init(&text, HASHED_BYTES);
+    mill_status status = describe_model(&text, shape, name, err);
+    if (status == MILL_OK)
+        status = hash_buffer(out->id, &text, err);
+    mill_buffer_deinit(&text);
+    return status;
+}
+
+static mill_status describe_tokens(struct mill_buffer *text, const struct mill_voice *voice,
+                                   struct mill_error *err) {
+    MILL_TRY(mill_buffer_printf(text, err, "sparkmill-voice\n%s\n", voice->model));
+    for (int32_t i = 0; i < voice->n_global; i++)
+        MILL_TRY(mill_buffer_printf(text, err, "%" PRId32 " ", voice->global[i]));
+    return MILL_OK;
+}
+
+mill_status mill_voice_id(char id[MILL_VOICE_ID_BYTES], const struct mill_voice *voice,
+                          struct mill_error *err) {
+    struct mill_buffer text;
+    mill_buffer_init(&text, HASHED_BYTES);
+    mill_status status = describe_tokens(&text, voice, err);
+    if (status == MILL_OK)
+        status = hash_buffer(id, &text, err);
+    mill_buffer_deinit(&text);
+    return status;
+}
+
+mill_status mill_voice_consent_id(char id[MILL_VOICE_ID_BYTES], const struct mill_voice *voice,
+                                  struct mill_error *err) {
+    snprintf(id, MILL_VOICE_ID_BYTES, "none");
+    if (!voice->consent.statement)
+        return MILL_OK;
+    const char *who = voice->consent.who, *purpose = voice->consent.purpose;
+    struct mill_buffer text;
+    mill_buffer_init(&text, HASHED_BYTES);
+    mill_status status =
+        mill_buffer_printf(&text, err, "sparkmill-consent\n%s\n%s\n%s\n%s\n", voice->consent.when,
+                           who ? who : "", purpose ? purpose : "", voice->consent.statement);
+    if (status == MILL_OK)
+        status = hash_buffer(id, &text, err);
+    mill_buffer_deinit(&text);
+    return status;
+}
+
+/* ------------------------------------------------------------------ permission */
+
+mill_status mill_voice_check_revoked(const struct mill_voice *voice, struct mill_error *err) {
+    if (!voice->revoked.when)
+        return MILL_OK;
+    return mill_fail(err, MILL_E_INPUT, "voice '%s' was revoked at %s and may not be used: %.200s",
+                     voice->name, voice->revoked.when, voice->revoked.why);
 }

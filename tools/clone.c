@@ -1,0 +1,359 @@
+/* clone.c - `sparkmill clone`: a recording to a voice file. The cheap refusals come first: consent,
+ * the recording's checks, then the model. */
+#include "runtime/audio/recording_check.h"
+#include "runtime/audio/recording_prepare.h"
+#include "runtime/base/clock.h"
+#include "runtime/model/encoder_input.h"
+#include "runtime/voice/cloning.h"
+#include "tools/command.h"
+#include "tools/sha256.h"
+#include "tools/user_folders.h"
+#include "tools/voice_open.h"
+
+#include <getopt.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const char command[] = "clone";
+
+enum { STATEMENT_BYTES = 8192 };
+
+struct cloning_request {
+    const char *recording, *output, *model_folder, *transcript, *language, *licence, *name;
+    const char *consent, *consent_by, *consent_for, *backend, *precision, *voices_option;
+    double temperature, top_p; /* -1 = not given, as the next two */
+    long long top_k, seed, n_threads;
+    bool keep_silence, help;
+};
+
+static void print_help(void) {
+    puts("Usage: sparkmill clone RECORDING -o NAME.voice --model DIR --consent TEXT|FILE "
+         "[OPTION]...\n"
+         "Make a voice from a recording of one person: 3 to 10 seconds of clear speech are best.\n"
+         "Prints what was found in the recording, and refuses what would not make a voice.\n\n"
+         "  --model DIR         checkpoint folder\n"
+         "  -o, --output FILE   the voice file\n"
+         "  --consent TEXT|FILE the speaker's statement, in words or as a text file\n"
+         "  --consent-by NAME   who agreed\n"
+         "  --consent-for TEXT  to what use\n"
+         "  --transcript TEXT   what is said, word for word: new speech then continues the\n"
+         "                      recording, with its manner; else only the timbre is taken\n"
+         "  --keep-silence      use silence at both ends too\n"
+         "  --name NAME         of the voice, else the file's\n"
+         "  --language TAG      such as en or zh-CN\n"
+         "  --licence TEXT      such as CC-BY-4.0\n"
+         "  --temperature X --top-k N --top-p X --seed N    what speaking in it begins with\n"
+         "  --backend NAME      cpu reference\n"
+         "  --precision NAME    auto fp32 bf16\n"
+         "  --threads N         0 = one per processor\n"
+         "  --voices DIR        the registry, which knows voices that were revoked\n\n"
+         "Not checked: that one person speaks, and that the transcript fits. Listen.");
+}
+
+/* ------------------------------------------------------------------ consent */
+
+/* A line's end is '\n' in voice files, and other control characters are not in them. */
+static void clean(struct mill_buffer *text) {
+    size_t n = 0;
+    for (size_t i = 0; i < text->size; i++) {
+        char c = text->data[i];
+        if (c != '\r')
+            text->data[n++] = c == '\t' ? ' ' : c;
+    }
+    while (n > 0 && strchr(" \n", text->data[n - 1]))
+        n--;
+    text->size = n;
+}
+
+static bool names_file(const char *consent) {
+    size_t n = strlen(consent);
+    return !strchr(consent, ' ') || (n > 4 && strcmp(consent + n - 4, ".txt") == 0) ||
+           access(consent, F_OK) == 0;
+}
+
+/* The statement behind --consent, with a final zero. One word is a file's name: nobody agrees to
+ * anything in one, and a wrong path must not become the statement. */
+static mill_status read_statement(const char *consent, struct mill_buffer *out,
+                                  struct mill_error *err) {
+    mill_status status = names_file(consent)
+                             ? mill_file_read(consent, out, err)
+                             : mill_buffer_append(out, consent, strlen(consent), err);
+    if (status < 0)
+        return mill_context(err, status,
+                            "--consent (a statement in words, or a file that holds one)");
+    clean(out);
+    if (out->size == 0)
+        return mill_fail(err, MILL_E_INPUT, "--consent: the statement is empty");
+    return mill_buffer_append(out, "", 1, err);
+}
+
+static mill_status check_consent(const struct cloning_request *r, struct mill_error *err) {
+    struct mill_user_config config;
+    MILL_TRY(mill_user_config_read(&config, err));
+    if (r->consent || !config.require_consent)
+        return MILL_OK;
+    return mill_fail(err, MILL_E_INPUT,
+                     "a voice belongs to a person: say with --consent how they agreed (a statement "
+                     "or a file, who with --consent-by, to what with --consent-for). An operator "
+                     "who keeps such records elsewhere writes `require_consent: false` into "
+                     "sparkmill/config.yaml");
+}
+
+/* ------------------------------------------------------------------ the recording */
+
+static void print_report(const struct mill_recording *recording,
+                         const struct mill_recording_report *report, bool keep_silence) {
+    printf("%-16s %10s\n", "format", mill_recording_format_name(recording->format));
+    for (int i = 0; i < MILL_CHECK_COUNT; i++) {
+        const struct mill_recording_check_row *row = &report->rows[i];
+        printf("%-16s %10.6g %-5s %-8s%s%s\n", row->name, row->value, row->unit,
+               mill_check_verdict_name(row->verdict), row->advice[0] ? " " : "", row->advice);
+    }
+    if (!keep_silence)
+        printf("%-16s %10.2f %-5s from %.2f to %.2f s%s\n", "used",
+               report->use_end_s - report->use_first_s, "s", report->use_first_s, report->use_end_s,
+               report->is_cut ? ": the rest is left out" : "");
+}
+
+static mill_status check_recording(const struct cloning_request *r,
+                                   const struct mill_recording *recording, struct mill_error *err) {
+    struct mill_recording_report report;
+    MILL_TRY(mill_recording_check(recording, MILL_ENCODE_MAX_SECONDS, &report, err));
+    print_report(recording, &report, r->keep_silence);
+    for (int i = 0; i < MILL_CHECK_COUNT; i++)
+        if (report.rows[i].verdict == MILL_CHECK_REFUSE)
+            return mill_fail(err, MILL_E_INPUT, "recording '%s' will not make a voice: %s: %s",
+                             r->recording, report.rows[i].name, report.rows[i].advice);
+    if (r->transcript && report.is_cut)
+        return mill_fail(err, MILL_E_INPUT,
+                         "recording '%s': with --transcript at most %d s can be used: cut the "
+                         "recording and its transcript",
+                         r->recording, MILL_ENCODE_MAX_SECONDS);
+    return MILL_OK;
+}
+
+static mill_status prepare_recording(const struct cloning_request *r, int32_t sample_rate,
+                                     struct mill_prepared *out, struct mill_error *err) {
+    struct mill_recording recording;
+    const struct mill_prepare_options options = {.sample_rate = sample_rate,
+                                                 .trim = !r->keep_silence,
+                                                 .max_seconds = MILL_ENCODE_MAX_SECONDS};
+    MILL_TRY(mill_recording_read(&recording, r->recording, NULL, err));
+    mill_status status = check_recording(r, &recording, err);
+    if (status == MILL_OK)
+        status = mill_recording_prepare(out, &recording, &options, err);
+    mill_recording_close(&recording);
+    return status;
+}
+
+/* ------------------------------------------------------------------ the voice */
+
+static mill_status encode(const struct cloning_request *r, const struct mill_model *model,
+                          const struct mill_prepared *wave, struct mill_voice *voice,
+                          struct mill_error *err) {
+    const char *name = r->backend ? r->backend : "cpu";
+    const struct mill_backend_ops *ops = mill_backend_find(name, err);
+    const struct mill_backend_options options = {.n_threads = (int32_t)r->n_threads};
+    struct mill_weights_options weights = {.cache = model->cache};
+    struct mill_backend *backend = NULL;
+    if (!ops)
+        return MILL_E_INPUT;
+    if (!mill_precision_find(r->precision, name, &weights.precision))
+        return mill_fail(err, MILL_E_INPUT, "precision '%s': there are auto, fp32 and bf16",
+                         r->precision);
+    mill_status status = ops->open(&backend, &options, err);
+    const struct mill_cloning cloning = {.folder = r->model_folder,
+                                         .shape = &model->shape,
+                                         .ops = ops,
+                                         .backend = backend,
+                                         .weights = &weights};
+    if (status == MILL_OK)
+        status = mill_cloning_run(&cloning, wave->samples, wave->n_samples, r->transcript != NULL,
+                                  voice, err);
+    ops->close(backend);
+    return status;
+}
+
+static void fill_sampling(const struct cloning_request *r, struct mill_voice_sampling *sampling) {
+    *sampling = (struct mill_voice_sampling){
+        .given = r->temperature >= 0 || r->top_p >= 0 || r->top_k >= 0 || r->seed >= 0,
+        .temperature = r->temperature >= 0 ? r->temperature : 0.8,
+        .top_p = r->top_p >= 0 ? r->top_p : 0.95,
+        .top_k = r->top_k >= 0 ? (int32_t)r->top_k : 50,
+        .seed = r->seed >= 0 ? r->seed : 0};
+}
+
+static mill_status write_voice(const struct cloning_request *r, struct mill_voice *voice,
+                               struct mill_error *err) {
+    char id[MILL_VOICE_ID_BYTES], consent_id[MILL_VOICE_ID_BYTES];
+    struct rusage usage;
+    char *folder = mill_voices_folder(r->voices_option);
+    const struct mill_registry registry = {.folder = folder};
+    mill_status status = mill_voice_check_allowed(&registry, voice, err);
+    free(folder);
+    MILL_TRY(status);
+    MILL_TRY(mill_voice_id(id, voice, err));
+    MILL_TRY(mill_voice_consent_id(consent_id, voice, err));
+    MILL_TRY(mill_voice_write(voice, r->output, err));
+    getrusage(RUSAGE_SELF, &usage);
+    fprintf(stderr, "voice=%s consent=%s semantic_tokens=%d peak_memory_mb=%.0f\n", id, consent_id,
+            voice->n_semantic, (double)usage.ru_maxrss * 1024 / 1e6);
+    return MILL_OK;
+}
+
+/* With the texts that the voice borrows in this function's variables. */
+static mill_status make_voice(const struct cloning_request *r, const struct mill_model *model,
+                              const struct mill_prepared *wave, const char *statement,
+                              struct mill_error *err) {
+    char name[MILL_VOICE_NAME_BYTES], now[MILL_VOICE_TIME_BYTES], sha256[MILL_SHA256_HEX_BYTES];
+    struct mill_voice_model voice_model;
+    mill_voice_name_from_path(name, r->output);
+    mill_voice_now(now);
+    MILL_TRY(mill_voice_model_of(&voice_model, model, err));
+    MILL_TRY(mill_sha256_file(r->recording, sha256, err));
+    struct mill_voice voice = {
+        .model = voice_model.id,
+        .name = r->name ? r->name : name,
+        .language = r->language,
+        .licence = r->licence,
+        .provenance = {.recording_sha256 = sha256,
+                       .seconds = (double)wave->n_samples / wave->sample_rate,
+                       .created_by = "sparkmill " MILL_VERSION,
+                       .date = now},
+        .transcript = r->transcript};
+    if (statement) {
+        voice.consent.statement = statement;
+        voice.consent.who = r->consent_by;
+        voice.consent.when = now;
+        voice.consent.purpose = r->consent_for;
+    }
+    fill_sampling(r, &voice.sampling);
+    mill_status status = encode(r, model, wave, &voice, err);
+    if (status == MILL_OK)
+        status = write_voice(r, &voice, err);
+    mill_voice_deinit(&voice);
+    return status;
+}
+
+static mill_status run(const struct cloning_request *r, struct mill_buffer *statement,
+                       struct mill_error *err) {
+    const struct mill_model_options options = {.folder = r->model_folder, .use_cache = true};
+    struct mill_model model;
+    struct mill_prepared wave = {0};
+    MILL_TRY(check_consent(r, err));
+    if (r->name)
+        MILL_TRY(mill_voice_check_name(r->name, err));
+    if (r->consent)
+        MILL_TRY(read_statement(r->consent, statement, err));
+    MILL_TRY(mill_model_open_text(&model, &options, err));
+    mill_status status = prepare_recording(r, model.shape.bicodec.sample_rate, &wave, err);
+    if (status == MILL_OK)
+        status = make_voice(r, &model, &wave, statement->data, err);
+    mill_prepared_close(&wave);
+    mill_model_close(&model);
+    return status;
+}
+
+/* ------------------------------------------------------------------ options */
+
+static const struct row {
+    const char *name;
+    enum { TEXT, NUMBER, WHOLE, FLAG } kind;
+    size_t offset; /* of its field in struct cloning_request */
+    double low, high;
+} rows[] = {
+#define ROW(name, kind, field, low, high)                                                          \
+    { name, kind, offsetof(struct cloning_request, field), low, high }
+    ROW("model", TEXT, model_folder, 0, 0),
+    ROW("output", TEXT, output, 0, 0),
+    ROW("consent", TEXT, consent, 0, 0),
+    ROW("consent-by", TEXT, consent_by, 0, 0),
+    ROW("consent-for", TEXT, consent_for, 0, 0),
+    ROW("transcript", TEXT, transcript, 0, 0),
+    ROW("name", TEXT, name, 0, 0),
+    ROW("language", TEXT, language, 0, 0),
+    ROW("licence", TEXT, licence, 0, 0),
+    ROW("backend", TEXT, backend, 0, 0),
+    ROW("precision", TEXT, precision, 0, 0),
+    ROW("voices", TEXT, voices_option, 0, 0),
+    ROW("temperature", NUMBER, temperature, 0, 100),
+    ROW("top-p", NUMBER, top_p, 0.001, 1),
+    ROW("top-k", WHOLE, top_k, 0, 1000000),
+    ROW("seed", WHOLE, seed, 0, 9007199254740992),
+    ROW("threads", WHOLE, n_threads, 0, 1024),
+    ROW("keep-silence", FLAG, keep_silence, 0, 0),
+    ROW("help", FLAG, help, 0, 0),
+#undef ROW
+};
+enum { N_ROWS = sizeof rows / sizeof *rows };
+
+static bool take(struct cloning_request *r, const struct row *row, const char *value) {
+    char name[32];
+    void *field = (char *)r + row->offset;
+    snprintf(name, sizeof name, "--%s", row->name);
+    switch (row->kind) {
+    case TEXT:
+        *(const char **)field = value;
+        return true;
+    case NUMBER:
+        return mill_option_number(command, name, value, row->low, row->high, field);
+    case WHOLE:
+        return mill_option_int(command, name, value, (long long)row->low, (long long)row->high,
+                               field);
+    case FLAG:
+        *(bool *)field = true;
+        return true;
+    }
+    return false;
+}
+
+static int parse(struct cloning_request *r, int argc, char **argv) {
+    struct option table[N_ROWS + 1] = {{0}};
+    for (int i = 0; i < N_ROWS; i++)
+        table[i] = (struct option){rows[i].name,
+                                   rows[i].kind == FLAG ? no_argument : required_argument, NULL, 0};
+    opterr = 0;
+    optind = 1;
+    int at, c;
+    while ((c = getopt_long(argc, argv, ":o:h", table, &at)) != -1) {
+        if (c == ':' || c == '?')
+            return mill_command_usage(command, "wrong option '%s', or its value is missing",
+                                      argv[optind - 1]);
+        if (c == 'o')
+            r->output = optarg;
+        else if (c == 'h')
+            r->help = true;
+        else if (!take(r, &rows[at], optarg))
+            return MILL_EXIT_USAGE;
+    }
+    if (r->help)
+        return MILL_EXIT_OK;
+    if (argc - optind != 1)
+        return mill_command_usage(command, "one recording is wanted");
+    r->recording = argv[optind];
+    if (!r->output || !r->model_folder)
+        return mill_command_usage(command,
+                                  r->output ? "--model DIR is missing" : "where to? -o NAME.voice");
+    return MILL_EXIT_OK;
+}
+
+int mill_command_clone(int argc, char **argv) {
+    struct cloning_request r = {.temperature = -1, .top_p = -1, .top_k = -1, .seed = -1};
+    struct mill_error err = {""};
+    struct mill_buffer statement;
+    int result = parse(&r, argc, argv);
+    if (result != MILL_EXIT_OK)
+        return result;
+    if (r.help) {
+        print_help();
+        return MILL_EXIT_OK;
+    }
+    mill_buffer_init(&statement, STATEMENT_BYTES);
+    mill_status status = run(&r, &statement, &err);
+    mill_buffer_deinit(&statement);
+    return status == MILL_OK ? MILL_EXIT_OK : mill_command_fail(command, status, &err);
+}

@@ -1,0 +1,300 @@
+/* selftest.c - `sparkmill selftest`: does this checkpoint, with this program, give the answers that
+ * the published model is known to give? One line a check: pass, FAIL, or n/a where a check cannot
+ * hold or was not asked for. One thread here. */
+#include "runtime/audio/recording_prepare.h"
+#include "runtime/base/memory.h"
+#include "runtime/model/tensor_table.h"
+#include "runtime/text/prompt.h"
+#include "runtime/voice/cloning.h"
+#include "tools/command.h"
+#include "tools/model_open.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char command[] = "selftest";
+static const char no_speech[] = "synthetic weights: the published answers cannot hold";
+
+enum { N_SEMANTIC = 497, N_KNOWN_GLOBALS = 4, MAX_KNOWN_IDS = 16 };
+static const int32_t known_globals[N_KNOWN_GLOBALS] = {3363, 2367, 1591, 3625};
+
+struct selftest {
+    const char *folder, *recording, *backend, *precision;
+    int n_failed;
+    struct mill_model model;
+    struct mill_voice voice; /* of the recording; its tokens only */
+    struct mill_prompt prompt;
+};
+
+static void print_help(void) {
+    puts("Usage: sparkmill selftest --model DIR [--recording FILE]\n"
+         "Known answers of the published model, line by line: pass, FAIL or n/a.\n\n"
+         "  --model DIR        checkpoint folder\n"
+         "  --recording FILE   the published example, prompt_audio.wav: its tokens are known\n"
+         "  --backend NAME     cpu reference\n"
+         "  --precision NAME   auto fp32 bf16 int8\n\n"
+         "Exit status: 0 nothing failed, 1 something did, 2 wrong use or bad input.");
+}
+
+static void say(struct selftest *t, const char *verdict, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void say(struct selftest *t, const char *verdict, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    printf("%-4s  ", verdict);
+    vprintf(format, arguments);
+    putchar('\n');
+    va_end(arguments);
+    fflush(stdout); /* the next line may take a while */
+    t->n_failed += strcmp(verdict, "FAIL") == 0;
+}
+
+static const char *verdict_of(bool good) {
+    return good ? "pass" : "FAIL";
+}
+
+/* ------------------------------------------------------------------ files */
+
+static mill_status check_file(const struct selftest *t, const struct mill_tensor_table *table,
+                              struct mill_error *err) {
+    const char *name = mill_tensor_file_path(table->file), *dot = strrchr(name, '.');
+    struct mill_tensors *file;
+    char *path = mill_path_join(t->folder, name);
+    if (!path)
+        return mill_fail(err, MILL_E_MEMORY, "no memory");
+    mill_status status = dot && strcmp(dot, ".bin") == 0 ? mill_torch_open(&file, path, err)
+                                                         : mill_safetensors_open(&file, path, err);
+    free(path);
+    MILL_TRY(status);
+    status = mill_tensor_table_check(table, file,
+                                     MILL_USE_SPEAK | MILL_USE_VOICE | MILL_USE_TRANSCRIPT, err);
+    mill_tensors_close(file);
+    return status;
+}
+
+static void check_files(struct selftest *t) {
+    for (int f = 0; f < MILL_FILE_COUNT; f++) {
+        const char *name = mill_tensor_file_path((enum mill_tensor_file)f);
+        struct mill_tensor_table *table;
+        struct mill_error err = {""};
+        mill_status status =
+            mill_tensor_table_open(&table, &t->model.shape, (enum mill_tensor_file)f, &err);
+        if (status == MILL_OK && table->n_specs == 0)
+            say(t, "n/a", "%s: not there: no cloning with a transcript", name);
+        else if (status == MILL_OK && (status = check_file(t, table, &err)) == MILL_OK)
+            say(t, "pass", "%s: %d tensors, as the configuration asks for", name, table->n_specs);
+        if (status < 0)
+            say(t, "FAIL", "%s: %s", name, err.text);
+        mill_tensor_table_close(table);
+    }
+}
+
+/* ------------------------------------------------------------------ tokenizer */
+
+static const struct known_text {
+    const char *text;
+    bool match_added_tokens;
+    int32_t n_ids, ids[MAX_KNOWN_IDS];
+} known_texts[] = {
+    {"hello, here is a test for 可控语音合成。",
+     false,
+     13,
+     {14990, 11, 1588, 374, 264, 1273, 369, 26853, 107, 99332, 105761, 106726, 1773}},
+    {"一个中年女性的声音，音调较高，情绪高涨。",
+     false,
+     13,
+     {46944, 15946, 7948, 101968, 104668, 3837, 78685, 47872, 105540, 3837, 104405, 114528, 1773}},
+    {"<|pitch_value_0|><|pitch_var_value_0|><|loudness_value_0|><|speed_value_0|>",
+     true,
+     4,
+     {163953, 164954, 164991, 164975}},
+};
+
+static void check_tokenizer(struct selftest *t) {
+    for (size_t i = 0; i < sizeof known_texts / sizeof *known_texts; i++) {
+        const struct known_text *known = &known_texts[i];
+        const int32_t *ids;
+        size_t n_ids = 0;
+        mill_status status = mill_encoder_encode(t->model.encoder, known->text, strlen(known->text),
+                                                 known->match_added_tokens, &ids, &n_ids, NULL);
+        bool same = status == MILL_OK && n_ids == (size_t)known->n_ids &&
+                    memcmp(ids, known->ids, n_ids * sizeof *ids) == 0;
+        say(t, verdict_of(same), "tokenizer: the %d known ids of text %zu", known->n_ids, i + 1);
+    }
+    const struct mill_control_tokens *c = t->model.control;
+    say(t,
+        verdict_of(c->im_end == 151645 && c->task_tts == 165137 &&
+                   c->start_semantic_token == 165151),
+        "tokenizer: im_end %d, task_tts %d, start_semantic %d; 151645, 165137, 165151 are known",
+        c->im_end, c->task_tts, c->start_semantic_token);
+}
+
+/* ------------------------------------------------------------------ recording */
+
+static mill_status encode(struct selftest *t, struct mill_error *err) {
+    const char *name = t->backend ? t->backend : "cpu";
+    struct mill_recording recording;
+    struct mill_prepared wave = {0};
+    struct mill_weights_options weights = {.cache = t->model.cache};
+    struct mill_backend *backend = NULL;
+    const struct mill_backend_options backend_options = {0};
+    const struct mill_prepare_options options = {.sample_rate = t->model.shape.bicodec.sample_rate};
+    const struct mill_backend_ops *ops = mill_backend_find(name, err);
+    if (!ops || !mill_precision_find(t->precision, name, &weights.precision))
+        return ops ? mill_fail(err, MILL_E_INPUT, "precision '%s' is not known", t->precision)
+                   : MILL_E_INPUT;
+    MILL_TRY(mill_recording_read(&recording, t->recording, NULL, err));
+    mill_status status = mill_recording_prepare(&wave, &recording, &options, err);
+    mill_recording_close(&recording);
+    if (status == MILL_OK)
+        status = ops->open(&backend, &backend_options, err);
+    const struct mill_cloning cloning = {.folder = t->folder,
+                                         .shape = &t->model.shape,
+                                         .ops = ops,
+                                         .backend = backend,
+                                         .weights = &weights};
+    if (status == MILL_OK)
+        status = mill_cloning_run(&cloning, wave.samples, wave.n_samples,
+                                  t->model.shape.wav2vec2.n_convs > 0, &t->voice, err);
+    ops->close(backend);
+    mill_prepared_close(&wave);
+    return status;
+}
+
+static void check_recording(struct selftest *t) {
+    struct mill_error err = {""};
+    if (!t->recording) {
+        say(t, "n/a", "recording: none was given (--recording prompt_audio.wav)");
+        return;
+    }
+    mill_status status = encode(t, &err);
+    if (status < 0) {
+        say(t, "FAIL", "recording: %s", err.text);
+        return;
+    }
+    const int32_t *g = t->voice.global;
+    if (t->model.synthetic) {
+        say(t, "n/a", "recording: %d semantic tokens; %s", t->voice.n_semantic, no_speech);
+        say(t, "n/a", "recording: global tokens; %s", no_speech);
+        return;
+    }
+    say(t, verdict_of(t->voice.n_semantic == N_SEMANTIC),
+        "recording: %d semantic tokens; %d are known", t->voice.n_semantic, N_SEMANTIC);
+    bool same =
+        t->voice.n_global >= N_KNOWN_GLOBALS && memcmp(g, known_globals, sizeof known_globals) == 0;
+    say(t, verdict_of(same),
+        "recording: global tokens begin %d %d %d %d; 3363 2367 1591 3625 are known", g[0], g[1],
+        g[2], g[3]);
+}
+
+/* ------------------------------------------------------------------ the first token */
+
+/* What the model says, unrestricted, where the format has start_semantic: a prompt but for its last
+ * token, and the likeliest of all that may follow. */
+static mill_status draw_first(struct selftest *t, int32_t *token, struct mill_error *err) {
+    const struct mill_clone_prompt clone = {.text = known_texts[0].text,
+                                            .text_bytes = strlen(known_texts[0].text),
+                                            .global = t->voice.global,
+                                            .n_global = t->voice.n_global};
+    MILL_TRY(mill_prompt_clone(&t->prompt, t->model.encoder, t->model.control, &clone, err));
+    int32_t n_rows = t->prompt.n_ids - 1;
+    MILL_TRY(mill_model_open_speech(&t->model, n_rows, 1, err));
+    int32_t n_pages = t->model.parts.lm_options.n_pages;
+    int32_t *pages = mill_alloc_array((size_t)n_pages, sizeof *pages);
+    if (!pages)
+        return mill_fail(err, MILL_E_MEMORY, "no memory");
+    for (int32_t i = 0; i < n_pages; i++)
+        pages[i] = i;
+    const struct mill_draw draw = {.row = n_rows - 1, .legal = MILL_LEGAL_ANY, .top_p = 1};
+    const int32_t row_first[] = {0, n_rows}, n_cached[] = {0};
+    const struct mill_qwen2_step step = {.n_sequences = 1,
+                                         .n_rows = n_rows,
+                                         .n_draws = 1,
+                                         .ids = t->prompt.ids,
+                                         .row_first = row_first,
+                                         .n_cached = n_cached,
+                                         .page_table = pages,
+                                         .draws = &draw,
+                                         .tokens = token};
+    mill_status status = mill_qwen2_run(t->model.lm, &step, err);
+    free(pages);
+    return status;
+}
+
+static void check_first_token(struct selftest *t) {
+    struct mill_error err = {""};
+    int32_t token = -1, wanted = t->model.control->start_semantic_token;
+    if (!t->voice.global) {
+        say(t, "n/a", "first token: a recording's voice is needed");
+        return;
+    }
+    mill_status status = draw_first(t, &token, &err);
+    if (status < 0)
+        say(t, "FAIL", "first token: %s", err.text);
+    else if (t->model.synthetic)
+        say(t, "n/a", "first token: %d; %s", token, no_speech);
+    else
+        say(t, verdict_of(token == wanted), "first token: %d; start_semantic is %d", token, wanted);
+}
+
+/* ------------------------------------------------------------------ all */
+
+/* The exit status to leave with, or -1 to go on. */
+static int parse(struct selftest *t, int argc, char **argv) {
+    enum { MODEL = 256, RECORDING, BACKEND, PRECISION };
+    static const struct option options[] = {{"model", required_argument, NULL, MODEL},
+                                            {"recording", required_argument, NULL, RECORDING},
+                                            {"backend", required_argument, NULL, BACKEND},
+                                            {"precision", required_argument, NULL, PRECISION},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    int option;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+        if (option == MODEL)
+            t->folder = optarg;
+        else if (option == RECORDING)
+            t->recording = optarg;
+        else if (option == BACKEND)
+            t->backend = optarg;
+        else if (option == PRECISION)
+            t->precision = optarg;
+        else if (option == 'h') {
+            print_help();
+            return MILL_EXIT_OK;
+        } else
+            return mill_command_usage(command, "wrong option '%s'", argv[optind - 1]);
+    }
+    if (optind != argc || !t->folder)
+        return mill_command_usage(command, t->folder ? "it takes no arguments but options"
+                                                     : "--model DIR is missing");
+    return -1;
+}
+
+int mill_command_selftest(int argc, char **argv) {
+    struct selftest t = {0};
+    struct mill_error err = {""};
+    int result = parse(&t, argc, argv);
+    if (result >= 0)
+        return result;
+    const struct mill_model_options options = {.folder = t.folder,
+                                               .backend = t.backend,
+                                               .precision = t.precision,
+                                               .full_head = true,
+                                               .use_cache = true};
+    mill_status status = mill_model_open_text(&t.model, &options, &err);
+    if (status < 0)
+        return mill_command_fail(command, status, &err);
+    check_files(&t);
+    check_tokenizer(&t);
+    check_recording(&t);
+    check_first_token(&t);
+    mill_voice_deinit(&t.voice);
+    mill_prompt_deinit(&t.prompt);
+    mill_model_close(&t.model);
+    return t.n_failed ? MILL_EXIT_FAILED : MILL_EXIT_OK;
+}

@@ -1,0 +1,101 @@
+/* voice_open.c - see voice_open.h. */
+#include "tools/voice_open.h"
+
+#include "runtime/base/file.h"
+#include "runtime/model/checkpoint_write.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MARKER_BYTES = 4096 };
+
+/* A synthetic checkpoint's marker tells its recipe, and other weights make other tokens; every
+ * trained model of this kind has the published codec. */
+static mill_status model_name(struct mill_buffer *name, const struct mill_model *model,
+                              struct mill_error *err) {
+    if (!model->synthetic)
+        return mill_buffer_append(name, "Spark-TTS", sizeof "Spark-TTS", err);
+    char *path = mill_path_join(model->options.folder, MILL_SYNTHETIC_MARKER);
+    if (!path)
+        return mill_fail(err, MILL_E_MEMORY, "no memory");
+    mill_status status = mill_file_read(path, name, err);
+    free(path);
+    return status == MILL_OK ? mill_buffer_append(name, "", 1, err) : status;
+}
+
+mill_status mill_voice_model_of(struct mill_voice_model *out, const struct mill_model *model,
+                                struct mill_error *err) {
+    struct mill_buffer name;
+    mill_buffer_init(&name, MARKER_BYTES);
+    mill_status status = model_name(&name, model, err);
+    if (status == MILL_OK)
+        status = mill_voice_model_init(out, &model->shape, name.data, err);
+    mill_buffer_deinit(&name);
+    return status;
+}
+
+bool mill_voice_is_file(const char *wanted) {
+    const char *dot = strrchr(wanted, '.');
+    return strchr(wanted, '/') ||
+           (dot && (strcmp(dot, ".voice") == 0 || strcmp(dot, ".json") == 0));
+}
+
+mill_status mill_voice_check_registry(const struct mill_registry *registry,
+                                      struct mill_error *err) {
+    if (registry->folder)
+        return MILL_OK;
+    return mill_fail(err, MILL_E_INPUT,
+                     "where are voices kept? Neither XDG_DATA_HOME nor HOME is set: say it with "
+                     "--voices DIR");
+}
+
+mill_status mill_voice_check_allowed(const struct mill_registry *registry,
+                                     const struct mill_voice *voice, struct mill_error *err) {
+    return registry->folder ? mill_registry_check(registry, voice, err)
+                            : mill_voice_check_revoked(voice, err);
+}
+
+mill_status mill_voice_look(struct mill_voice *out, const char *wanted,
+                            const struct mill_registry *registry,
+                            const struct mill_voice_model *model, struct mill_error *err) {
+    if (mill_voice_is_file(wanted))
+        return mill_voice_read(out, wanted, model, err);
+    *out = (struct mill_voice){0};
+    MILL_TRY(mill_voice_check_registry(registry, err));
+    mill_status status = mill_registry_get(registry, wanted, model, out, err);
+    if (status == MILL_E_NOT_FOUND && access(wanted, F_OK) == 0)
+        mill_fail(err, status,
+                  "there is no voice '%s' in '%s'; for the file of that name say './%s'", wanted,
+                  registry->folder, wanted);
+    return status;
+}
+
+mill_status mill_voice_open(struct mill_voice *out, const char *wanted,
+                            const struct mill_registry *registry,
+                            const struct mill_voice_model *model, struct mill_error *err) {
+    MILL_TRY(mill_voice_look(out, wanted, registry, model, err));
+    mill_status status = mill_voice_check_allowed(registry, out, err);
+    if (status < 0)
+        mill_voice_deinit(out);
+    return status;
+}
+
+static int find_label(const char *name, const char *const *labels, int n_labels, int otherwise) {
+    if (!name)
+        return otherwise;
+    for (int i = 0; i < n_labels; i++)
+        if (strcmp(name, labels[i]) == 0)
+            return i;
+    return -1;
+}
+
+int mill_gender_find(const char *name, int otherwise) {
+    static const char *const genders[] = {"female", "male"};
+    return find_label(name, genders, 2, otherwise);
+}
+
+int mill_level_find(const char *name, int otherwise) {
+    static const char *const levels[] = {"very_low", "low", "moderate", "high", "very_high"};
+    return find_label(name, levels, 5, otherwise);
+}

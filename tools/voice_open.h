@@ -1,0 +1,38 @@
+/* voice_open.h - the voice that a command was asked for: a file, or a name in the registry. */
+#ifndef MILL_TOOLS_VOICE_OPEN_H
+#define MILL_TOOLS_VOICE_OPEN_H
+
+#include "runtime/voice/registry.h"
+#include "tools/model_open.h"
+
+/* What voices of this model are marked with. */
+mill_status mill_voice_model_of(struct mill_voice_model *out, const struct mill_model *model,
+                                struct mill_error *err);
+
+/* With a '/' or ending in .voice or .json it is a file, else a name. */
+bool mill_voice_is_file(const char *wanted);
+
+/* Where there is no registry (folder NULL), files are still voices, and only they: OK, or
+ * MILL_E_INPUT that says how to name a folder. */
+mill_status mill_voice_check_registry(const struct mill_registry *registry, struct mill_error *err);
+
+/* MILL_E_INPUT for a voice that was revoked, by its file or by the registry, where there is one. */
+mill_status mill_voice_check_allowed(const struct mill_registry *registry,
+                                     const struct mill_voice *voice, struct mill_error *err);
+
+/* Also a revoked one, to be looked at. `model` as for mill_voice_read. */
+mill_status mill_voice_look(struct mill_voice *out, const char *wanted,
+                            const struct mill_registry *registry,
+                            const struct mill_voice_model *model, struct mill_error *err);
+/* To be used: refused when it was revoked. */
+mill_status mill_voice_open(struct mill_voice *out, const char *wanted,
+                            const struct mill_registry *registry,
+                            const struct mill_voice_model *model, struct mill_error *err);
+
+/* Names of the labels that a voice is created from; -1 when it is none, `otherwise` for NULL. */
+int mill_gender_find(const char *name, int otherwise);
+int mill_level_find(const char *name, int otherwise); /* of pitch and of speed */
+#define MILL_GENDERS_TEXT "female and male"
+#define MILL_LEVELS_TEXT "very_low, low, moderate, high and very_high"
+
+#endif
