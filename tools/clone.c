@@ -11,6 +11,7 @@
 #include "tools/voice_open.h"
 
 #include <getopt.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +111,8 @@ static void print_report(const struct mill_recording *recording,
     printf("%-16s %10s\n", "format", mill_recording_format_name(recording->format));
     for (int i = 0; i < MILL_CHECK_COUNT; i++) {
         const struct mill_recording_check_row *row = &report->rows[i];
-        printf("%-16s %10.6g %-5s %-8s%s%s\n", row->name, row->value, row->unit,
+        int digits = fabs(row->value) >= 100 ? 0 : fabs(row->value) >= 10 ? 1 : 2;
+        printf("%-16s %10.*f %-5s %-8s%s%s\n", row->name, digits, row->value, row->unit,
                mill_check_verdict_name(row->verdict), row->advice[0] ? " " : "", row->advice);
     }
     if (!keep_silence)
