@@ -111,7 +111,7 @@ static void print_report(const struct mill_recording *recording,
     printf("%-16s %10s\n", "format", mill_recording_format_name(recording->format));
     for (int i = 0; i < MILL_CHECK_COUNT; i++) {
         const struct mill_recording_check_row *row = &report->rows[i];
-        int digits = fabs(row->value) >= 100 ? 0 : fabs(row->value) >= 10 ? 1 : 2;
+        int digits = row->value == nearbyint(row->value) ? 0 : fabs(row->value) >= 10 ? 1 : 2;
         printf("%-16s %10.*f %-5s %-8s%s%s\n", row->name, digits, row->value, row->unit,
                mill_check_verdict_name(row->verdict), row->advice[0] ? " " : "", row->advice);
     }
