@@ -10,8 +10,12 @@
 #include "bench/limits.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
+#include "runtime/engine/model.h"
+#include "runtime/model/bicodec_decode.h"
+#include "runtime/model/bicodec_stream.h"
+#include "runtime/model/qwen2.h"
+#include "tools/cache_folder.h"
 #include "tools/command.h"
-#include "tools/model_open.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -25,11 +29,16 @@ enum {
     MAX_BATCH = 16,
     STEPS = 24,
     FRAMES = 300,
+    STREAMS = 8,
+    STREAM_FRAMES = 25,
 };
 
 struct bench {
+    struct mill_device_options options;
     struct mill_model model;
+    struct mill_device device;
     struct mill_qwen2 *lm;
+    struct mill_bicodec_decoder *decoder;
     int32_t pages_a_sequence;
     int32_t *page_table; /* [MAX_BATCH][pages_a_sequence] */
     double bandwidth, peak[MILL_DTYPE_COUNT];
@@ -63,7 +72,7 @@ static void report(const char *what, double value, const char *unit, double limi
 /* Bytes that a decode step of one sequence reads: every linear layer and the legal head, without
  * the embedding. */
 static double step_bytes(const struct bench *b) {
-    const struct mill_lm_weights *lm = &b->model.weights->lm;
+    const struct mill_lm_weights *lm = &b->device.weights->lm;
     const struct mill_llm_shape *s = &lm->shape;
     double q = (double)s->n_heads * s->head_dim, kv = (double)s->n_kv_heads * s->head_dim;
     double layer = s->hidden * (2 * q + 2 * kv) + 3.0 * s->hidden * s->intermediate;
@@ -127,7 +136,7 @@ static mill_status run_step(struct bench *b, int32_t n, int32_t rows, int32_t ca
 }
 
 static mill_status bench_language_model(struct bench *b, struct mill_error *err) {
-    enum mill_dtype dtype = b->model.weights->lm.head.shape.dtype;
+    enum mill_dtype dtype = b->device.weights->lm.head.shape.dtype;
     for (int32_t n = 1; n <= MAX_BATCH; n *= 4) {
         double seconds[STEPS];
         for (int i = 0; i < STEPS; i++) {
@@ -166,14 +175,14 @@ static mill_status bench_decoder(struct bench *b, int32_t window, struct mill_er
         semantic[i] = i * 37 % s->quantizer.codebook_size;
     struct mill_bicodec_voice *voice = NULL;
     float *wave = mill_alloc_array((size_t)window * (size_t)s->hop, sizeof *wave);
-    mill_status status = wave ? mill_bicodec_voice_open(&voice, b->model.decoder, global, err)
+    mill_status status = wave ? mill_bicodec_voice_open(&voice, b->decoder, global, err)
                               : mill_fail(err, MILL_E_MEMORY, "no memory");
     double seconds[4] = {0};
     for (int i = 0; status == MILL_OK && i < 4; i++) {
         double start = mill_clock_seconds();
         for (int32_t at = 0; status == MILL_OK && at < FRAMES; at += window)
             status = mill_bicodec_decode(
-                b->model.decoder,
+                b->decoder,
                 &(struct mill_bicodec_window){.voice = voice,
                                               .semantic = semantic,
                                               .n_semantic = FRAMES,
@@ -189,7 +198,7 @@ static mill_status bench_decoder(struct bench *b, int32_t window, struct mill_er
     MILL_TRY(status);
     struct times t = summarise(seconds, 4);
     double audio = FRAMES * (double)s->hop / s->sample_rate;
-    enum mill_dtype dtype = b->model.weights->decoder.conv_in.shape.dtype;
+    enum mill_dtype dtype = b->device.weights->decoder.conv_in.shape.dtype;
     char what[64];
     snprintf(what, sizeof what, "decoder, windows of %d frames", window);
     report(what, decoder_flop_a_frame(s) * FRAMES / t.best / 1e9, "GFLOP/s", b->peak[dtype] / 1e9,
@@ -199,9 +208,95 @@ static mill_status bench_decoder(struct bench *b, int32_t window, struct mill_er
     return MILL_OK;
 }
 
+/* Seconds of calls that give each of the streams STREAM_FRAMES frames more. */
+static mill_status time_streams(struct mill_bicodec_streams *streams, const int32_t *semantic,
+                                float *wave, size_t samples, struct times *t,
+                                struct mill_error *err) {
+    struct mill_bicodec_piece pieces[STREAMS];
+    double seconds[4];
+    int32_t context = mill_bicodec_streams_context(streams);
+    for (int call = 0; call < 5; call++) { /* the first one also computes what it looks ahead at */
+        for (int i = 0; i < STREAMS; i++)
+            pieces[i] =
+                (struct mill_bicodec_piece){.stream = i,
+                                            .semantic = semantic,
+                                            .n_semantic = (call + 1) * STREAM_FRAMES + context,
+                                            .n_frames = STREAM_FRAMES,
+                                            .wave = wave + (size_t)i * samples};
+        double start = mill_clock_seconds();
+        MILL_TRY(mill_bicodec_streams_decode(streams, pieces, STREAMS, err));
+        if (call > 0)
+            seconds[call - 1] = mill_clock_seconds() - start;
+    }
+    *t = summarise(seconds, 4);
+    return MILL_OK;
+}
+
+/* The same frames as separate windows, context and all. */
+static mill_status time_windows(struct mill_bicodec_decoder *decoder, const int32_t *semantic,
+                                const struct mill_bicodec_voice *voice, float *wave,
+                                struct times *t, struct mill_error *err) {
+    double seconds[4];
+    for (int call = 0; call < 4; call++) {
+        const struct mill_bicodec_window window = {.voice = voice,
+                                                   .semantic = semantic,
+                                                   .n_semantic = FRAMES,
+                                                   .first = 4 * STREAM_FRAMES,
+                                                   .end = 5 * STREAM_FRAMES,
+                                                   .wave = wave};
+        double start = mill_clock_seconds();
+        for (int i = 0; i < STREAMS; i++)
+            MILL_TRY(mill_bicodec_decode(decoder, &window, err));
+        seconds[call] = mill_clock_seconds() - start;
+    }
+    *t = summarise(seconds, 4);
+    return MILL_OK;
+}
+
+/* Many utterances at once: carried state in one call against a window of its own for each. */
+static mill_status bench_streams(struct bench *b, struct mill_error *err) {
+    const struct mill_bicodec_shape *s = &b->model.shape.bicodec;
+    const struct mill_decoder_weights *weights = &b->device.weights->decoder;
+    const struct mill_bicodec_streams_options options = {
+        .n_streams = STREAMS, .max_pieces = STREAMS, .max_frames = STREAMS * STREAM_FRAMES};
+    size_t samples = (size_t)STREAM_FRAMES * (size_t)s->hop;
+    int32_t semantic[FRAMES], global[MILL_MAX_LEVELS * 16] = {0};
+    struct mill_bicodec_streams *streams = NULL;
+    struct mill_bicodec_voice *voice = NULL;
+    struct times carried, windows;
+    for (int32_t i = 0; i < FRAMES; i++)
+        semantic[i] = i * 37 % s->quantizer.codebook_size;
+    float *wave = mill_alloc_array(STREAMS * samples, sizeof *wave);
+    mill_status status = wave ? mill_bicodec_voice_open(&voice, b->decoder, global, err)
+                              : mill_fail(err, MILL_E_MEMORY, "no memory");
+    if (status == MILL_OK)
+        status = mill_bicodec_streams_open(&streams, b->device.ops, b->device.backend, weights,
+                                           &options, err);
+    const struct mill_bicodec_stream_start start = {.global = global, .exact = true};
+    for (int i = 0; status == MILL_OK && i < STREAMS; i++)
+        status = mill_bicodec_stream_start(streams, i, &start, err);
+    if (status == MILL_OK)
+        status = time_streams(streams, semantic, wave, samples, &carried, err);
+    if (status == MILL_OK)
+        status = time_windows(b->decoder, semantic, voice, wave, &windows, err);
+    if (status == MILL_OK) {
+        double audio = STREAMS * STREAM_FRAMES * (double)s->hop / s->sample_rate;
+        report("decoder, 8 streams x 25 frames",
+               STREAMS * STREAM_FRAMES * decoder_flop_a_frame(s) / carried.best / 1e9, "GFLOP/s",
+               b->peak[weights->conv_in.shape.dtype] / 1e9, "oneDNN matmul");
+        report("the same, per audio second", carried.best / audio, "s", 0, "");
+        report("8 windows of 25, per audio second", windows.best / audio, "s", 0, "");
+        report("bytes of a stream", (double)mill_bicodec_stream_bytes(streams) / 1e6, "MB", 0, "");
+    }
+    mill_bicodec_streams_close(streams);
+    mill_bicodec_voice_close(voice);
+    free(wave);
+    return status;
+}
+
 static mill_status bench_run(struct bench *b, struct mill_error *err) {
     struct mill_pool *pool = NULL;
-    MILL_TRY(mill_pool_open(&pool, b->model.options.n_threads, err));
+    MILL_TRY(mill_pool_open(&pool, b->options.n_threads, err));
     b->bandwidth = bench_read_bandwidth(pool);
     mill_pool_close(pool);
     b->peak[MILL_F32] = bench_onednn_peak(MILL_F32);
@@ -212,9 +307,9 @@ static mill_status bench_run(struct bench *b, struct mill_error *err) {
     report("oneDNN matmul int8", bench_onednn_peak(MILL_I8) / 1e9, "GFLOP/s", 0, "");
 
     double start = mill_clock_seconds();
-    MILL_TRY(mill_model_open_text(&b->model, &b->model.options, err));
-    MILL_TRY(mill_model_open_speech(&b->model, 1024, FRAMES, err));
-    report(b->model.weights->from_cache ? "open, from the cache" : "open, converting",
+    MILL_TRY(mill_model_open(&b->model, b->options.folder, b->options.cache, err));
+    MILL_TRY(mill_device_open(&b->device, &b->model, &b->options, NULL, err));
+    report(b->device.weights->from_cache ? "open, from the cache" : "open, converting",
            mill_clock_seconds() - start, "s", 0, "");
     struct mill_qwen2_options lm = {
         .max_rows = PROMPT, .max_sequences = MAX_BATCH, .page_tokens = PAGE_TOKENS};
@@ -225,13 +320,16 @@ static mill_status bench_run(struct bench *b, struct mill_error *err) {
         return mill_fail(err, MILL_E_MEMORY, "no memory");
     for (int32_t i = 0; i < lm.n_pages; i++)
         b->page_table[i] = i;
-    MILL_TRY(
-        mill_qwen2_open(&b->lm, b->model.ops, b->model.backend, &b->model.weights->lm, &lm, err));
+    MILL_TRY(mill_qwen2_open(&b->lm, b->device.ops, b->device.backend, &b->device.weights->lm, &lm,
+                             err));
+    MILL_TRY(mill_bicodec_decoder_open(&b->decoder, b->device.ops, b->device.backend,
+                                       &b->device.weights->decoder, FRAMES, err));
+
     report("bytes of a decode step", step_bytes(b) / 1e6, "MB", 0, "");
     MILL_TRY(bench_language_model(b, err));
     MILL_TRY(bench_decoder(b, FRAMES, err));
     MILL_TRY(bench_decoder(b, 100, err));
-    return MILL_OK;
+    return bench_streams(b, err);
 }
 
 int main(int argc, char **argv) {
@@ -239,7 +337,8 @@ int main(int argc, char **argv) {
                                             {"precision", required_argument, NULL, 'p'},
                                             {"threads", required_argument, NULL, 't'},
                                             {0}};
-    struct mill_model_options open = {.use_cache = true};
+    char *cache = mill_cache_folder();
+    struct mill_device_options open = {.cache = cache};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         long long n = 0;
         if (c == 'm')
@@ -253,12 +352,15 @@ int main(int argc, char **argv) {
     }
     if (!open.folder)
         return mill_command_usage("bench_model", "--model DIR [--precision P] [--threads N]");
-    struct bench bench = {.model.options = open};
+    struct bench bench = {.options = open};
     struct mill_error err = {0};
     printf("what,value,unit,limit,limit_is\n");
     mill_status status = bench_run(&bench, &err);
-    mill_qwen2_close(bench.lm);
     free(bench.page_table);
+    mill_bicodec_decoder_close(bench.decoder);
+    mill_qwen2_close(bench.lm);
+    mill_device_close(&bench.device);
     mill_model_close(&bench.model);
+    free(cache);
     return status < 0 ? mill_command_fail("bench_model", status, &err) : MILL_EXIT_OK;
 }

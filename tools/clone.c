@@ -2,9 +2,10 @@
  * the recording's checks, then the model. */
 #include "runtime/audio/recording_check.h"
 #include "runtime/audio/recording_prepare.h"
-#include "runtime/base/clock.h"
+#include "runtime/engine/model.h"
 #include "runtime/model/encoder_input.h"
 #include "runtime/voice/cloning.h"
+#include "tools/cache_folder.h"
 #include "tools/command.h"
 #include "tools/sha256.h"
 #include "tools/user_folders.h"
@@ -29,6 +30,7 @@ struct cloning_request {
     double temperature, top_p; /* -1 = not given, as the next two */
     long long top_k, seed, n_threads;
     bool keep_silence, help;
+    char *cache; /* owned: the folder; NULL = none */
 };
 
 static void print_help(void) {
@@ -160,7 +162,7 @@ static mill_status encode(const struct cloning_request *r, const struct mill_mod
     const char *name = r->backend ? r->backend : "cpu";
     const struct mill_backend_ops *ops = mill_backend_find(name, err);
     const struct mill_backend_options options = {.n_threads = (int32_t)r->n_threads};
-    struct mill_weights_options weights = {.cache = model->cache};
+    struct mill_weights_options weights = {.cache = r->cache};
     struct mill_backend *backend = NULL;
     if (!ops)
         return MILL_E_INPUT;
@@ -215,7 +217,8 @@ static mill_status make_voice(const struct cloning_request *r, const struct mill
     struct mill_voice_model voice_model;
     mill_voice_name_from_path(name, r->output);
     mill_voice_now(now);
-    MILL_TRY(mill_voice_model_of(&voice_model, model, err));
+    MILL_TRY(
+        mill_voice_model_of(&voice_model, r->model_folder, &model->shape, model->synthetic, err));
     MILL_TRY(mill_sha256_file(r->recording, sha256, err));
     struct mill_voice voice = {
         .model = voice_model.id,
@@ -243,7 +246,6 @@ static mill_status make_voice(const struct cloning_request *r, const struct mill
 
 static mill_status run(const struct cloning_request *r, struct mill_buffer *statement,
                        struct mill_error *err) {
-    const struct mill_model_options options = {.folder = r->model_folder, .use_cache = true};
     struct mill_model model;
     struct mill_prepared wave = {0};
     MILL_TRY(check_consent(r, err));
@@ -251,7 +253,7 @@ static mill_status run(const struct cloning_request *r, struct mill_buffer *stat
         MILL_TRY(mill_voice_check_name(r->name, err));
     if (r->consent)
         MILL_TRY(read_statement(r->consent, statement, err));
-    MILL_TRY(mill_model_open_text(&model, &options, err));
+    MILL_TRY(mill_model_open(&model, r->model_folder, r->cache, err));
     mill_status status = prepare_recording(r, model.shape.bicodec.sample_rate, &wave, err);
     if (status == MILL_OK)
         status = make_voice(r, &model, &wave, statement->data, err);
@@ -355,7 +357,9 @@ int mill_command_clone(int argc, char **argv) {
         return MILL_EXIT_OK;
     }
     mill_buffer_init(&statement, STATEMENT_BYTES);
+    r.cache = mill_cache_folder();
     mill_status status = run(&r, &statement, &err);
     mill_buffer_deinit(&statement);
+    free(r.cache);
     return status == MILL_OK ? MILL_EXIT_OK : mill_command_fail(command, status, &err);
 }

@@ -11,6 +11,7 @@
 enum { MILL_EXIT_OK = 0, MILL_EXIT_FAILED = 1, MILL_EXIT_USAGE = 2 };
 
 int mill_command_say(int argc, char **argv);
+int mill_command_batch(int argc, char **argv);
 int mill_command_clone(int argc, char **argv);
 int mill_command_voices(int argc, char **argv);
 int mill_command_selftest(int argc, char **argv);

@@ -65,19 +65,40 @@ mill_status golden_check_snr(struct golden_run *run, const char *item, const cha
     return golden_folder_dump(&run->folder, item, leaf, MILL_F32, golden, ours, err);
 }
 
+enum { PREFILL_ROWS = 256, PAGE_TOKENS = 16 };
+
 struct options {
-    struct mill_model_options model;
+    struct mill_device_options model;
     const char *golden, *dump;
 };
+
+/* One sequence at a time, of the longest item's tokens. */
+static mill_status open_speech(struct golden_run *run, int64_t longest, struct mill_error *err) {
+    if (longest > run->model.shape.llm.max_positions)
+        return mill_fail(err, MILL_E_INPUT, "an item has %lld tokens, and the model holds %d",
+                         (long long)longest, run->model.shape.llm.max_positions);
+    int32_t n_pages = (int32_t)((longest + PAGE_TOKENS - 1) / PAGE_TOKENS);
+    run->lm_options = (struct mill_qwen2_options){.max_rows = PREFILL_ROWS,
+                                                  .max_sequences = 1,
+                                                  .max_pages = n_pages,
+                                                  .n_pages = n_pages,
+                                                  .page_tokens = PAGE_TOKENS};
+    const struct mill_device *device = &run->device;
+    MILL_TRY(mill_qwen2_open(&run->lm, device->ops, device->backend, &device->weights->lm,
+                             &run->lm_options, err));
+    return mill_bicodec_decoder_open(&run->decoder, device->ops, device->backend,
+                                     &device->weights->decoder, GOLDEN_WINDOW_FRAMES, err);
+}
 
 static mill_status check_folder(struct golden_run *run, const struct options *options,
                                 struct mill_error *err) {
     int64_t longest;
     MILL_TRY(golden_longest_sequence(run, &longest, err));
-    MILL_TRY(mill_model_open_text(&run->model, &options->model, err));
-    MILL_TRY(mill_model_open_speech(&run->model, longest, GOLDEN_WINDOW_FRAMES, err));
+    MILL_TRY(mill_model_open(&run->model, options->model.folder, NULL, err));
+    MILL_TRY(mill_device_open(&run->device, &run->model, &options->model, NULL, err));
+    MILL_TRY(open_speech(run, longest, err));
     printf("%s against %s: backend %s (%s), %s\n\n", options->model.folder, options->golden,
-           run->model.ops->name, run->model.ops->describe(run->model.backend),
+           run->device.ops->name, run->device.ops->describe(run->device.backend),
            options->model.precision);
     printf("%-28s %-38s %12s  %-10s\n", "array", "measured", "figure", "limit");
     MILL_TRY(golden_check_language_model(run, err));
@@ -98,12 +119,16 @@ static int report(const struct golden_run *run) {
 }
 
 static int check(const struct options *options) {
-    struct golden_run run = {.exact = strcmp(options->model.precision, "fp32") == 0};
+    struct golden_run run = {.model_folder = options->model.folder,
+                             .exact = strcmp(options->model.precision, "fp32") == 0};
     struct mill_error err = {0};
     mill_status status = golden_folder_open(&run.folder, options->golden, options->dump, &err);
     if (status >= 0)
         status = check_folder(&run, options, &err);
     int result = status < 0 ? mill_command_fail("golden_check", status, &err) : report(&run);
+    mill_bicodec_decoder_close(run.decoder);
+    mill_qwen2_close(run.lm);
+    mill_device_close(&run.device);
     mill_model_close(&run.model);
     golden_folder_close(&run.folder);
     return result;

@@ -2,14 +2,21 @@
 #ifndef MILL_TOOLS_GOLDEN_CHECK_H
 #define MILL_TOOLS_GOLDEN_CHECK_H
 
+#include "runtime/engine/model.h"
+#include "runtime/model/bicodec_decode.h"
+#include "runtime/model/qwen2.h"
 #include "tools/golden_compare.h"
 #include "tools/golden_folder.h"
-#include "tools/model_open.h"
 
 struct golden_run {
+    const char *model_folder;
     struct golden_folder folder;
     struct golden_table table;
     struct mill_model model;
+    struct mill_device device;
+    struct mill_qwen2 *lm;
+    struct mill_qwen2_options lm_options; /* as it was opened */
+    struct mill_bicodec_decoder *decoder;
     bool exact; /* fp32: the limits of an exact implementation apply */
 };
 

@@ -43,7 +43,7 @@ static mill_status case_init(struct case_data *c, struct golden_run *run, const 
 static mill_status decode(struct case_data *c, struct golden_run *run, struct mill_error *err) {
     const struct mill_bicodec_shape *shape = &run->model.shape.bicodec;
     int32_t n = (int32_t)c->semantic.n;
-    struct mill_bicodec_decoder *decoder = run->model.decoder;
+    struct mill_bicodec_decoder *decoder = run->decoder;
     struct mill_bicodec_voice *voice;
     MILL_TRY(mill_bicodec_voice_open(&voice, decoder, c->global.data, err));
     mill_status status = MILL_OK;

@@ -189,17 +189,17 @@ static mill_status check_item(const struct encoders *e, const char *item, struct
 }
 
 mill_status golden_check_encoder(struct golden_run *run, struct mill_error *err) {
-    const struct mill_model *model = &run->model;
+    const struct mill_shape *shape = &run->model.shape;
+    const struct mill_device *device = &run->device;
     struct encoders e = {.run = run};
     char item[GOLDEN_NAME];
     int at = 0;
     if (!golden_folder_next(&run->folder, &at, "encode", "wave", item))
         return MILL_OK;
-    unsigned uses = MILL_USE_VOICE | (model->shape.wav2vec2.n_convs ? MILL_USE_TRANSCRIPT : 0);
-    const struct mill_weights_options options = {.precision = model->weights->precision,
-                                                 .cache = model->cache};
-    MILL_TRY(mill_encoder_weights_open(&e.weights, model->options.folder, &model->shape, uses,
-                                       model->ops, model->backend, &options, err));
+    unsigned uses = MILL_USE_VOICE | (shape->wav2vec2.n_convs ? MILL_USE_TRANSCRIPT : 0);
+    const struct mill_weights_options options = {.precision = device->weights->precision};
+    MILL_TRY(mill_encoder_weights_open(&e.weights, run->model_folder, shape, uses, device->ops,
+                                       device->backend, &options, err));
     mill_status status = check_item(&e, item, err);
     while (status >= 0 && golden_folder_next(&run->folder, &at, "encode", "wave", item))
         status = check_item(&e, item, err);

@@ -34,7 +34,7 @@ struct prompt_case {
 
 static const struct mill_legal_rows *legal_rows(const struct prompt_case *c,
                                                 enum mill_legal_set set) {
-    return &c->run->model.weights->lm.legal[set];
+    return &c->run->device.weights->lm.legal[set];
 }
 
 /* ------------------------------------------------------------------ running the model */
@@ -50,9 +50,8 @@ struct want {
 /* Run ids[from .. end - 1] behind the `from` positions in the cache and draw after the last. */
 static mill_status run_piece(const struct prompt_case *c, const int32_t *ids, int32_t from,
                              int32_t end, struct want *want, struct mill_error *err) {
-    const struct mill_model *model = &c->run->model;
     while (from < end) {
-        int32_t n = end - from, max_rows = model->parts.lm_options.max_rows;
+        int32_t n = end - from, max_rows = c->run->lm_options.max_rows;
         n = n < max_rows ? n : max_rows;
         struct mill_draw draw = {.row = n - 1,
                                  .legal = want->legal,
@@ -71,7 +70,7 @@ static mill_status run_piece(const struct prompt_case *c, const int32_t *ids, in
                                        .tokens = &want->token,
                                        .hidden = want->hidden,
                                        .logits = want->logits};
-        mill_status status = mill_qwen2_run(model->lm, &step, err);
+        mill_status status = mill_qwen2_run(c->run->lm, &step, err);
         if (status < 0)
             return mill_context(err, status, "%s: position %d", c->item, from);
         from += n;
@@ -414,7 +413,7 @@ static mill_status map_columns(struct prompt_case *c, struct mill_error *err) {
 
 static mill_status case_init(struct prompt_case *c, struct golden_run *run, const char *item,
                              struct mill_error *err) {
-    int32_t n_pages = run->model.parts.lm_options.max_pages;
+    int32_t n_pages = run->lm_options.max_pages;
     *c = (struct prompt_case){.run = run,
                               .item = item,
                               .n_columns = 1 + run->model.control->semantic.n,

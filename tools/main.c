@@ -13,6 +13,7 @@ struct command {
 
 static const struct command commands[] = {
     {"say", "speak a text into a sound file or a pipe", mill_command_say},
+    {"batch", "speak many texts into a folder of sound files, resumable", mill_command_batch},
     {"clone", "a voice from a recording", mill_command_clone},
     {"voices", "keep, compare and create voices", mill_command_voices},
     {"tokenize", "lines of text to token ids", mill_command_tokenize},

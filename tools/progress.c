@@ -24,7 +24,9 @@ void mill_progress_skip(struct mill_progress *progress, double done) {
 }
 
 static void write_amount(char *out, size_t size, double amount, const char *unit) {
-    if (strcmp(unit, "bytes") != 0)
+    if (strcmp(unit, "audio") == 0)
+        snprintf(out, size, "%.1f s of audio", amount);
+    else if (strcmp(unit, "bytes") != 0)
         snprintf(out, size, "%.1f %s", amount, unit);
     else if (amount >= 1e9)
         snprintf(out, size, "%.2f GB", amount / 1e9);
@@ -42,6 +44,16 @@ static void write_bar(char *out, size_t size, double share) {
     memset(cells, '#', (size_t)filled);
     cells[BAR_CELLS] = '\0';
     snprintf(out, size, "[%s] %3.0f %%  ", cells, 100 * share);
+}
+
+static void write_speed(char *out, size_t size, double rate, const char *unit) {
+    char amount[32];
+    if (strcmp(unit, "audio") == 0) {
+        snprintf(out, size, "%.2f x real time", rate);
+        return;
+    }
+    write_amount(amount, sizeof amount, rate, unit);
+    snprintf(out, size, "%s/s", amount);
 }
 
 static void write_time_left(char *out, size_t size, double seconds) {
@@ -65,15 +77,15 @@ void mill_progress_update(struct mill_progress *progress, double done) {
     progress->drawn_s = now;
     double rate = (done - progress->skipped) / (now - progress->start_s + 1e-9);
     double total = progress->total > done ? progress->total : done;
-    char bar[BAR_CELLS + 32] = "", amount[32], speed[32], left[48] = "", line[256];
+    char bar[BAR_CELLS + 32] = "", amount[32], speed[48], left[48] = "", line[256];
     if (progress->total > 0)
         write_bar(bar, sizeof bar, total > 0 ? done / total : 0);
     write_amount(amount, sizeof amount, done, progress->unit);
-    write_amount(speed, sizeof speed, rate, progress->unit);
+    write_speed(speed, sizeof speed, rate, progress->unit);
     if (progress->total > 0 && rate > 0)
         write_time_left(left, sizeof left, (total - done) / rate);
     int n =
-        snprintf(line, sizeof line, "%s  %s%s, %s/s%s", progress->label, bar, amount, speed, left);
+        snprintf(line, sizeof line, "%s  %s%s, %s%s", progress->label, bar, amount, speed, left);
     /* One column stays free: a line that fills the last one would wrap. */
     int room = terminal_columns() - 1;
     if (n >= (int)sizeof line)

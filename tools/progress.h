@@ -17,7 +17,8 @@ struct mill_progress {
     bool shown;               /* standard error is a terminal */
 };
 
-/* `unit` "bytes" is shown as kB, MB or GB; any other stands as it is behind the number. `total` is
+/* `unit` "bytes" is shown as kB, MB or GB; "audio" as seconds of audio and its rate as times real
+ * time; any other stands as it is behind the number. `total` is
  * in units, 0 where it is not known. */
 void mill_progress_start(struct mill_progress *progress, const char *label, const char *unit,
                          double total);

@@ -1,10 +1,15 @@
 /* say.c - `sparkmill say`: one text into one sound file or pipe.
  *
- * In this order, so that the cheap refusals come first: options, text, voice, prompt, then the
- * weights, then the output, then speech. */
+ * In this order, so that the cheap refusals come first: options, text, voice, prompt, output, then
+ * the weights, then speech. Samples are written on the engine's thread while this one shows how far
+ * it is. */
 #include "runtime/base/clock.h"
+#include "runtime/base/file.h"
 #include "runtime/base/memory.h"
-#include "runtime/voice/voice_prompt.h"
+#include "runtime/engine/engine.h"
+#include "runtime/model/shape.h"
+#include "runtime/text/prompt.h"
+#include "tools/cache_folder.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
@@ -19,24 +24,23 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* A window is computed with its context on both sides again, so large ones are cheaper; a listener
- * at a pipe hears the first half second as soon as it can be. */
-enum { MAX_TEXT_BYTES = 1 << 20, MAX_WINDOW = 128, FIRST_WINDOW = 25 };
+enum { MAX_TEXT_BYTES = 1 << 20 };
+#define SHOW_S 0.1 /* how often the bar moves, and a signal is looked at */
 
 struct saying {
     struct mill_say_options options;
     struct mill_buffer text;
-    struct mill_model model;
-    struct mill_prompt prompt;
+    struct mill_engine *engine;
+    struct mill_request *request;
     struct mill_voice_model voice_model;
     struct mill_voice voice; /* given, or created */
     char *voices;            /* owned: the registry's folder */
     char voice_id[MILL_VOICE_ID_BYTES], consent_id[MILL_VOICE_ID_BYTES]; /* of a given one */
     struct mill_audio_writer *writer;
     struct mill_progress progress;
-    struct mill_speak_result result;
+    struct mill_request_result result;
     const atomic_bool *interrupted;
-    double frames_per_second, start_s, opened_s;
+    double frames_per_second, start_s, submitted_s, opened_s;
 };
 
 /* ------------------------------------------------------------------ what to say, in which voice */
@@ -64,11 +68,15 @@ static void settle_sampling(struct mill_say_options *o, const struct mill_voice_
 }
 
 static mill_status open_voice(struct saying *s, struct mill_error *err) {
-    MILL_TRY(mill_voice_model_of(&s->voice_model, &s->model, err));
-    if (s->options.voice) {
-        s->voices = mill_voices_folder(s->options.voices);
+    const struct mill_say_options *o = &s->options;
+    struct mill_shape shape;
+    MILL_TRY(mill_shape_read(&shape, o->model, err));
+    MILL_TRY(mill_voice_model_of(&s->voice_model, o->model, &shape,
+                                 mill_engine_get_info(s->engine)->synthetic, err));
+    if (o->voice) {
+        s->voices = mill_voices_folder(o->voices);
         const struct mill_registry registry = {.folder = s->voices};
-        MILL_TRY(mill_voice_open(&s->voice, s->options.voice, &registry, &s->voice_model, err));
+        MILL_TRY(mill_voice_open(&s->voice, o->voice, &registry, &s->voice_model, err));
         MILL_TRY(mill_voice_id(s->voice_id, &s->voice, err));
         MILL_TRY(mill_voice_consent_id(s->consent_id, &s->voice, err));
     }
@@ -76,39 +84,43 @@ static mill_status open_voice(struct saying *s, struct mill_error *err) {
     return MILL_OK;
 }
 
-static mill_status make_prompt(struct saying *s, struct mill_error *err) {
-    const struct mill_say_options *o = &s->options;
-    if (o->voice)
-        return mill_voice_prompt(&s->prompt, s->model.encoder, s->model.control, &s->voice,
-                                 s->text.data, s->text.size, err);
-    bool exact = o->pitch_hz >= 0;
-    const struct mill_create_prompt create = {
-        .text = s->text.data,
-        .text_bytes = s->text.size,
-        .gender = o->gender,
-        .pitch = o->pitch,
-        .speed = o->speed,
-        .pitch_value = exact ? mill_pitch_value_from_hz(o->pitch_hz) : -1,
-        .speed_value = exact ? (int32_t)o->speed_syllables : -1};
-    return mill_prompt_create(&s->prompt, s->model.encoder, s->model.control, &create, err);
+static mill_status deliver(void *context, const float *wave, size_t n_samples,
+                           struct mill_error *err) {
+    struct saying *s = context;
+    return mill_audio_writer_write(s->writer, wave, n_samples, err);
 }
 
-static struct mill_utterance_options make_utterance(const struct saying *s) {
+/* Nothing is drawn again: a file is to hold what a pipe would have heard. */
+static struct mill_engine_request make_wish(struct saying *s) {
     const struct mill_say_options *o = &s->options;
-    return (struct mill_utterance_options){
-        .prompt = s->prompt.ids,
-        .n_prompt = s->prompt.n_ids,
-        .start = o->voice           ? MILL_GRAMMAR_SPEAK
-                 : o->pitch_hz >= 0 ? MILL_GRAMMAR_CREATE_VALUES
-                                    : MILL_GRAMMAR_CREATE,
-        .unrestricted = o->unrestricted,
-        .global = s->voice.global,
-        .temperature = (float)o->temperature,
-        .top_p = (float)o->top_p,
-        .top_k = (int32_t)o->top_k,
-        .seed = (uint64_t)o->seed,
-        .max_frames = (int32_t)fmax(1, rint(o->max_seconds * s->frames_per_second)),
-        .first_window = o->to_pipe ? FIRST_WINDOW : 0};
+    struct mill_engine_request wish;
+    mill_engine_request_init(&wish);
+    wish.text = s->text.data;
+    wish.text_bytes = s->text.size;
+    wish.global = s->voice.global;
+    wish.n_global = s->voice.n_global;
+    wish.transcript = s->voice.transcript;
+    wish.transcript_bytes = s->voice.transcript ? strlen(s->voice.transcript) : 0;
+    wish.semantic = s->voice.semantic;
+    wish.n_semantic = s->voice.n_semantic;
+    wish.gender = o->gender;
+    wish.pitch = o->pitch;
+    wish.speed = o->speed;
+    if (o->pitch_hz >= 0 && !s->voice.global) {
+        wish.pitch_value = mill_pitch_value_from_hz(o->pitch_hz);
+        wish.speed_value = (int32_t)o->speed_syllables;
+    }
+    wish.temperature = (float)o->temperature;
+    wish.top_p = (float)o->top_p;
+    wish.top_k = (int32_t)o->top_k;
+    wish.seed = (uint64_t)o->seed;
+    wish.max_frames = (int32_t)fmax(1, rint(o->max_seconds * s->frames_per_second));
+    wish.max_redraws = 0;
+    wish.unrestricted = o->unrestricted;
+    wish.stream = o->to_pipe;
+    wish.deliver = deliver;
+    wish.context = s;
+    return wish;
 }
 
 /* ------------------------------------------------------------------ opening */
@@ -119,27 +131,39 @@ static void show_weights(void *context, size_t done_bytes, size_t all_bytes) {
     mill_progress_update(&s->progress, (double)done_bytes);
 }
 
-static mill_status open_text(struct saying *s, struct mill_error *err) {
+static mill_status open_engine(struct saying *s, struct mill_error *err) {
     const struct mill_say_options *o = &s->options;
-    const struct mill_model_options model = {.folder = o->model,
-                                             .backend = o->backend,
-                                             .precision = o->precision,
-                                             .n_threads = (int32_t)o->n_threads,
-                                             .full_head = o->unrestricted,
-                                             .use_cache = !o->no_cache,
-                                             .progress = show_weights,
-                                             .progress_context = s};
-    MILL_TRY(mill_model_open_text(&s->model, &model, err));
-    s->frames_per_second = (double)s->model.shape.bicodec.sample_rate / s->model.shape.bicodec.hop;
-    MILL_TRY(open_voice(s, err));
-    return make_prompt(s, err);
+    char devices[64];
+    const char *backend = o->backend ? o->backend : "cpu";
+    if (o->n_threads > 0)
+        snprintf(devices, sizeof devices, "%.40s:%lld", backend, o->n_threads);
+    else
+        snprintf(devices, sizeof devices, "%.40s", backend);
+    char *cache = o->no_cache ? NULL : mill_cache_folder();
+    const struct mill_engine_options options = {.model = o->model,
+                                                .devices = devices,
+                                                .precision = o->precision,
+                                                .cache = cache,
+                                                .full_head = o->unrestricted,
+                                                .max_running = 1};
+    mill_status status = mill_engine_open(&s->engine, &options, err);
+    free(cache);
+    return status;
 }
 
-static mill_status open_speech(struct saying *s, const struct mill_utterance_options *utterance,
-                               struct mill_error *err) {
+/* The voice is read and the request checked. */
+static mill_status submit(struct saying *s, struct mill_error *err) {
+    const struct mill_engine_info *info = mill_engine_get_info(s->engine);
+    s->frames_per_second = (double)info->sample_rate / info->samples_per_frame;
+    MILL_TRY(open_voice(s, err));
+    const struct mill_engine_request wish = make_wish(s);
+    return mill_engine_submit(s->engine, &wish, &s->request, NULL, err);
+}
+
+static mill_status start(struct saying *s, struct mill_error *err) {
+    const struct mill_engine_progress progress = {.update = show_weights, .context = s};
     mill_progress_start(&s->progress, "preparing weights", "bytes", 0);
-    mill_status status = mill_model_open_speech(
-        &s->model, mill_utterance_max_tokens(utterance, &s->model.tokens), MAX_WINDOW, err);
+    mill_status status = mill_engine_start(s->engine, &progress, err);
     mill_progress_end(&s->progress);
     s->opened_s = mill_clock_seconds();
     return status;
@@ -147,7 +171,7 @@ static mill_status open_speech(struct saying *s, const struct mill_utterance_opt
 
 static mill_status open_output(struct saying *s, struct mill_error *err) {
     const struct mill_say_options *o = &s->options;
-    int32_t rate = s->model.shape.bicodec.sample_rate;
+    int32_t rate = mill_engine_get_info(s->engine)->sample_rate;
     const char *comment = o->no_disclosure ? NULL : MILL_DISCLOSURE;
     return o->to_pipe
                ? mill_audio_writer_open_stream(&s->writer, STDOUT_FILENO, o->format, rate, comment,
@@ -157,32 +181,18 @@ static mill_status open_output(struct saying *s, struct mill_error *err) {
 
 /* ------------------------------------------------------------------ speaking */
 
-static mill_status deliver(void *context, const float *wave, size_t n_samples,
-                           struct mill_error *err) {
-    struct saying *s = context;
-    return mill_audio_writer_write(s->writer, wave, n_samples, err);
-}
-
-static void show_speech(void *context, int32_t n_semantic) {
-    struct saying *s = context;
-    mill_progress_update(&s->progress, n_semantic / s->frames_per_second);
-}
-
-static mill_status speak(struct saying *s, const struct mill_utterance_options *utterance,
-                         struct mill_error *err) {
-    int32_t n_voice = s->model.tokens.n_voice_tokens;
-    int32_t *voice = mill_alloc_array((size_t)n_voice, sizeof *voice);
-    if (!voice)
-        return mill_fail(err, MILL_E_MEMORY, "no memory");
-    const struct mill_speak_listener listener = {
-        .context = s, .deliver = deliver, .progress = show_speech, .cancel = s->interrupted};
+static mill_status speak(struct saying *s, struct mill_error *err) {
     mill_progress_start(&s->progress, "speaking", "s", 0);
-    mill_status status = mill_speak(&s->model.parts, utterance, &listener, &s->result, voice, err);
+    while (mill_request_wait(s->request, SHOW_S) == MILL_AGAIN) {
+        mill_progress_update(&s->progress,
+                             mill_request_get_progress(s->request) / s->frames_per_second);
+        if (*s->interrupted)
+            mill_request_cancel(s->request);
+    }
     mill_progress_end(&s->progress);
-    free(s->voice.global);
-    s->voice.global = voice;
-    s->voice.n_global = n_voice;
-    return status;
+    mill_request_get_result(s->request, &s->result);
+    *err = s->result.error;
+    return s->result.status;
 }
 
 /* A voice that was created gets the papers it has not; one that was given keeps its own. */
@@ -190,6 +200,13 @@ static mill_status save_voice(struct saying *s, struct mill_error *err) {
     char name[MILL_VOICE_NAME_BYTES], now[MILL_VOICE_TIME_BYTES];
     if (!s->options.save_voice)
         return MILL_OK;
+    if (!s->options.voice) {
+        s->voice.n_global = mill_engine_get_info(s->engine)->n_voice_tokens;
+        s->voice.global = mill_alloc_array((size_t)s->voice.n_global, sizeof *s->voice.global);
+        if (!s->voice.global)
+            return mill_fail(err, MILL_E_MEMORY, "no memory");
+        mill_request_get_voice(s->request, s->voice.global);
+    }
     mill_voice_name_from_path(name, s->options.save_voice);
     struct mill_voice saved = s->voice;
     saved.name = name;
@@ -203,17 +220,17 @@ static mill_status save_voice(struct saying *s, struct mill_error *err) {
 }
 
 static void report(const struct saying *s) {
-    const struct mill_speak_result *r = &s->result;
+    const struct mill_request_result *r = &s->result;
     double audio_s = r->n_frames / s->frames_per_second, wall_s = mill_clock_seconds() - s->start_s;
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    if (r->end == MILL_UTTERANCE_LIMIT)
+    if (r->end == MILL_REQUEST_LIMIT)
         fprintf(stderr, "stopped at the limit of %g seconds\n", s->options.max_seconds);
     fprintf(stderr,
             "audio %.2f s, wall %.2f s (opening %.2f, prompt %.2f, tokens %.2f, sound %.2f; first "
             "sound after %.2f), real-time factor %.2f, %.1f tokens/s, peak memory %.0f MB\n",
             audio_s, wall_s, s->opened_s - s->start_s, r->prefill_s, r->decode_s, r->vocoder_s,
-            s->opened_s - s->start_s + r->first_audio_s, wall_s / audio_s,
+            s->submitted_s - s->start_s + r->first_audio_s, wall_s / audio_s,
             r->decode_s > 0 ? (r->n_draws - 1) / r->decode_s : 0,
             (double)usage.ru_maxrss * 1024 / 1e6);
 }
@@ -221,15 +238,16 @@ static void report(const struct saying *s) {
 static mill_status run(struct saying *s, struct mill_error *err) {
     MILL_TRY(read_text(s, err));
     s->interrupted = mill_interrupt_listen();
-    MILL_TRY(open_text(s, err));
-    const struct mill_utterance_options utterance = make_utterance(s);
-    MILL_TRY(open_speech(s, &utterance, err));
+    MILL_TRY(open_engine(s, err));
+    s->submitted_s = mill_clock_seconds();
+    MILL_TRY(submit(s, err));
     MILL_TRY(open_output(s, err));
+    MILL_TRY(start(s, err));
     if (s->options.voice)
         fprintf(stderr, "voice=%s consent=%s\n", s->voice_id, s->consent_id);
-    if (s->model.synthetic)
+    if (mill_engine_get_info(s->engine)->synthetic)
         fputs("synthetic weights: noise-like sound, not speech\n", stderr);
-    MILL_TRY(speak(s, &utterance, err));
+    MILL_TRY(speak(s, err));
     MILL_TRY(mill_audio_writer_finish(s->writer, err));
     return save_voice(s, err);
 }
@@ -251,11 +269,11 @@ int mill_command_say(int argc, char **argv) {
     else if (status != MILL_E_CANCELLED ||
              *s.interrupted) /* else the pipe's reader has had enough */
         result = mill_command_fail("say", status, &err);
+    mill_request_free(s.request);
+    mill_engine_close(s.engine);
     mill_audio_writer_close(s.writer);
-    mill_prompt_deinit(&s.prompt);
     mill_voice_deinit(&s.voice);
     free(s.voices);
-    mill_model_close(&s.model);
     mill_buffer_deinit(&s.text);
     return result;
 }

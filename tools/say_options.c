@@ -2,8 +2,9 @@
  * which range; what must fit together is checked behind it. */
 #include "tools/say_options.h"
 
+#include "runtime/engine/model.h"
 #include "tools/command.h"
-#include "tools/voice_open.h"
+#include "tools/voice_labels.h"
 
 #include <getopt.h>
 #include <stddef.h>
@@ -122,14 +123,14 @@ static int read_arguments(struct mill_say_options *o, int argc, char **argv) {
 }
 
 static int check_voice(struct mill_say_options *o) {
-    o->gender = mill_gender_find(o->gender_name, 0);
-    o->pitch = mill_level_find(o->pitch_name, 2);
-    o->speed = mill_level_find(o->speed_name, 2);
+    o->gender = mill_gender_find(o->gender_name);
+    o->pitch = mill_level_find(o->pitch_name);
+    o->speed = mill_level_find(o->speed_name);
     if (o->gender < 0)
-        return mill_command_usage("say", "--gender '%s': there are " MILL_GENDERS_TEXT,
+        return mill_command_usage("say", "--gender '%s': there are " MILL_GENDER_LABELS,
                                   o->gender_name);
     if (o->pitch < 0 || o->speed < 0)
-        return mill_command_usage("say", "--%s '%s': there are " MILL_LEVELS_TEXT,
+        return mill_command_usage("say", "--%s '%s': there are " MILL_LEVEL_LABELS,
                                   o->pitch < 0 ? "pitch" : "speed",
                                   o->pitch < 0 ? o->pitch_name : o->speed_name);
     bool has_pitch = o->pitch_hz >= 0, has_speed = o->speed_syllables >= 0;

@@ -2,12 +2,13 @@
  * the published model is known to give? One line a check: pass, FAIL, or n/a where a check cannot
  * hold or was not asked for. One thread here. */
 #include "runtime/audio/recording_prepare.h"
-#include "runtime/base/memory.h"
+#include "runtime/engine/model.h"
+#include "runtime/model/qwen2.h"
 #include "runtime/model/tensor_table.h"
 #include "runtime/text/prompt.h"
 #include "runtime/voice/cloning.h"
+#include "tools/cache_folder.h"
 #include "tools/command.h"
-#include "tools/model_open.h"
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -23,8 +24,11 @@ static const int32_t known_globals[N_KNOWN_GLOBALS] = {3363, 2367, 1591, 3625};
 
 struct selftest {
     const char *folder, *recording, *backend, *precision;
+    char *cache; /* owned: the folder; NULL = none */
     int n_failed;
     struct mill_model model;
+    struct mill_device device;
+    struct mill_qwen2 *lm;
     struct mill_voice voice; /* of the recording; its tokens only */
     struct mill_prompt prompt;
 };
@@ -139,7 +143,7 @@ static mill_status encode(struct selftest *t, struct mill_error *err) {
     const char *name = t->backend ? t->backend : "cpu";
     struct mill_recording recording;
     struct mill_prepared wave = {0};
-    struct mill_weights_options weights = {.cache = t->model.cache};
+    struct mill_weights_options weights = {.cache = t->cache};
     struct mill_backend *backend = NULL;
     const struct mill_backend_options backend_options = {0};
     const struct mill_prepare_options options = {.sample_rate = t->model.shape.bicodec.sample_rate};
@@ -193,6 +197,23 @@ static void check_recording(struct selftest *t) {
 
 /* ------------------------------------------------------------------ the first token */
 
+/* For one step of n_rows, which one page holds. */
+static mill_status open_language_model(struct selftest *t, int32_t n_rows, struct mill_error *err) {
+    const struct mill_device_options options = {.folder = t->folder,
+                                                .cache = t->cache,
+                                                .backend = t->backend,
+                                                .precision = t->precision,
+                                                .full_head = true};
+    const struct mill_qwen2_options lm = {.max_rows = n_rows,
+                                          .max_sequences = 1,
+                                          .max_pages = 1,
+                                          .n_pages = 1,
+                                          .page_tokens = n_rows};
+    MILL_TRY(mill_device_open(&t->device, &t->model, &options, NULL, err));
+    return mill_qwen2_open(&t->lm, t->device.ops, t->device.backend, &t->device.weights->lm, &lm,
+                           err);
+}
+
 /* What the model says, unrestricted, where the format has start_semantic: a prompt but for its last
  * token, and the likeliest of all that may follow. */
 static mill_status draw_first(struct selftest *t, int32_t *token, struct mill_error *err) {
@@ -202,15 +223,9 @@ static mill_status draw_first(struct selftest *t, int32_t *token, struct mill_er
                                             .n_global = t->voice.n_global};
     MILL_TRY(mill_prompt_clone(&t->prompt, t->model.encoder, t->model.control, &clone, err));
     int32_t n_rows = t->prompt.n_ids - 1;
-    MILL_TRY(mill_model_open_speech(&t->model, n_rows, 1, err));
-    int32_t n_pages = t->model.parts.lm_options.n_pages;
-    int32_t *pages = mill_alloc_array((size_t)n_pages, sizeof *pages);
-    if (!pages)
-        return mill_fail(err, MILL_E_MEMORY, "no memory");
-    for (int32_t i = 0; i < n_pages; i++)
-        pages[i] = i;
+    MILL_TRY(open_language_model(t, n_rows, err));
     const struct mill_draw draw = {.row = n_rows - 1, .legal = MILL_LEGAL_ANY, .top_p = 1};
-    const int32_t row_first[] = {0, n_rows}, n_cached[] = {0};
+    const int32_t row_first[] = {0, n_rows}, n_cached[] = {0}, pages[] = {0};
     const struct mill_qwen2_step step = {.n_sequences = 1,
                                          .n_rows = n_rows,
                                          .n_draws = 1,
@@ -220,9 +235,7 @@ static mill_status draw_first(struct selftest *t, int32_t *token, struct mill_er
                                          .page_table = pages,
                                          .draws = &draw,
                                          .tokens = token};
-    mill_status status = mill_qwen2_run(t->model.lm, &step, err);
-    free(pages);
-    return status;
+    return mill_qwen2_run(t->lm, &step, err);
 }
 
 static void check_first_token(struct selftest *t) {
@@ -281,20 +294,22 @@ int mill_command_selftest(int argc, char **argv) {
     int result = parse(&t, argc, argv);
     if (result >= 0)
         return result;
-    const struct mill_model_options options = {.folder = t.folder,
-                                               .backend = t.backend,
-                                               .precision = t.precision,
-                                               .full_head = true,
-                                               .use_cache = true};
-    mill_status status = mill_model_open_text(&t.model, &options, &err);
-    if (status < 0)
-        return mill_command_fail(command, status, &err);
-    check_files(&t);
-    check_tokenizer(&t);
-    check_recording(&t);
-    check_first_token(&t);
+    t.cache = mill_cache_folder();
+    mill_status status = mill_model_open(&t.model, t.folder, t.cache, &err);
+    if (status == MILL_OK) {
+        check_files(&t);
+        check_tokenizer(&t);
+        check_recording(&t);
+        check_first_token(&t);
+        result = t.n_failed ? MILL_EXIT_FAILED : MILL_EXIT_OK;
+    } else {
+        result = mill_command_fail(command, status, &err);
+    }
     mill_voice_deinit(&t.voice);
     mill_prompt_deinit(&t.prompt);
+    mill_qwen2_close(t.lm);
+    mill_device_close(&t.device);
     mill_model_close(&t.model);
-    return t.n_failed ? MILL_EXIT_FAILED : MILL_EXIT_OK;
+    free(t.cache);
+    return result;
 }

@@ -12,11 +12,11 @@ enum { MARKER_BYTES = 4096 };
 
 /* A synthetic checkpoint's marker tells its recipe, and other weights make other tokens; every
  * trained model of this kind has the published codec. */
-static mill_status model_name(struct mill_buffer *name, const struct mill_model *model,
+static mill_status model_name(struct mill_buffer *name, const char *folder, bool synthetic,
                               struct mill_error *err) {
-    if (!model->synthetic)
+    if (!synthetic)
         return mill_buffer_append(name, "Spark-TTS", sizeof "Spark-TTS", err);
-    char *path = mill_path_join(model->options.folder, MILL_SYNTHETIC_MARKER);
+    char *path = mill_path_join(folder, MILL_SYNTHETIC_MARKER);
     if (!path)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
     mill_status status = mill_file_read(path, name, err);
@@ -24,13 +24,14 @@ static mill_status model_name(struct mill_buffer *name, const struct mill_model 
     return status == MILL_OK ? mill_buffer_append(name, "", 1, err) : status;
 }
 
-mill_status mill_voice_model_of(struct mill_voice_model *out, const struct mill_model *model,
+mill_status mill_voice_model_of(struct mill_voice_model *out, const char *folder,
+                                const struct mill_shape *shape, bool synthetic,
                                 struct mill_error *err) {
     struct mill_buffer name;
     mill_buffer_init(&name, MARKER_BYTES);
-    mill_status status = model_name(&name, model, err);
+    mill_status status = model_name(&name, folder, synthetic, err);
     if (status == MILL_OK)
-        status = mill_voice_model_init(out, &model->shape, name.data, err);
+        status = mill_voice_model_init(out, shape, name.data, err);
     mill_buffer_deinit(&name);
     return status;
 }
@@ -79,23 +80,4 @@ mill_status mill_voice_open(struct mill_voice *out, const char *wanted,
     if (status < 0)
         mill_voice_deinit(out);
     return status;
-}
-
-static int find_label(const char *name, const char *const *labels, int n_labels, int otherwise) {
-    if (!name)
-        return otherwise;
-    for (int i = 0; i < n_labels; i++)
-        if (strcmp(name, labels[i]) == 0)
-            return i;
-    return -1;
-}
-
-int mill_gender_find(const char *name, int otherwise) {
-    static const char *const genders[] = {"female", "male"};
-    return find_label(name, genders, 2, otherwise);
-}
-
-int mill_level_find(const char *name, int otherwise) {
-    static const char *const levels[] = {"very_low", "low", "moderate", "high", "very_high"};
-    return find_label(name, levels, 5, otherwise);
 }

@@ -3,10 +3,10 @@
 #define MILL_TOOLS_VOICE_OPEN_H
 
 #include "runtime/voice/registry.h"
-#include "tools/model_open.h"
 
-/* What voices of this model are marked with. */
-mill_status mill_voice_model_of(struct mill_voice_model *out, const struct mill_model *model,
+/* What voices of the model in this folder are marked with; shape and synthetic are the model's. */
+mill_status mill_voice_model_of(struct mill_voice_model *out, const char *folder,
+                                const struct mill_shape *shape, bool synthetic,
                                 struct mill_error *err);
 
 /* With a '/' or ending in .voice or .json it is a file, else a name. */
@@ -28,11 +28,5 @@ mill_status mill_voice_look(struct mill_voice *out, const char *wanted,
 mill_status mill_voice_open(struct mill_voice *out, const char *wanted,
                             const struct mill_registry *registry,
                             const struct mill_voice_model *model, struct mill_error *err);
-
-/* Names of the labels that a voice is created from; -1 when it is none, `otherwise` for NULL. */
-int mill_gender_find(const char *name, int otherwise);
-int mill_level_find(const char *name, int otherwise); /* of pitch and of speed */
-#define MILL_GENDERS_TEXT "female and male"
-#define MILL_LEVELS_TEXT "very_low, low, moderate, high and very_high"
 
 #endif

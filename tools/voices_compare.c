@@ -3,6 +3,9 @@
 #include "tools/voices.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/engine/model.h"
+#include "runtime/model/bicodec_decode.h"
+#include "tools/cache_folder.h"
 #include "tools/command.h"
 #include "tools/user_folders.h"
 #include "tools/voice_open.h"
@@ -17,9 +20,11 @@ static const char command[] = "voices compare";
 
 struct comparison {
     const char *wanted[2], *model_folder, *backend, *precision;
-    char *folder; /* owned: the registry's */
+    char *folder, *cache; /* owned: the registry's; of converted weights, NULL = none */
     struct mill_voice voices[2];
     struct mill_model model;
+    struct mill_device device;
+    struct mill_bicodec_decoder *decoder;
     float *vectors[2], *wave; /* owned */
 };
 
@@ -41,7 +46,7 @@ static mill_status make_vector(struct comparison *c, int i, struct mill_error *e
         mill_alloc_array((size_t)c->model.shape.bicodec.speaker.output, sizeof **c->vectors);
     if (!c->vectors[i] || !c->wave)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
-    MILL_TRY(mill_bicodec_voice_open(&voice, c->model.decoder, c->voices[i].global, err));
+    MILL_TRY(mill_bicodec_voice_open(&voice, c->decoder, c->voices[i].global, err));
     const struct mill_bicodec_window window = {.voice = voice,
                                                .semantic = semantic,
                                                .n_semantic = 1,
@@ -49,7 +54,7 @@ static mill_status make_vector(struct comparison *c, int i, struct mill_error *e
                                                .end = 1,
                                                .wave = c->wave,
                                                .d_vector = c->vectors[i]};
-    mill_status status = mill_bicodec_decode(c->model.decoder, &window, err);
+    mill_status status = mill_bicodec_decode(c->decoder, &window, err);
     mill_bicodec_voice_close(voice);
     return status;
 }
@@ -68,12 +73,9 @@ static mill_status open_voices(struct comparison *c, struct mill_error *err) {
     const struct mill_registry registry = {.folder = c->folder};
     struct mill_voice_model model;
     if (c->model_folder) {
-        const struct mill_model_options options = {.folder = c->model_folder,
-                                                   .backend = c->backend,
-                                                   .precision = c->precision,
-                                                   .use_cache = true};
-        MILL_TRY(mill_model_open_text(&c->model, &options, err));
-        MILL_TRY(mill_voice_model_of(&model, &c->model, err));
+        MILL_TRY(mill_model_open(&c->model, c->model_folder, c->cache, err));
+        MILL_TRY(
+            mill_voice_model_of(&model, c->model_folder, &c->model.shape, c->model.synthetic, err));
     }
     for (int i = 0; i < 2; i++)
         MILL_TRY(mill_voice_look(&c->voices[i], c->wanted[i], &registry,
@@ -87,6 +89,16 @@ static mill_status open_voices(struct comparison *c, struct mill_error *err) {
     return MILL_OK;
 }
 
+static mill_status open_decoder(struct comparison *c, struct mill_error *err) {
+    const struct mill_device_options options = {.folder = c->model_folder,
+                                                .cache = c->cache,
+                                                .backend = c->backend,
+                                                .precision = c->precision};
+    MILL_TRY(mill_device_open(&c->device, &c->model, &options, NULL, err));
+    return mill_bicodec_decoder_open(&c->decoder, c->device.ops, c->device.backend,
+                                     &c->device.weights->decoder, 1, err);
+}
+
 static mill_status compare(struct comparison *c, struct mill_error *err) {
     MILL_TRY(open_voices(c, err));
     int32_t n = c->voices[0].n_global, n_equal = 0;
@@ -95,7 +107,7 @@ static mill_status compare(struct comparison *c, struct mill_error *err) {
     printf("equal global tokens  %d of %d (%.1f %%)\n", n_equal, n, 100.0 * n_equal / n);
     if (!c->model_folder)
         return MILL_OK;
-    MILL_TRY(mill_model_open_speech(&c->model, 1, 1, err));
+    MILL_TRY(open_decoder(c, err));
     c->wave = mill_alloc_array((size_t)c->model.shape.bicodec.hop, sizeof *c->wave);
     for (int i = 0; i < 2; i++)
         MILL_TRY(make_vector(c, i, err));
@@ -146,6 +158,7 @@ int mill_voices_compare(int argc, char **argv) {
     if (result >= 0)
         return result;
     c.folder = mill_voices_folder(voices);
+    c.cache = mill_cache_folder();
     mill_status status = compare(&c, &err);
     result = status == MILL_OK ? MILL_EXIT_OK : mill_command_fail(command, status, &err);
     for (int i = 0; i < 2; i++) {
@@ -153,7 +166,10 @@ int mill_voices_compare(int argc, char **argv) {
         free(c.vectors[i]);
     }
     free(c.wave);
+    mill_bicodec_decoder_close(c.decoder);
+    mill_device_close(&c.device);
     mill_model_close(&c.model);
     free(c.folder);
+    free(c.cache);
     return result;
 }

@@ -4,16 +4,18 @@
 #include "tools/voices.h"
 
 #include "runtime/audio/writer.h"
+#include "runtime/base/file.h"
 #include "runtime/base/memory.h"
-#include "runtime/text/prompt.h"
+#include "runtime/engine/engine.h"
+#include "tools/cache_folder.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/user_folders.h"
+#include "tools/voice_labels.h"
 #include "tools/voice_open.h"
 
 #include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +24,8 @@ static const char command[] = "voices create";
 static const char default_text[] = "The north wind and the sun were disputing which was the "
                                    "stronger, when a traveller came along.";
 
-enum { MAX_CANDIDATES = 100, MAX_WINDOW = 128, MAX_SECONDS = 30 };
+enum { MAX_CANDIDATES = 100, MAX_RUNNING = 8, MAX_SECONDS = 30, READ_SAMPLES = 4096 };
+#define LOOK_S 0.1 /* how often a signal is looked at */
 
 struct creation {
     const char *name, *gender_name, *pitch_name, *speed_name, *text, *model_folder, *output;
@@ -30,11 +33,10 @@ struct creation {
     long long seed, n_candidates, keep;
     int gender, pitch, speed;
     bool no_disclosure;
-    struct mill_model model;
+    struct mill_engine *engine;
+    struct mill_request *requests[MAX_CANDIDATES];
     struct mill_voice_model voice_model;
-    struct mill_prompt prompt;
-    struct mill_audio_writer *writer; /* of the candidate under way */
-    char *voices;                     /* owned: the registry's folder */
+    char *voices; /* owned: the registry's folder */
     const atomic_bool *interrupted;
 };
 
@@ -56,12 +58,6 @@ static void print_help(void) {
          "  --no-disclosure     do not mark the sound files as synthetic speech");
 }
 
-static mill_status deliver(void *context, const float *wave, size_t n_samples,
-                           struct mill_error *err) {
-    struct creation *c = context;
-    return mill_audio_writer_write(c->writer, wave, n_samples, err);
-}
-
 /* "DIR/NAME-K.ending" in new memory. */
 static mill_status candidate_path(const struct creation *c, long long k, const char *ending,
                                   char **path, struct mill_error *err) {
@@ -71,36 +67,59 @@ static mill_status candidate_path(const struct creation *c, long long k, const c
     return mill_fail(err, MILL_E_MEMORY, "no memory");
 }
 
-static struct mill_utterance_options make_utterance(const struct creation *c, long long k) {
-    const struct mill_bicodec_shape *codec = &c->model.shape.bicodec;
-    return (struct mill_utterance_options){.prompt = c->prompt.ids,
-                                           .n_prompt = c->prompt.n_ids,
-                                           .start = MILL_GRAMMAR_CREATE,
-                                           .temperature = 0.8F,
-                                           .top_p = 0.95F,
-                                           .top_k = 50,
-                                           .seed = (uint64_t)(c->seed + k - 1),
-                                           .max_frames =
-                                               MAX_SECONDS * (codec->sample_rate / codec->hop)};
+/* Put every candidate into the engine's queue: they are spoken at once, and each as if alone. Every
+ * one is what its seed gives, so nothing is drawn again. */
+static mill_status submit(struct creation *c, struct mill_error *err) {
+    const struct mill_engine_info *info = mill_engine_get_info(c->engine);
+    struct mill_engine_request wish;
+    mill_engine_request_init(&wish);
+    wish.text = c->text;
+    wish.text_bytes = strlen(c->text);
+    wish.gender = c->gender;
+    wish.pitch = c->pitch;
+    wish.speed = c->speed;
+    wish.max_frames = MAX_SECONDS * (info->sample_rate / info->samples_per_frame);
+    wish.max_redraws = 0;
+    for (long long k = 1; k <= c->n_candidates; k++) {
+        wish.seed = (uint64_t)(c->seed + k - 1);
+        MILL_TRY(mill_engine_submit(c->engine, &wish, &c->requests[k - 1], NULL, err));
+    }
+    return MILL_OK;
+}
+
+static mill_status write_samples(const struct creation *c, struct mill_request *request,
+                                 struct mill_audio_writer *writer, struct mill_error *err) {
+    float samples[READ_SAMPLES];
+    for (;;) {
+        size_t n;
+        mill_status status = mill_request_read(request, samples, READ_SAMPLES, LOOK_S, &n, err);
+        if (status == MILL_DONE)
+            return MILL_OK;
+        if (status == MILL_OK)
+            status = mill_audio_writer_write(writer, samples, n, err);
+        if (status < 0)
+            return status;
+        if (atomic_load(c->interrupted))
+            mill_request_cancel(request);
+    }
 }
 
 /* Speak into NAME-K.wav; the tokens that the model chose go to `global`. */
 static mill_status speak(struct creation *c, long long k, int32_t *global, struct mill_error *err) {
     char *path;
-    struct mill_speak_result result;
-    const struct mill_utterance_options utterance = make_utterance(c, k);
-    const struct mill_speak_listener listener = {
-        .context = c, .deliver = deliver, .cancel = c->interrupted};
+    struct mill_audio_writer *writer = NULL;
+    struct mill_request *request = c->requests[k - 1];
     MILL_TRY(candidate_path(c, k, "wav", &path, err));
-    mill_status status = mill_audio_writer_open(&c->writer, path, MILL_AUDIO_WAV16,
-                                                c->model.shape.bicodec.sample_rate,
+    mill_status status = mill_audio_writer_open(&writer, path, MILL_AUDIO_WAV16,
+                                                mill_engine_get_info(c->engine)->sample_rate,
                                                 c->no_disclosure ? NULL : MILL_DISCLOSURE, err);
     if (status == MILL_OK)
-        status = mill_speak(&c->model.parts, &utterance, &listener, &result, global, err);
+        status = write_samples(c, request, writer, err);
     if (status == MILL_OK)
-        status = mill_audio_writer_finish(c->writer, err);
-    mill_audio_writer_close(c->writer);
-    c->writer = NULL;
+        status = mill_request_get_voice(request, global);
+    if (status == MILL_OK)
+        status = mill_audio_writer_finish(writer, err);
+    mill_audio_writer_close(writer);
     free(path);
     return status;
 }
@@ -168,27 +187,31 @@ static mill_status prepare(struct creation *c, struct mill_error *err) {
     return MILL_OK;
 }
 
+static mill_status open_engine(struct creation *c, struct mill_error *err) {
+    struct mill_shape shape;
+    char *cache = mill_cache_folder();
+    const struct mill_engine_options options = {
+        .model = c->model_folder,
+        .devices = c->backend,
+        .precision = c->precision,
+        .cache = cache,
+        .max_running = c->n_candidates < MAX_RUNNING ? (int32_t)c->n_candidates : MAX_RUNNING,
+        .max_unread_s = MAX_SECONDS};
+    mill_status status = mill_engine_open(&c->engine, &options, err);
+    free(cache);
+    MILL_TRY(status);
+    MILL_TRY(mill_shape_read(&shape, c->model_folder, err));
+    return mill_voice_model_of(&c->voice_model, c->model_folder, &shape,
+                               mill_engine_get_info(c->engine)->synthetic, err);
+}
+
 static mill_status create(struct creation *c, struct mill_error *err) {
-    const struct mill_model_options options = {.folder = c->model_folder,
-                                               .backend = c->backend,
-                                               .precision = c->precision,
-                                               .use_cache = true};
-    const struct mill_create_prompt prompt = {.text = c->text,
-                                              .text_bytes = strlen(c->text),
-                                              .gender = c->gender,
-                                              .pitch = c->pitch,
-                                              .speed = c->speed,
-                                              .pitch_value = -1,
-                                              .speed_value = -1};
     c->interrupted = mill_interrupt_listen();
     MILL_TRY(prepare(c, err));
-    MILL_TRY(mill_model_open_text(&c->model, &options, err));
-    MILL_TRY(mill_voice_model_of(&c->voice_model, &c->model, err));
-    MILL_TRY(mill_prompt_create(&c->prompt, c->model.encoder, c->model.control, &prompt, err));
-    const struct mill_utterance_options utterance = make_utterance(c, 1);
-    MILL_TRY(mill_model_open_speech(
-        &c->model, mill_utterance_max_tokens(&utterance, &c->model.tokens), MAX_WINDOW, err));
-    if (c->model.synthetic)
+    MILL_TRY(open_engine(c, err));
+    MILL_TRY(submit(c, err));
+    MILL_TRY(mill_engine_start(c->engine, NULL, err));
+    if (mill_engine_get_info(c->engine)->synthetic)
         fputs("synthetic weights: noise-like sound, not speech\n", stderr);
     MILL_TRY(make_candidates(c, err));
     if (!c->keep)
@@ -243,15 +266,15 @@ static const char **text_option(struct creation *c, int option) {
 }
 
 static int check(struct creation *c) {
-    c->gender = mill_gender_find(c->gender_name, 0);
-    c->pitch = mill_level_find(c->pitch_name, 2);
-    c->speed = mill_level_find(c->speed_name, 2);
+    c->gender = mill_gender_find(c->gender_name);
+    c->pitch = mill_level_find(c->pitch_name);
+    c->speed = mill_level_find(c->speed_name);
     if (!c->model_folder)
         return mill_command_usage(command, "--model DIR is missing");
     if (c->gender < 0)
-        return mill_command_usage(command, "--gender: there are " MILL_GENDERS_TEXT);
+        return mill_command_usage(command, "--gender: there are " MILL_GENDER_LABELS);
     if (c->pitch < 0 || c->speed < 0)
-        return mill_command_usage(command, "--pitch and --speed: there are " MILL_LEVELS_TEXT);
+        return mill_command_usage(command, "--pitch and --speed: there are " MILL_LEVEL_LABELS);
     if (c->keep > c->n_candidates)
         return mill_command_usage(command, "--keep %lld: there are %lld candidates", c->keep,
                                   c->n_candidates);
@@ -313,8 +336,9 @@ int mill_voices_create(int argc, char **argv) {
         return result;
     mill_status status = create(&c, &err);
     result = status == MILL_OK ? MILL_EXIT_OK : mill_command_fail(command, status, &err);
-    mill_prompt_deinit(&c.prompt);
-    mill_model_close(&c.model);
+    for (long long k = 1; k <= c.n_candidates; k++)
+        mill_request_free(c.requests[k - 1]);
+    mill_engine_close(c.engine);
     free(c.voices);
     return result;
 }

@@ -42,6 +42,11 @@ void mill_cpu_weight_pack(const struct mill_weight_shape *shape, int32_t first_o
                           const float *rows, void *image);
 
 /* ---- product.c: rows of prepared input times panels, with everything behind the sum. */
+struct product_piece { /* rows that follow one another, seen from the product's first ones */
+    int32_t n_rows;
+    ptrdiff_t a;         /* bytes */
+    int64_t y, residual; /* elements */
+};
 struct product {
     const struct mill_weight *w;
     const char *a;                       /* prepared input of output row 0, its first tap */
@@ -55,16 +60,20 @@ struct product {
     const int32_t *bias_group;
     int64_t bias_stride;
     enum mill_activation act;
+    /* Where the rows lie in several places, so that weights are read once for all of them; n_rows,
+     * a_scale and bias_group then count through. NULL = one piece of n_rows. */
+    const struct product_piece *pieces;
 };
 void mill_cpu_product_run(struct mill_backend *backend, const struct product *product);
 
-/* Prepare rows x[first .. first + n_rows) of width n_in into backend->prepared, on all threads:
- * converted for the weight's dtype, snake where alpha is given. Rows outside [0, n_x) become zeros.
+/* Prepare rows x[first .. first + n_rows) of width n_in into backend->prepared, from its row `to`
+ * on, on all threads: converted for the weight's dtype, snake where alpha is given. Rows outside
+ * [0, n_x) become zeros.
  */
 struct preparation {
     const float *x;
     int64_t x_stride;
-    int32_t n_x, first, n_rows, n_in;
+    int32_t n_x, first, n_rows, n_in, to;
     const float *alpha;
     enum mill_dtype dtype; /* of the weight */
 };

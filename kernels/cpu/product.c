@@ -5,7 +5,8 @@
  * and panels read them. A product is then a grid of (group of rows) x (group of panels); a task
  * walks its panels, and for each its rows in tiles of TILE_ROWS, so that a panel is read from the
  * cache and the group's rows stay in it. With few rows the grid is split along panels, with many
- * along rows. */
+ * along rows. Rows may lie in several pieces (the spans of a convolution): a tile stays within one,
+ * a group does not care. */
 #include "kernels/cpu/cpu_backend.h"
 
 enum {
@@ -19,30 +20,66 @@ struct product_run {
     const struct product *product;
     const struct cpu_isa *isa;
     struct panels panels;
+    const struct product_piece *pieces;
     int32_t n_row_groups, n_panel_groups, n_panels;
 };
 
-static void finish_rows(const struct product_run *run, int32_t row, int32_t n_rows, int32_t column,
+/* Some rows of a piece: `row` counts through all pieces, `inside` from the piece's first. */
+struct tile_rows {
+    const struct product_piece *piece;
+    int32_t row, inside, n;
+};
+
+static void finish_rows(const struct product_run *run, const struct tile_rows *rows, int32_t column,
                         int32_t n_columns, float (*sums)[PANEL]) {
     const struct product *p = run->product;
     const struct mill_weight *w = p->w;
     int32_t out = p->first_out + column;
-    for (int32_t r = row; r < row + n_rows; r++) {
+    float *y = p->y + rows->piece->y + rows->inside * p->y_stride + column;
+    const float *residual = p->residual ? p->residual + rows->piece->residual +
+                                              rows->inside * p->residual_stride + column
+                                        : NULL;
+    for (int32_t r = 0; r < rows->n; r++) {
         struct finish f = {
-            .y = p->y + r * p->y_stride + column,
-            .sums = sums[r - row],
-            .residual = p->residual ? p->residual + r * p->residual_stride + column : NULL,
+            .y = y + r * p->y_stride,
+            .sums = sums[r],
+            .residual = residual ? residual + r * p->residual_stride : NULL,
             .act = p->act,
             .n = n_columns,
         };
         if (w->bias)
-            f.bias = w->bias + out + (p->bias_group ? p->bias_group[r] * p->bias_stride : 0);
+            f.bias =
+                w->bias + out + (p->bias_group ? p->bias_group[rows->row + r] * p->bias_stride : 0);
         if (w->shape.dtype == MILL_I8) {
             f.scale = (const float *)((const char *)w->image + run->panels.scales_at) + out;
-            f.row_scale = p->a_scale[r];
+            f.row_scale = p->a_scale[rows->row + r];
         }
         run->isa->finish(&f);
     }
+}
+
+/* The rows behind `rows`, at most a tile, before row `end`. */
+static void next_rows(struct tile_rows *rows, int32_t end) {
+    rows->row += rows->n;
+    rows->inside += rows->n;
+    while (rows->row < end && rows->inside == rows->piece->n_rows) {
+        rows->piece++;
+        rows->inside = 0;
+    }
+    int32_t left = end - rows->row;
+    if (left > 0 && left > rows->piece->n_rows - rows->inside)
+        left = rows->piece->n_rows - rows->inside;
+    rows->n = left < TILE_ROWS ? left : TILE_ROWS;
+}
+
+/* The first tile of a task that begins at `row`. */
+static struct tile_rows find_rows(const struct product_run *run, int32_t row, int32_t end) {
+    struct tile_rows rows = {.piece = run->pieces, .inside = row};
+    while (row < end && rows.inside >= rows.piece->n_rows)
+        rows.inside -= rows.piece++->n_rows;
+    rows.row = row;
+    next_rows(&rows, end);
+    return rows;
 }
 
 static void product_task(void *context, int task, int worker) {
@@ -55,6 +92,7 @@ static void product_task(void *context, int task, int worker) {
     int32_t row_first = (int32_t)((int64_t)p->n_rows * row_group / run->n_row_groups);
     int32_t panel_end = (int32_t)((int64_t)run->n_panels * (panel_group + 1) / run->n_panel_groups);
     int32_t panel = (int32_t)((int64_t)run->n_panels * panel_group / run->n_panel_groups);
+    const struct tile_rows first = find_rows(run, row_first, row_end);
     void (*tile)(const struct tile *) = shape->dtype == MILL_F32    ? run->isa->tile_f32
                                         : shape->dtype == MILL_BF16 ? run->isa->tile_bf16
                                                                     : run->isa->tile_i8;
@@ -65,29 +103,30 @@ static void product_task(void *context, int task, int worker) {
         const char *b = (const char *)p->w->image +
                         (size_t)out * (size_t)shape->n_taps * run->panels.tap_bytes_a_column;
         int32_t wanted = p->n_out - column < columns ? p->n_out - column : columns;
-        for (int32_t row = row_first; row < row_end; row += TILE_ROWS) {
+        for (struct tile_rows rows = first; rows.n > 0; next_rows(&rows, row_end)) {
             _Alignas(64) float sums[TILE_ROWS][PANEL];
-            int32_t n_rows = row_end - row < TILE_ROWS ? row_end - row : TILE_ROWS;
             tile(&(struct tile){
-                .a = p->a + row * p->a_row,
+                .a = p->a + rows.piece->a + rows.inside * p->a_row,
                 .a_row = p->a_row,
                 .a_tap = p->a_tap,
                 .b = b + (size_t)p->first_tap * tap_bytes,
                 .b_tap = (ptrdiff_t)((size_t)p->tap_step * tap_bytes),
                 .n_taps = p->n_taps,
                 .n_k = run->panels.n_groups,
-                .n_rows = n_rows,
+                .n_rows = rows.n,
                 .n_columns = columns,
                 .sums = sums,
             });
-            finish_rows(run, row, n_rows, column, wanted, sums);
+            finish_rows(run, &rows, column, wanted, sums);
         }
     }
 }
 
 void mill_cpu_product_run(struct mill_backend *backend, const struct product *product) {
+    const struct product_piece whole = {.n_rows = product->n_rows};
     struct product_run run = {
         .product = product,
+        .pieces = product->pieces ? product->pieces : &whole,
         .isa = backend->isa,
         .panels = mill_cpu_panels(&product->w->shape),
         .n_panels = (product->n_out + PANEL - 1) / PANEL,
@@ -122,7 +161,7 @@ static void prepare_task(void *context, int task, int worker) {
     if (end > p->n_rows)
         end = p->n_rows;
     for (int32_t r = task * run->rows_a_task; r < end; r++) {
-        char *out = run->backend->prepared + (size_t)r * run->row_bytes;
+        char *out = run->backend->prepared + (size_t)(p->to + r) * run->row_bytes;
         int32_t row = p->first + r;
         bool inside = row >= 0 && row < p->n_x;
         const float *x = p->x + (inside ? row * p->x_stride : 0);
@@ -132,7 +171,7 @@ static void prepare_task(void *context, int task, int worker) {
         else if (p->dtype == MILL_BF16)
             isa->prepare_bf16(x, p->alpha, n, p->n_in + p->n_in % 2, out);
         else
-            run->backend->row_scale[r] = isa->prepare_i16(x, n, p->n_in + p->n_in % 2, out);
+            run->backend->row_scale[p->to + r] = isa->prepare_i16(x, n, p->n_in + p->n_in % 2, out);
     }
 }
 

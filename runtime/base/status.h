@@ -42,8 +42,8 @@ mill_status mill_fail(struct mill_error *err, mill_status code, const char *form
 mill_status mill_context(struct mill_error *err, mill_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The map's text for a code; never NULL. */
-const char *mill_status_text(mill_status code);
+/* The map's text for a code; never NULL. Part of the public interface. */
+const char *mill_status_text(mill_status code) __attribute__((visibility("default")));
 
 /* Leave the calling function with the status of `call` if that is a failure. */
 #define MILL_TRY(call)                                                                             \

@@ -4,11 +4,13 @@
 #include "runtime/base/memory.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct mill_kv_pool {
     int32_t n_pages, n_free;
     int32_t *free_pages; /* [n_pages]; the first n_free count */
     int32_t *n_holders;  /* [n_pages]; 0 = free */
+    int32_t *n_seen;     /* [n_pages]: the audit's own count */
 };
 
 mill_status mill_kv_pool_open(struct mill_kv_pool **out, int32_t n_pages, struct mill_error *err) {
@@ -19,8 +21,9 @@ mill_status mill_kv_pool_open(struct mill_kv_pool **out, int32_t n_pages, struct
     if (pool) {
         pool->free_pages = mill_alloc_array((size_t)n_pages, sizeof *pool->free_pages);
         pool->n_holders = mill_alloc_array((size_t)n_pages, sizeof *pool->n_holders);
+        pool->n_seen = mill_alloc_array((size_t)n_pages, sizeof *pool->n_seen);
     }
-    if (!pool || !pool->free_pages || !pool->n_holders) {
+    if (!pool || !pool->free_pages || !pool->n_holders || !pool->n_seen) {
         mill_kv_pool_close(pool);
         return mill_fail(err, MILL_E_MEMORY, "no memory for the books of %d pages", n_pages);
     }
@@ -36,6 +39,7 @@ void mill_kv_pool_close(struct mill_kv_pool *pool) {
         return;
     free(pool->free_pages);
     free(pool->n_holders);
+    free(pool->n_seen);
     free(pool);
 }
 
@@ -60,47 +64,6 @@ void mill_kv_pool_put(struct mill_kv_pool *pool, int32_t page) {
         pool->free_pages[pool->n_free++] = page;
 }
 
-static mill_status audit(const struct mill_kv_pool *pool, const int32_t *held, int32_t n_held,
-                         int32_t *seen, struct mill_error *err) {
-    for (int32_t i = 0; i < n_held; i++) {
-        if (held[i] < 0 || held[i] >= pool->n_pages)
-            return mill_fail(err, MILL_E_DEVICE, "a sequence holds page %d of %d", held[i],
-                             pool->n_pages);
-        seen[held[i]]++;
-    }
-    for (int32_t p = 0; p < pool->n_pages; p++)
-        if (seen[p] != pool->n_holders[p])
-            return mill_fail(err, MILL_E_DEVICE, "page %d counts %d holders and has %d", p,
-                             pool->n_holders[p], seen[p]);
-    for (int32_t i = 0; i < pool->n_free; i++)
-        if (seen[pool->free_pages[i]]++ != 0)
-            return mill_fail(err, MILL_E_DEVICE, "page %d is free and held, or free twice",
-                             pool->free_pages[i]);
-    for (int32_t p = 0; p < pool->n_pages; p++)
-        if (seen[p] == 0)
-            return mill_fail(err, MILL_E_DEVICE, "page %d is neither free nor held", p);
-    return MILL_OK;
-}
-
-mill_status mill_kv_pool_audit(const struct mill_kv_pool *pool, const int32_t *held, int32_t n_held,
-                               struct mill_error *err) {
-    int32_t *seen = mill_alloc_array((size_t)pool->n_pages, sizeof *seen);
-    if (!seen)
-        return mill_fail(err, MILL_E_MEMORY, "no memory to audit %d pages", pool->n_pages);
-    mill_status status = audit(pool, held, n_held, seen, err);
-    free(seen);
-    return status;
-}
-
-mill_status mill_kv_table_init(struct mill_kv_table *table, int32_t max_pages,
-                               struct mill_error *err) {
-    *table = (struct mill_kv_table){.max_pages = max_pages};
-    table->pages = mill_alloc_array((size_t)max_pages, sizeof *table->pages);
-    return table->pages
-               ? MILL_OK
-               : mill_fail(err, MILL_E_MEMORY, "no memory for a table of %d pages", max_pages);
-}
-
 mill_status mill_kv_table_grow(struct mill_kv_table *table, struct mill_kv_pool *pool,
                                int32_t n_pages) {
     if (n_pages > table->max_pages)
@@ -112,12 +75,61 @@ mill_status mill_kv_table_grow(struct mill_kv_table *table, struct mill_kv_pool 
     return MILL_OK;
 }
 
+void mill_kv_table_share(struct mill_kv_table *table, struct mill_kv_pool *pool,
+                         const struct mill_kv_table *donor, int32_t n_pages) {
+    for (int32_t i = 0; i < n_pages; i++) {
+        mill_kv_pool_share(pool, donor->pages[i]);
+        table->pages[i] = donor->pages[i];
+    }
+    table->n_pages = n_pages;
+}
+
+mill_status mill_kv_table_own(struct mill_kv_table *table, struct mill_kv_pool *pool, int32_t index,
+                              struct mill_kv_copy *copy) {
+    int32_t page = table->pages[index];
+    if (pool->n_holders[page] == 1)
+        return MILL_OK;
+    int32_t fresh = mill_kv_pool_take(pool);
+    if (fresh < 0)
+        return MILL_AGAIN;
+    *copy = (struct mill_kv_copy){.from = page, .to = fresh};
+    mill_kv_pool_put(pool, page);
+    table->pages[index] = fresh;
+    return MILL_DONE;
+}
+
 void mill_kv_table_clear(struct mill_kv_table *table, struct mill_kv_pool *pool) {
     while (table->n_pages > 0)
         mill_kv_pool_put(pool, table->pages[--table->n_pages]);
 }
 
-void mill_kv_table_deinit(struct mill_kv_table *table) {
-    free(table->pages);
-    *table = (struct mill_kv_table){0};
+static mill_status count_table(struct mill_kv_pool *pool, const struct mill_kv_table *table,
+                               struct mill_error *err) {
+    for (int32_t i = 0; i < table->n_pages; i++) {
+        int32_t page = table->pages[i];
+        if (page < 0 || page >= pool->n_pages)
+            return mill_fail(err, MILL_E_DEVICE, "a sequence holds page %d of %d", page,
+                             pool->n_pages);
+        pool->n_seen[page]++;
+    }
+    return MILL_OK;
+}
+
+mill_status mill_kv_pool_audit(struct mill_kv_pool *pool, const struct mill_kv_table *tables,
+                               int32_t n_tables, struct mill_error *err) {
+    memset(pool->n_seen, 0, (size_t)pool->n_pages * sizeof *pool->n_seen);
+    for (int32_t i = 0; i < n_tables; i++)
+        MILL_TRY(count_table(pool, &tables[i], err));
+    for (int32_t p = 0; p < pool->n_pages; p++)
+        if (pool->n_seen[p] != pool->n_holders[p])
+            return mill_fail(err, MILL_E_DEVICE, "page %d counts %d holders and has %d", p,
+                             pool->n_holders[p], pool->n_seen[p]);
+    for (int32_t i = 0; i < pool->n_free; i++)
+        if (pool->n_seen[pool->free_pages[i]]++ != 0)
+            return mill_fail(err, MILL_E_DEVICE, "page %d is free and held, or free twice",
+                             pool->free_pages[i]);
+    for (int32_t p = 0; p < pool->n_pages; p++)
+        if (pool->n_seen[p] == 0)
+            return mill_fail(err, MILL_E_DEVICE, "page %d is neither free nor held", p);
+    return MILL_OK;
 }

@@ -2,8 +2,9 @@
  *
  * The pool knows pages 0 .. n_pages - 1 by number alone; their memory is the model's. A page is
  * free, or held by one or more sequences (a shared prefix): it counts its holders and is free again
- * when the last one puts it. A table is one sequence's pages in order of position. All calls take
- * constant time a page; one thread. */
+ * when the last one puts it. A table is one sequence's pages in order of position. A page with more
+ * than one holder is only read: who wants to write it takes a copy first (mill_kv_table_own). All
+ * calls take constant time a page; one thread. */
 #ifndef MILL_ENGINE_KV_PAGES_H
 #define MILL_ENGINE_KV_PAGES_H
 
@@ -26,26 +27,34 @@ void mill_kv_pool_share(struct mill_kv_pool *pool, int32_t page);
 /* One holder less of a held page. */
 void mill_kv_pool_put(struct mill_kv_pool *pool, int32_t page);
 
-/* Whether the books are right, given every page that is held, once for each holder, in any order:
- * the counts agree and the rest is free, each page once. Allocates; for tests and for a server's
- * idle moments. MILL_E_MEMORY, or MILL_E_DEVICE with what is wrong. */
-mill_status mill_kv_pool_audit(const struct mill_kv_pool *pool, const int32_t *held, int32_t n_held,
-                               struct mill_error *err);
-
 struct mill_kv_table {
-    int32_t *pages; /* owned: [max_pages] */
+    int32_t *pages; /* borrowed: [max_pages] */
     int32_t n_pages, max_pages;
 };
 
-mill_status mill_kv_table_init(struct mill_kv_table *table, int32_t max_pages,
-                               struct mill_error *err);
 /* Pages for at least n_pages: MILL_OK; MILL_AGAIN, with nothing changed, when the pool has too few;
  * MILL_E_INPUT past max_pages. */
 mill_status mill_kv_table_grow(struct mill_kv_table *table, struct mill_kv_pool *pool,
                                int32_t n_pages);
+/* The first n_pages pages of `donor` become this empty table's too. */
+void mill_kv_table_share(struct mill_kv_table *table, struct mill_kv_pool *pool,
+                         const struct mill_kv_table *donor, int32_t n_pages);
+
+/* A page to be copied, keys and values of all layers, before anything is written to `to`. */
+struct mill_kv_copy {
+    int32_t from, to;
+};
+/* Make page `index` of the table its own, so that it may be written. MILL_OK: it is already;
+ * MILL_DONE: a fresh page stands in its place and *copy is to be carried out; MILL_AGAIN, with
+ * nothing changed, when the pool has no page. */
+mill_status mill_kv_table_own(struct mill_kv_table *table, struct mill_kv_pool *pool, int32_t index,
+                              struct mill_kv_copy *copy);
+
 /* Put every page back. */
 void mill_kv_table_clear(struct mill_kv_table *table, struct mill_kv_pool *pool);
-/* Frees the table alone: clear it first. Harmless on a zeroed one. */
-void mill_kv_table_deinit(struct mill_kv_table *table);
+/* Whether the books are right, given all tables: the counts agree with them and the rest is free,
+ * each page once. Takes no memory. MILL_E_DEVICE with what is wrong. */
+mill_status mill_kv_pool_audit(struct mill_kv_pool *pool, const struct mill_kv_table *tables,
+                               int32_t n_tables, struct mill_error *err);
 
 #endif

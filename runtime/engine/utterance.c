@@ -40,13 +40,13 @@ static mill_status say_forced(struct mill_utterance *u, struct mill_error *err) 
     return MILL_OK;
 }
 
-static mill_status allocate(struct mill_utterance *u, int32_t max_pages, struct mill_error *err) {
+static mill_status allocate(struct mill_utterance *u, struct mill_error *err) {
     u->ids = mill_alloc_array((size_t)u->max_ids, sizeof *u->ids);
     u->global = mill_alloc_array((size_t)u->tokens->n_voice_tokens, sizeof *u->global);
     u->semantic = mill_alloc_array((size_t)u->options.max_frames, sizeof *u->semantic);
     if (!u->ids || !u->global || !u->semantic)
         return mill_fail(err, MILL_E_MEMORY, "no memory for an utterance of %d tokens", u->max_ids);
-    return mill_kv_table_init(&u->pages, max_pages, err);
+    return MILL_OK;
 }
 
 static mill_status begin(struct mill_utterance *u, const struct mill_utterance_options *options,
@@ -64,10 +64,8 @@ static mill_status begin(struct mill_utterance *u, const struct mill_utterance_o
 
 mill_status mill_utterance_init(struct mill_utterance *utterance,
                                 const struct mill_utterance_options *options,
-                                const struct mill_grammar_tokens *tokens, int32_t max_pages,
-                                struct mill_error *err) {
-    *utterance = (struct mill_utterance){
-        .tokens = tokens, .options = *options, .window = options->first_window};
+                                const struct mill_grammar_tokens *tokens, struct mill_error *err) {
+    *utterance = (struct mill_utterance){.tokens = tokens, .options = *options};
     int64_t max_ids = mill_utterance_max_tokens(options, tokens);
     if (options->n_prompt < 1 || options->max_frames < 1 || max_ids > INT32_MAX ||
         !options->global != (options->start != MILL_GRAMMAR_SPEAK))
@@ -75,7 +73,7 @@ mill_status mill_utterance_init(struct mill_utterance *utterance,
                          "an utterance needs a prompt, room for a frame, and a voice or its "
                          "creation");
     utterance->max_ids = (int32_t)max_ids;
-    mill_status status = allocate(utterance, max_pages, err);
+    mill_status status = allocate(utterance, err);
     if (status == MILL_OK)
         status = begin(utterance, options, err);
     if (status < 0)
@@ -87,69 +85,47 @@ void mill_utterance_deinit(struct mill_utterance *utterance) {
     free(utterance->ids);
     free(utterance->global);
     free(utterance->semantic);
-    mill_kv_table_deinit(&utterance->pages);
     *utterance = (struct mill_utterance){0};
 }
 
-struct mill_utterance_rows mill_utterance_plan(const struct mill_utterance *utterance,
-                                               int32_t max_rows) {
-    const struct mill_utterance *u = utterance;
-    int32_t n_left = u->n_ids - u->n_cached;
-    struct mill_utterance_rows rows = {.ids = u->ids + u->n_cached,
-                                       .n_rows = n_left < max_rows ? n_left : max_rows,
-                                       .n_cached = u->n_cached,
-                                       .draws = n_left <= max_rows};
-    if (rows.draws)
-        rows.draw = (struct mill_draw){.row = rows.n_rows - 1,
-                                       .legal = mill_grammar_next(&u->grammar, u->tokens).legal,
-                                       .temperature = u->options.temperature,
-                                       .top_p = u->options.top_p,
-                                       .top_k = u->options.top_k,
-                                       .seed = u->options.seed,
-                                       .position = (uint64_t)u->n_draws};
-    return rows;
+mill_status mill_utterance_restart(struct mill_utterance *utterance, uint64_t seed,
+                                   struct mill_error *err) {
+    struct mill_utterance *u = utterance;
+    u->options.seed = seed;
+    u->n_ids = u->options.n_prompt;
+    u->n_semantic = u->n_draws = 0;
+    if (u->options.start != MILL_GRAMMAR_SPEAK)
+        u->n_global = 0;
+    u->end = MILL_UTTERANCE_RUNNING;
+    mill_grammar_start(&u->grammar, u->options.start, u->options.unrestricted);
+    return say_forced(u, err);
 }
 
-mill_status mill_utterance_accept(struct mill_utterance *utterance,
-                                  const struct mill_utterance_rows *rows, int32_t token,
+struct mill_draw mill_utterance_draw(const struct mill_utterance *utterance, int32_t row) {
+    const struct mill_utterance *u = utterance;
+    return (struct mill_draw){.row = row,
+                              .legal = mill_grammar_next(&u->grammar, u->tokens).legal,
+                              .temperature = u->options.temperature,
+                              .top_p = u->options.top_p,
+                              .top_k = u->options.top_k,
+                              .seed = u->options.seed,
+                              .position = (uint64_t)u->n_draws};
+}
+
+mill_status mill_utterance_accept(struct mill_utterance *utterance, int32_t token,
                                   struct mill_error *err) {
     struct mill_utterance *u = utterance;
-    u->n_cached += rows->n_rows;
-    if (!rows->draws)
-        return MILL_OK;
     if (token < 0)
         return mill_fail(err, MILL_E_NUMERIC,
                          "the model's logits are not finite after token %d of the utterance",
-                         u->n_cached);
+                         u->n_ids);
     u->n_draws++;
     MILL_TRY(say(u, token, err));
     MILL_TRY(say_forced(u, err));
     if (u->end != MILL_UTTERANCE_RUNNING && u->n_semantic == 0)
-        return mill_fail(err, MILL_E_INPUT,
+        return mill_fail(err, MILL_E_NOT_FOUND,
                          "the model ended before its first sound (%d tokens drawn): try another "
                          "seed or text",
                          u->n_draws);
     return MILL_OK;
-}
-
-bool mill_utterance_window(const struct mill_utterance *utterance, int32_t context,
-                           int32_t max_window, int32_t *first, int32_t *end) {
-    const struct mill_utterance *u = utterance;
-    if (u->end == MILL_UTTERANCE_CANCELLED)
-        return false;
-    bool running = u->end == MILL_UTTERANCE_RUNNING;
-    int32_t ready = u->n_semantic - u->n_voiced - (running ? context : 0);
-    int32_t size = running && u->window > 0 && u->window < max_window ? u->window : max_window;
-    if (ready < (running ? size : 1))
-        return false;
-    *first = u->n_voiced;
-    *end = u->n_voiced + (ready < size ? ready : size);
-    return true;
-}
-
-void mill_utterance_voiced(struct mill_utterance *utterance, int32_t end, int32_t max_window) {
-    utterance->n_voiced = end;
-    if (utterance->window > max_window / 2)
-        utterance->window = 0;
-    utterance->window *= 2;
 }

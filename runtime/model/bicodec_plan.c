@@ -14,6 +14,10 @@ int32_t mill_bicodec_n_layers(const struct mill_bicodec_shape *shape) {
     return prenet_layers(shape) + 1 + shape->generator.n_stages * (1 + MILL_BICODEC_UNITS) + 1;
 }
 
+int32_t mill_bicodec_first_generator_layer(const struct mill_bicodec_shape *shape) {
+    return prenet_layers(shape);
+}
+
 static int64_t product(int64_t a, int64_t b) {
     return a * b;
 }
@@ -26,7 +30,8 @@ static struct mill_bicodec_layer prenet_layer(const struct mill_bicodec_shape *s
                                        .dilation = 1,
                                        .stride = 1,
                                        .padding = MILL_BICODEC_TAPS / 2,
-                                       .rows_per_frame = 1};
+                                       .rows_per_frame = 1,
+                                       .columns = prenet->dim};
     if (embed) {
         layer.kind = MILL_LAYER_EMBED;
         layer.multiply_adds = product(prenet->dim, prenet->dim) * MILL_BICODEC_TAPS;
@@ -45,6 +50,7 @@ static struct mill_bicodec_layer stage_layer(const struct mill_bicodec_shape *sh
     int32_t rate = shape->generator.rates[stage], kernel = shape->generator.kernels[stage];
     int64_t channels = shape->generator.channels >> (stage + 1);
     struct mill_bicodec_layer layer = {.rows_per_frame = 1, .stride = 1};
+    layer.columns = (int32_t)(part == 0 ? 2 * channels : channels);
     for (int32_t i = 0; i <= stage; i++)
         layer.rows_per_frame *= shape->generator.rates[i];
     if (part == 0) {
@@ -75,13 +81,14 @@ struct mill_bicodec_layer mill_bicodec_layer_at(const struct mill_bicodec_shape 
     if (k == n_prenet) {
         layer.kind = MILL_LAYER_CONV_IN;
         layer.rows_per_frame = 1;
+        layer.columns = shape->generator.input;
         layer.multiply_adds =
             product(shape->generator.input, shape->generator.channels) * MILL_BICODEC_TAPS;
     } else {
         layer.kind = MILL_LAYER_CONV_OUT;
         layer.rows_per_frame = shape->hop;
-        layer.multiply_adds =
-            product(shape->generator.channels >> shape->generator.n_stages, MILL_BICODEC_TAPS);
+        layer.columns = shape->generator.channels >> shape->generator.n_stages;
+        layer.multiply_adds = product(layer.columns, MILL_BICODEC_TAPS);
     }
     return layer;
 }
@@ -119,6 +126,48 @@ void mill_bicodec_plan_ranges(const struct mill_bicodec_shape *shape, int64_t fi
             in.end = n_frames * rate;
         ranges[k] = in;
     }
+}
+
+void mill_bicodec_plan_begin(const struct mill_bicodec_shape *shape, int64_t first,
+                             struct mill_bicodec_rows *rows) {
+    int32_t n_layers = mill_bicodec_n_layers(shape);
+    int64_t row = first * shape->hop;
+    for (int32_t k = n_layers;; k--) {
+        rows[k] = (struct mill_bicodec_rows){row, row, row, row};
+        if (k == 0)
+            break;
+        struct mill_bicodec_layer layer = mill_bicodec_layer_at(shape, k - 1);
+        row = mill_bicodec_layer_input(&layer, (struct mill_range){row, row + 1}).first;
+        if (row < 0)
+            row = 0;
+    }
+}
+
+void mill_bicodec_plan_advance(const struct mill_bicodec_shape *shape, int64_t end,
+                               int64_t n_frames, struct mill_range *scratch,
+                               struct mill_bicodec_rows *rows) {
+    int32_t n_layers = mill_bicodec_n_layers(shape);
+    mill_bicodec_plan_ranges(shape, end - 1, end, n_frames, scratch);
+    for (int32_t k = n_layers; k >= 0; k--) {
+        struct mill_bicodec_rows *r = &rows[k];
+        r->kept = r->keep;
+        r->fresh = r->end;
+        if (scratch[k].end > r->end)
+            r->end = scratch[k].end;
+        r->keep = r->end;
+        if (k == n_layers)
+            continue;
+        struct mill_bicodec_layer layer = mill_bicodec_layer_at(shape, k);
+        int64_t next = rows[k + 1].end;
+        int64_t first = mill_bicodec_layer_input(&layer, (struct mill_range){next, next + 1}).first;
+        if (first < r->keep)
+            r->keep = first > r->kept ? first : r->kept;
+    }
+}
+
+int32_t mill_bicodec_layer_keeps(const struct mill_bicodec_layer *layer) {
+    int32_t reach = (layer->taps - 1) * layer->dilation;
+    return layer->kind == MILL_LAYER_UP ? reach / layer->stride + 1 : reach;
 }
 
 int64_t mill_bicodec_plan_multiply_adds(const struct mill_bicodec_shape *shape,

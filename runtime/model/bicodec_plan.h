@@ -29,6 +29,7 @@ struct mill_bicodec_layer {
     enum mill_bicodec_layer_kind kind;
     int32_t taps, dilation, stride, padding; /* stride > 1: rows are multiplied by it */
     int32_t rows_per_frame;                  /* of what it writes */
+    int32_t columns;                         /* of what it reads */
     int64_t multiply_adds;                   /* for each row it writes */
 };
 
@@ -37,6 +38,8 @@ struct mill_range {
 };
 
 int32_t mill_bicodec_n_layers(const struct mill_bicodec_shape *shape);
+/* The layer whose input is the prenet's output: MILL_LAYER_CONV_IN. */
+int32_t mill_bicodec_first_generator_layer(const struct mill_bicodec_shape *shape);
 /* Layer 0 <= k < n_layers, in the order of running. */
 struct mill_bicodec_layer mill_bicodec_layer_at(const struct mill_bicodec_shape *shape, int32_t k);
 
@@ -48,6 +51,26 @@ struct mill_range mill_bicodec_layer_input(const struct mill_bicodec_layer *laye
  * beginning and to the end of an utterance of n_frames (INT64_MAX where the end is not known). */
 void mill_bicodec_plan_ranges(const struct mill_bicodec_shape *shape, int64_t first, int64_t end,
                               int64_t n_frames, struct mill_range *ranges);
+
+/* An utterance piece by piece: what layer k reads of time line k in this piece. */
+struct mill_bicodec_rows {
+    int64_t kept;  /* rows kept .. fresh - 1 are left over from earlier pieces */
+    int64_t fresh; /* rows fresh .. end - 1 are computed in this one */
+    int64_t end;
+    int64_t keep; /* rows keep .. end - 1 are read again by later pieces */
+};
+/* rows[k], k = 0 .. n_layers: nothing computed yet of an utterance whose sound is wanted from frame
+ * `first` on. */
+void mill_bicodec_plan_begin(const struct mill_bicodec_shape *shape, int64_t first,
+                             struct mill_bicodec_rows *rows);
+/* From the last piece's rows to the next one's, which emits the frames before `end`. n_frames: as
+ * for mill_bicodec_plan_ranges; rows that an earlier cut left out are taken as they were. `scratch`
+ * [n_layers + 1]. Pieces from 0 to an end compute each row of every time line exactly once. */
+void mill_bicodec_plan_advance(const struct mill_bicodec_shape *shape, int64_t end,
+                               int64_t n_frames, struct mill_range *scratch,
+                               struct mill_bicodec_rows *rows);
+/* Rows of time line k that may be kept between two pieces, at most. */
+int32_t mill_bicodec_layer_keeps(const struct mill_bicodec_layer *layer);
 
 /* Multiply-adds of running such ranges. */
 int64_t mill_bicodec_plan_multiply_adds(const struct mill_bicodec_shape *shape,

@@ -40,6 +40,8 @@ struct mill_qwen2 {
     int32_t *columns;
 
     char *host_block;
+    char *host_page; /* [page_bytes]: a page on its way to another */
+    size_t page_bytes;
     int32_t *order;        /* [max_sequences]: sorted place -> draw */
     int32_t *host_columns; /* [max_sequences] */
 };
@@ -93,10 +95,10 @@ static void *device_alloc(struct mill_qwen2 *lm, size_t bytes) {
 
 static mill_status open_blocks(struct mill_qwen2 *lm, struct mill_error *err) {
     const struct mill_qwen2_options *options = &lm->options;
-    size_t draws = (size_t)options->max_sequences, page_bytes, pool_bytes;
+    size_t draws = (size_t)options->max_sequences, pool_bytes;
     if (!mill_mul_size((size_t)lm->page_elements, mill_dtype_bytes(lm->weights->kv_dtype),
-                       &page_bytes) ||
-        !mill_mul_size(page_bytes, (size_t)options->n_pages, &pool_bytes))
+                       &lm->page_bytes) ||
+        !mill_mul_size(lm->page_bytes, (size_t)options->n_pages, &pool_bytes))
         return mill_fail(err, MILL_E_INPUT, "language model: %d pages are too many",
                          options->n_pages);
     struct mill_arena arrays = {0}, activations = {0};
@@ -107,10 +109,11 @@ static mill_status open_blocks(struct mill_qwen2 *lm, struct mill_error *err) {
     lm->activations = device_alloc(lm, activations.peak);
     lm->device_block = device_alloc(lm, arrays.peak);
     lm->host_block = mill_alloc_aligned(arrays.peak);
+    lm->host_page = mill_alloc_aligned(lm->page_bytes);
     lm->order = mill_alloc_array(draws, sizeof *lm->order);
     lm->host_columns = mill_alloc_array(draws, sizeof *lm->host_columns);
-    if (!lm->pages || !lm->activations || !lm->device_block || !lm->host_block || !lm->order ||
-        !lm->host_columns)
+    if (!lm->pages || !lm->activations || !lm->device_block || !lm->host_block || !lm->host_page ||
+        !lm->order || !lm->host_columns)
         return mill_fail(err, MILL_E_MEMORY,
                          "language model: no memory for %d pages and steps of %d rows (%zu bytes)",
                          options->n_pages, options->max_rows, lm->bytes);
@@ -160,6 +163,7 @@ void mill_qwen2_close(struct mill_qwen2 *lm) {
         if (blocks[i])
             lm->ops->free(lm->backend, blocks[i]);
     free(lm->host_block);
+    free(lm->host_page);
     free(lm->order);
     free(lm->host_columns);
     free(lm);
@@ -426,6 +430,28 @@ static mill_status run_steps(struct mill_qwen2 *lm, const struct mill_qwen2_step
         return lm->ops->synchronize(lm->backend);
     MILL_TRY(run_draws(lm, step));
     return fetch(lm, step);
+}
+
+mill_status mill_qwen2_copy_page(struct mill_qwen2 *lm, int32_t from, int32_t to,
+                                 struct mill_error *err) {
+    int32_t n_pages = lm->options.n_pages;
+    if (from < 0 || from >= n_pages || to < 0 || to >= n_pages)
+        return mill_fail(err, MILL_E_INPUT, "language model: page %d to page %d of %d", from, to,
+                         n_pages);
+    const struct mill_backend_ops *ops = lm->ops;
+    char *pages = lm->pages;
+    size_t bytes = lm->page_bytes;
+    mill_status status =
+        ops->copy_out(lm->backend, lm->host_page, pages + (size_t)from * bytes, bytes);
+    if (status == MILL_OK)
+        status = ops->synchronize(lm->backend);
+    if (status == MILL_OK)
+        status = ops->copy_in(lm->backend, pages + (size_t)to * bytes, lm->host_page, bytes);
+    if (status < 0)
+        return mill_fail(err, status,
+                         "language model: backend '%s': a page could not be copied: %s", ops->name,
+                         mill_status_text(status));
+    return MILL_OK;
 }
 
 mill_status mill_qwen2_run(struct mill_qwen2 *lm, const struct mill_qwen2_step *step,

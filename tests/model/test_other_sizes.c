@@ -5,11 +5,10 @@
  * frame, stored in bf16 and in fp16. The weights are synthetic, so the sound is noise; it must be
  * finite and the same in windows. */
 #include "tests/text/small_tokenizer.h"
-#include "tools/model_open.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/engine/engine.h"
 #include "runtime/model/checkpoint_write.h"
-#include "runtime/text/prompt.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -169,34 +168,41 @@ static struct sound speak(const char *folder, const char *backend, const char *p
                           int32_t max_window) {
     static const int32_t voice[] = {0, 239, 17, 100, 59, 121};
     struct mill_error err = {0};
-    struct mill_model model;
-    const struct mill_model_options options = {
-        .folder = folder, .backend = backend, .precision = precision, .n_threads = 2};
-    assert_done(mill_model_open_text(&model, &options, &err), &err);
-    assert_int_equal(model.control->semantic.n, 1024);
-    assert_done(mill_model_open_speech(&model, 300, max_window, &err), &err);
-    struct mill_prompt prompt;
-    const struct mill_clone_prompt clone = {
-        .text = "other sizes", .text_bytes = 11, .global = voice, .n_global = 6};
-    assert_done(mill_prompt_clone(&prompt, model.encoder, model.control, &clone, &err), &err);
-    const struct mill_utterance_options utterance = {.prompt = prompt.ids,
-                                                     .n_prompt = prompt.n_ids,
-                                                     .start = MILL_GRAMMAR_SPEAK,
-                                                     .global = voice,
-                                                     .temperature = 1,
-                                                     .top_p = 1,
-                                                     .seed = 5,
-                                                     .max_frames = N_FRAMES};
+    struct mill_engine *engine;
+    const struct mill_engine_options options = {.model = folder,
+                                                .devices = backend,
+                                                .precision = precision,
+                                                .max_running = 1,
+                                                .max_tokens = 300,
+                                                .max_window = max_window};
+    assert_done(mill_engine_open(&engine, &options, &err), &err);
+    assert_int_equal(mill_engine_get_info(engine)->n_voice_tokens, 6);
+    assert_int_equal(mill_engine_get_info(engine)->n_semantic_codes, 1024);
+    assert_done(mill_engine_start(engine, NULL, &err), &err);
     struct sound sound = {.wave = mill_alloc_array((size_t)N_FRAMES * 40, sizeof(float))};
     assert_non_null(sound.wave);
-    const struct mill_speak_listener listener = {.context = &sound, .deliver = deliver};
-    struct mill_speak_result result;
-    int32_t used[6];
-    assert_done(mill_speak(&model.parts, &utterance, &listener, &result, used, &err), &err);
+    struct mill_engine_request wish;
+    mill_engine_request_init(&wish);
+    wish.text = "other sizes";
+    wish.text_bytes = 11;
+    wish.global = voice;
+    wish.n_global = 6;
+    wish.temperature = wish.top_p = 1;
+    wish.top_k = wish.max_redraws = 0;
+    wish.seed = 5;
+    wish.max_frames = N_FRAMES;
+    wish.deliver = deliver;
+    wish.context = &sound;
+    struct mill_request *request;
+    struct mill_request_result result;
+    assert_done(mill_engine_submit(engine, &wish, &request, NULL, &err), &err);
+    assert_int_equal(mill_request_wait(request, -1), MILL_OK);
+    mill_request_get_result(request, &result);
+    assert_done(result.status, &result.error);
     assert_true(result.n_frames > 14); /* several of the small windows */
     assert_int_equal(sound.n, (size_t)result.n_frames * 40);
-    mill_prompt_deinit(&prompt);
-    mill_model_close(&model);
+    mill_request_free(request);
+    mill_engine_close(engine);
     return sound;
 }
 

@@ -309,6 +309,45 @@ static void test_pieces_equal_the_whole(void **state) {
     free(pieces);
 }
 
+/* A second sequence takes over a beginning whose last page is half full: full pages shared, the
+ * last one copied. Then both go on differently, and each gives what it gives from its own pages. */
+static void test_copied_page(void **state) {
+    struct model *model = *state;
+    enum { BEGINNING = 40, MORE = 9, SHARED = BEGINNING / PAGE_TOKENS };
+    size_t n, n_legal = (size_t)model->weights->lm.legal[MILL_LEGAL_SEMANTIC].n_rows;
+    int32_t *ids = golden_copy("clone", "forced", MILL_I32, &n), pages[N_PAGES], table[MAX_PAGES];
+    float *wanted = mill_alloc_array(n_legal, sizeof *wanted);
+    float *found = mill_alloc_array(n_legal, sizeof *found);
+    assert_true(wanted && found && n >= BEGINNING + 2 * MORE);
+    scatter(pages, N_PAGES);
+    int32_t *other = mill_alloc_array(BEGINNING + MORE, sizeof *other), token;
+    assert_non_null(other);
+    memcpy(other, ids, BEGINNING * sizeof *ids);
+    memcpy(other + BEGINNING, ids + BEGINNING + MORE, MORE * sizeof *ids);
+    const struct mill_draw draw = draw_at(MORE - 1, MILL_LEGAL_SEMANTIC);
+    const struct mill_qwen2_step last = {
+        .n_draws = 1, .draws = &draw, .tokens = &token, .logits = found};
+
+    logits_in_pieces(model, pages + 50, other, BEGINNING + MORE, 100, wanted);
+    feed(model->lm, pages, 0, ids, BEGINNING, (struct mill_qwen2_step){0});
+    memcpy(table, pages, sizeof table);
+    table[SHARED] = pages[30];
+    table[SHARED + 1] = pages[31];
+    assert_int_equal(mill_qwen2_copy_page(model->lm, pages[SHARED], pages[30], NULL), MILL_OK);
+    feed(model->lm, table, BEGINNING, other + BEGINNING, MORE, last);
+    assert_memory_equal(wanted, found, n_legal * sizeof *wanted);
+
+    logits_in_pieces(model, pages + 50, ids, BEGINNING + MORE, 100, wanted);
+    feed(model->lm, pages, BEGINNING, ids + BEGINNING, MORE, last);
+    assert_memory_equal(wanted, found, n_legal * sizeof *wanted);
+    struct mill_error err;
+    assert_refused(mill_qwen2_copy_page(model->lm, 0, N_PAGES, &err), &err, "page 100 of 100");
+    free(ids);
+    free(other);
+    free(wanted);
+    free(found);
+}
+
 /* Four sequences, some with a beginning in the cache, in one step; then each alone. */
 static void test_batch_equals_alone(void **state) {
     struct model *model = *state;
@@ -533,6 +572,7 @@ int main(void) {
         cmocka_unit_test(test_golden_logits),
         cmocka_unit_test(test_golden_draws),
         cmocka_unit_test(test_pieces_equal_the_whole),
+        cmocka_unit_test(test_copied_page),
         cmocka_unit_test(test_batch_equals_alone),
         cmocka_unit_test(test_sets_and_order),
         cmocka_unit_test(test_lower_precision),

@@ -4,8 +4,8 @@
  * A cached image belongs to the files it came from (real path, size, time of change of each) and
  * this version of the program, by its name; its content is hashed before use and then checked by
  * the tokenizer itself. What does not fit is made again. Safe to delete at any time. */
-#ifndef MILL_TOOLS_TOKENIZER_CACHE_H
-#define MILL_TOOLS_TOKENIZER_CACHE_H
+#ifndef MILL_TEXT_TOKENIZER_CACHE_H
+#define MILL_TEXT_TOKENIZER_CACHE_H
 
 #include "runtime/base/file.h"
 #include "runtime/text/tokenizer.h"

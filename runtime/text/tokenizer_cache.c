@@ -1,5 +1,5 @@
 /* tokenizer_cache.c - see tokenizer_cache.h. The file: a header of 64 bytes, then the image. */
-#include "tools/tokenizer_cache.h"
+#include "runtime/text/tokenizer_cache.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,0 +1,273 @@
+/* engine.c - see engine.h: open, start, close. */
+#include "runtime/engine/engine_state.h"
+
+#include "runtime/base/clock.h"
+#include "runtime/base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RUNNING = 8, QUEUE = 256, WINDOW = 128, TOKENS_EACH = 2048, MAX_THREADS = 1024 };
+#define UNREAD_S 10.0
+#define STUCK_S 30.0
+
+static const double first_audio_bounds_s[MILL_ENGINE_N_BUCKETS] = {
+    0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 0.75, 1, 2, 5, 10, 30, INFINITY};
+
+/* ------------------------------------------------------------------ open */
+
+static mill_status parse_device(struct mill_engine_device *device, const char *text, size_t size,
+                                struct mill_error *err) {
+    const char *colon = memchr(text, ':', size);
+    size_t name_size = colon ? (size_t)(colon - text) : size;
+    *device = (struct mill_engine_device){.name = ""};
+    bool good = name_size > 0 && name_size < sizeof device->name;
+    if (good)
+        memcpy(device->name, text, name_size);
+    if (good && colon) {
+        size_t n_digits = size - name_size - 1;
+        good = n_digits > 0 && n_digits <= 4;
+        for (size_t i = 0; good && i < n_digits; i++) {
+            char c = colon[1 + i];
+            good = c >= '0' && c <= '9';
+            device->n_threads = 10 * device->n_threads + (c - '0');
+        }
+        good = good && device->n_threads >= 1 && device->n_threads <= MAX_THREADS;
+    }
+    return good ? MILL_OK
+                : mill_fail(err, MILL_E_INPUT,
+                            "device '%.*s': NAME or NAME:THREADS is wanted, as in cpu:2",
+                            (int)(size < 40 ? size : 40), text);
+}
+
+static mill_status parse_devices(struct mill_engine *engine, struct mill_error *err) {
+    for (const char *text = engine->options.devices;; text++) {
+        size_t size = strcspn(text, ",");
+        if (engine->n_devices == MILL_ENGINE_MAX_REPLICAS)
+            return mill_fail(err, MILL_E_INPUT, "more than %d devices", MILL_ENGINE_MAX_REPLICAS);
+        struct mill_engine_device *device = &engine->devices[engine->n_devices++];
+        MILL_TRY(parse_device(device, text, size, err));
+        if (!mill_backend_find(device->name, err))
+            return MILL_E_INPUT;
+        text += size;
+        if (*text == '\0')
+            return MILL_OK;
+    }
+}
+
+static char *copy_text(const char *text) {
+    return text ? strdup(text) : NULL;
+}
+
+static mill_status copy_options(struct mill_engine *engine,
+                                const struct mill_engine_options *options, struct mill_error *err) {
+    struct mill_engine_options *o = &engine->options;
+    *o = *options;
+    o->model = copy_text(options->model);
+    o->devices = copy_text(options->devices ? options->devices : "cpu");
+    o->precision = copy_text(options->precision);
+    o->cache = copy_text(options->cache);
+    if (!options->model)
+        return mill_fail(err, MILL_E_INPUT, "a model's folder is wanted");
+    if (!o->model || !o->devices || (options->precision && !o->precision) ||
+        (options->cache && !o->cache))
+        return mill_fail(err, MILL_E_MEMORY, "no memory for the engine");
+    if (o->max_running < 0 || o->max_tokens < 0 || o->cache_tokens < 0 || o->max_window < 0 ||
+        o->max_queue < 0 || o->max_running > 4096 || o->max_queue > 1 << 20 ||
+        o->max_window > 1 << 16 || !(o->max_backlog_s >= 0) || !(o->max_unread_s >= 0) ||
+        o->max_unread_s > 1e6 || !(o->stuck_s >= 0))
+        return mill_fail(err, MILL_E_INPUT, "an option of the engine is out of range");
+    o->max_running = o->max_running ? o->max_running : RUNNING;
+    o->max_queue = o->max_queue ? o->max_queue : QUEUE;
+    o->max_window = o->max_window ? o->max_window : WINDOW;
+    o->max_unread_s = o->max_unread_s > 0 ? o->max_unread_s : UNREAD_S;
+    o->stuck_s = o->stuck_s > 0 ? o->stuck_s : STUCK_S;
+    enum mill_precision precision;
+    if (!mill_precision_find(o->precision, "cpu", &precision))
+        return mill_fail(err, MILL_E_INPUT, "precision '%s': there are auto, fp32, bf16 and int8",
+                         o->precision);
+    return MILL_OK;
+}
+
+/* What depends on the model's sizes. */
+static mill_status plan(struct mill_engine *engine, struct mill_error *err) {
+    struct mill_engine_options *o = &engine->options;
+    const struct mill_shape *shape = &engine->model.shape;
+    int32_t most = shape->llm.max_positions;
+    o->max_tokens = o->max_tokens && o->max_tokens < most ? o->max_tokens : most;
+    int64_t cache = o->cache_tokens ? o->cache_tokens : (int64_t)o->max_running * TOKENS_EACH;
+    cache = cache < o->max_tokens ? o->max_tokens : cache;
+    o->cache_tokens = cache < 1 << 30 ? (int32_t)cache : 1 << 30;
+    engine->info =
+        (struct mill_engine_info){.sample_rate = shape->bicodec.sample_rate,
+                                  .samples_per_frame = shape->bicodec.hop,
+                                  .n_voice_tokens = shape->bicodec.speaker.n_tokens,
+                                  .n_voice_codes = mill_shape_global_codes(shape),
+                                  .n_semantic_codes = shape->bicodec.quantizer.codebook_size,
+                                  .max_tokens = o->max_tokens,
+                                  .synthetic = engine->model.synthetic};
+    engine->pending =
+        mill_alloc_array((size_t)mill_engine_capacity(engine), sizeof(struct mill_request *));
+    return engine->pending ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory for a queue");
+}
+
+static mill_status init_locks(struct mill_engine *engine) {
+    pthread_condattr_t attributes;
+    if (pthread_condattr_init(&attributes) != 0)
+        return MILL_E_MEMORY;
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&engine->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutex_init(&engine->encoder_lock, NULL);
+    return MILL_OK;
+}
+
+mill_status mill_engine_open_hooked(struct mill_engine **out,
+                                    const struct mill_engine_options *options,
+                                    const struct mill_engine_hooks *hooks, struct mill_error *err) {
+    *out = NULL;
+    struct mill_engine *engine = mill_alloc_array(1, sizeof *engine);
+    if (!engine || init_locks(engine) < 0) {
+        free(engine);
+        return mill_fail(err, MILL_E_MEMORY, "no memory for the engine");
+    }
+    if (hooks)
+        engine->hooks = *hooks;
+    memcpy(engine->totals.first_audio_bound_s, first_audio_bounds_s, sizeof first_audio_bounds_s);
+    mill_status status = copy_options(engine, options, err);
+    if (status == MILL_OK)
+        status = parse_devices(engine, err);
+    if (status == MILL_OK)
+        status = mill_model_open(&engine->model, engine->options.model, engine->options.cache, err);
+    if (status == MILL_OK)
+        status = plan(engine, err);
+    if (status < 0)
+        mill_engine_close(engine);
+    else
+        *out = engine;
+    return status;
+}
+
+mill_status mill_engine_open(struct mill_engine **out, const struct mill_engine_options *options,
+                             struct mill_error *err) {
+    return mill_engine_open_hooked(out, options, NULL, err);
+}
+
+const struct mill_engine_info *mill_engine_get_info(const struct mill_engine *engine) {
+    return &engine->info;
+}
+
+/* ------------------------------------------------------------------ start */
+
+static mill_status open_replica(struct mill_engine *engine, int32_t i,
+                                const struct mill_engine_progress *progress,
+                                struct mill_error *err) {
+    const struct mill_engine_options *o = &engine->options;
+    const struct mill_engine_hooks *hooks = &engine->hooks;
+    const struct mill_engine_device *device = &engine->devices[i];
+    const struct mill_replica_options options = {
+        .model = &engine->model,
+        .device = {.folder = o->model,
+                   .cache = o->cache,
+                   .backend = device->name,
+                   .precision = o->precision,
+                   .n_threads = device->n_threads,
+                   .full_head = o->full_head,
+                   .ops = hooks->find_backend ? hooks->find_backend(hooks->context, i) : NULL,
+                   .progress = progress ? progress->update : NULL,
+                   .progress_context = progress ? progress->context : NULL},
+        .lender = i > 0 ? mill_replica_device(engine->replicas[0]) : NULL,
+        .host = {.context = engine, .ended = mill_engine_on_ended, .lost = mill_engine_on_lost},
+        .max_jobs = mill_engine_capacity(engine),
+        .max_running = o->max_running,
+        .max_tokens = o->max_tokens,
+        .cache_tokens = o->cache_tokens,
+        .max_window = o->max_window,
+        .stuck_s = o->stuck_s,
+        .audit = hooks->audit,
+        .max_rows = hooks->max_rows};
+    MILL_TRY(mill_replica_open(&engine->replicas[i], &options, err));
+    engine->n_replicas = i + 1;
+    return MILL_OK;
+}
+
+/* Replicas share what one of them alone would take too, so a device counts once it is named. */
+mill_status mill_engine_start(struct mill_engine *engine,
+                              const struct mill_engine_progress *progress, struct mill_error *err) {
+    for (int32_t i = 0; i < engine->n_devices; i++) {
+        mill_status status = open_replica(engine, i, progress, err);
+        if (status < 0)
+            return engine->n_devices > 1 ? mill_context(err, status, "device %d", i) : status;
+    }
+    engine->started_s = mill_clock_seconds();
+    for (int32_t i = 0; i < engine->n_replicas; i++)
+        MILL_TRY(mill_replica_start(engine->replicas[i], err));
+    engine->has_watcher = pthread_create(&engine->watcher, NULL, mill_engine_watch, engine) == 0;
+    if (!engine->has_watcher)
+        return mill_fail(err, MILL_E_MEMORY, "no thread for the engine");
+    pthread_mutex_lock(&engine->lock);
+    engine->started = true;
+    int32_t n_pending = engine->n_pending;
+    engine->n_pending = 0;
+    pthread_mutex_unlock(&engine->lock);
+    for (int32_t i = 0; i < n_pending; i++)
+        mill_engine_route(engine, engine->pending[i]);
+    return MILL_OK;
+}
+
+/* ------------------------------------------------------------------ the end */
+
+mill_status mill_engine_drain(struct mill_engine *engine, double timeout_s) {
+    double until_s = mill_clock_seconds() + (timeout_s < 0 || timeout_s > 3e7 ? 3e7 : timeout_s);
+    const struct timespec time = {.tv_sec = (time_t)until_s,
+                                  .tv_nsec = (long)(1e9 * (until_s - floor(until_s)))};
+    pthread_mutex_lock(&engine->lock);
+    engine->draining = true;
+    while (engine->n_live > 0)
+        if (pthread_cond_timedwait(&engine->changed, &engine->lock, &time) != 0)
+            break;
+    mill_status status = engine->n_live > 0 ? MILL_AGAIN : MILL_OK;
+    pthread_mutex_unlock(&engine->lock);
+    return status;
+}
+
+static void cancel_pending(struct mill_engine *engine) {
+    const struct mill_request_result cancelled = {.end = MILL_REQUEST_CANCELLED,
+                                                  .status = MILL_E_CANCELLED,
+                                                  .error = {"the engine was closed"}};
+    for (int32_t i = 0; i < engine->n_pending; i++) {
+        struct mill_request_result whole;
+        mill_request_end(engine->pending[i], &cancelled, &whole);
+        mill_request_release(engine->pending[i]);
+    }
+}
+
+void mill_engine_close(struct mill_engine *engine) {
+    if (!engine)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    engine->draining = engine->closing = true;
+    pthread_cond_broadcast(&engine->changed);
+    pthread_mutex_unlock(&engine->lock);
+    if (engine->has_watcher)
+        pthread_join(engine->watcher, NULL);
+    cancel_pending(engine);
+    bool whole = true; /* the first lends weights to the others, so it goes last */
+    for (int32_t i = engine->n_replicas - 1; i >= 0; i--)
+        if (i > 0 || whole)
+            whole &= mill_replica_close(engine->replicas[i]);
+    if (!whole)
+        return; /* a stuck device may come back and use any of this */
+    mill_model_close(&engine->model);
+    free(engine->pending);
+    free((char *)(uintptr_t)engine->options.model);
+    free((char *)(uintptr_t)engine->options.devices);
+    free((char *)(uintptr_t)engine->options.precision);
+    free((char *)(uintptr_t)engine->options.cache);
+    pthread_cond_destroy(&engine->changed);
+    pthread_mutex_destroy(&engine->lock);
+    pthread_mutex_destroy(&engine->encoder_lock);
+    free(engine);
+}

@@ -1,0 +1,153 @@
+/* engine_watch.c - see engine_state.h: where requests go, what becomes of them when a replica is
+ * lost, and the numbers. */
+#include "runtime/engine/engine_state.h"
+
+#include "runtime/engine/router.h"
+
+#include "runtime/base/clock.h"
+
+#include <time.h>
+
+/* A device's failure may be a request's doing: it is tried so many times elsewhere, not on every
+ * device there is. Steps are looked at that often. */
+enum { MAX_RETRIES = 3, WATCH_MS = 10 };
+
+int32_t mill_engine_capacity(const struct mill_engine *engine) {
+    return engine->options.max_queue + engine->n_devices * engine->options.max_running;
+}
+
+/* ------------------------------------------------------------------ routes */
+
+static void get_loads(struct mill_engine *engine, struct mill_router_replica *loads) {
+    for (int32_t i = 0; i < engine->n_replicas; i++) {
+        struct mill_replica_load load = mill_replica_get_load(engine->replicas[i]);
+        loads[i] = (struct mill_router_replica){.ready = load.ready,
+                                                .backlog_frames = load.backlog_frames,
+                                                .frames_per_second = load.frames_per_second};
+    }
+}
+
+double mill_engine_backlog_s(struct mill_engine *engine, bool *any_ready) {
+    struct mill_router_replica loads[MILL_ENGINE_MAX_REPLICAS];
+    get_loads(engine, loads);
+    *any_ready = mill_router_choose(loads, engine->n_replicas, 0) >= 0;
+    return mill_router_backlog_s(loads, engine->n_replicas);
+}
+
+static void end_failed(struct mill_engine *engine, struct mill_request *request,
+                       const char *message) {
+    struct mill_request_result result = {
+        .end = MILL_REQUEST_FAILED, .status = MILL_E_DEVICE, .seed = request->wish.seed};
+    mill_fail(&result.error, MILL_E_DEVICE, "%s", message);
+    struct mill_request_result whole;
+    mill_request_end(request, &result, &whole);
+    mill_engine_on_ended(engine, &whole);
+}
+
+void mill_engine_route(struct mill_engine *engine, struct mill_request *request) {
+    struct mill_router_replica loads[MILL_ENGINE_MAX_REPLICAS];
+    get_loads(engine, loads);
+    for (;;) {
+        int32_t i = mill_router_choose(loads, engine->n_replicas, request->estimate_frames);
+        if (i < 0) {
+            end_failed(engine, request, "no device is left that works");
+            break;
+        }
+        if (mill_replica_assign(engine->replicas[i], request) == MILL_OK)
+            break;
+        loads[i].ready = false; /* it was lost meanwhile */
+    }
+    mill_request_release(request);
+}
+
+/* ------------------------------------------------------------------ what becomes of them */
+
+static void count_first_audio(struct mill_engine_stats *totals, double seconds) {
+    int bucket = 0;
+    while (bucket < MILL_ENGINE_N_BUCKETS - 1 && seconds > totals->first_audio_bound_s[bucket])
+        bucket++;
+    totals->first_audio[bucket]++;
+    totals->first_audio_sum_s += seconds;
+}
+
+void mill_engine_on_ended(void *context, const struct mill_request_result *result) {
+    struct mill_engine *engine = context;
+    pthread_mutex_lock(&engine->lock);
+    struct mill_engine_stats *totals = &engine->totals;
+    totals->n_completed += result->end == MILL_REQUEST_COMPLETE;
+    totals->n_limited += result->end == MILL_REQUEST_LIMIT;
+    totals->n_cancelled += result->end == MILL_REQUEST_CANCELLED;
+    totals->n_late += result->end == MILL_REQUEST_DEADLINE;
+    totals->n_failed += result->end == MILL_REQUEST_FAILED;
+    totals->n_redraws += (uint64_t)result->n_redraws;
+    totals->n_retries += (uint64_t)result->n_retries;
+    totals->n_preemptions += (uint64_t)result->n_preemptions;
+    totals->n_prompt_tokens += (uint64_t)result->n_prompt;
+    totals->n_tokens += (uint64_t)result->n_draws;
+    totals->n_frames += (uint64_t)result->n_frames;
+    totals->audio_s += (double)result->n_samples / engine->info.sample_rate;
+    if (result->first_audio_s > 0)
+        count_first_audio(totals, result->first_audio_s);
+    engine->n_live--;
+    pthread_cond_broadcast(&engine->changed);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+static void reassign(struct mill_engine *engine, struct mill_replica *lost, const char *why) {
+    for (struct mill_request *request; (request = mill_replica_take_back(lost));) {
+        if (mill_request_count_retry(request) <= MAX_RETRIES) {
+            mill_engine_route(engine, request);
+        } else {
+            end_failed(engine, request, why);
+            mill_request_release(request);
+        }
+    }
+}
+
+void mill_engine_on_lost(void *context, struct mill_replica *replica,
+                         const struct mill_error *err) {
+    reassign(context, replica, err->text);
+}
+
+void *mill_engine_watch(void *context) {
+    struct mill_engine *engine = context;
+    pthread_mutex_lock(&engine->lock);
+    while (!engine->closing) {
+        struct timespec time;
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        time.tv_nsec += WATCH_MS * 1000000;
+        time.tv_sec += time.tv_nsec / 1000000000;
+        time.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&engine->changed, &engine->lock, &time);
+        if (engine->n_live == 0 || engine->closing)
+            continue;
+        pthread_mutex_unlock(&engine->lock);
+        for (int32_t i = 0; i < engine->n_replicas; i++)
+            if (mill_replica_check_stuck(engine->replicas[i]))
+                reassign(engine, engine->replicas[i], "its devices did not come back from a step");
+        pthread_mutex_lock(&engine->lock);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ numbers */
+
+void mill_engine_get_stats(struct mill_engine *engine, struct mill_engine_stats *stats) {
+    bool any_ready;
+    double backlog_s = mill_engine_backlog_s(engine, &any_ready);
+    pthread_mutex_lock(&engine->lock);
+    *stats = engine->totals;
+    stats->draining = engine->draining;
+    stats->n_queued = engine->n_pending;
+    bool started = engine->started;
+    pthread_mutex_unlock(&engine->lock);
+    stats->backlog_s = backlog_s;
+    stats->uptime_s = started ? mill_clock_seconds() - engine->started_s : 0;
+    stats->n_replicas = engine->n_replicas;
+    for (int32_t i = 0; i < engine->n_replicas; i++) {
+        mill_replica_get_stats(engine->replicas[i], &stats->replicas[i]);
+        stats->n_queued += stats->replicas[i].n_waiting;
+        stats->n_running += stats->replicas[i].n_running;
+    }
+}

@@ -1,0 +1,112 @@
+/* model.c - see model.h. */
+#include "runtime/engine/model.h"
+
+#include "runtime/model/checkpoint_write.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What is looked at to see whether a device reads a host's memory in place. */
+enum { PROBE_BYTES = 64 };
+
+static mill_status open_text(struct mill_model *model, const char *folder, const char *cache,
+                             struct mill_error *err) {
+    MILL_TRY(mill_shape_read(&model->shape, folder, err));
+    model->synthetic = mill_checkpoint_is_synthetic(folder);
+    char *llm = mill_path_join(folder, "LLM");
+    if (!llm)
+        return mill_fail(err, MILL_E_MEMORY, "model '%s': no memory", folder);
+    mill_status status = mill_cached_tokenizer_open(&model->tokenizer, llm, cache, err);
+    free(llm);
+    MILL_TRY(status);
+    model->control = mill_tokenizer_control_tokens(model->tokenizer.tokenizer);
+    MILL_TRY(mill_encoder_open(&model->encoder, model->tokenizer.tokenizer, err));
+    return mill_grammar_tokens_init(&model->tokens, model->control,
+                                    model->shape.bicodec.speaker.n_tokens, err);
+}
+
+mill_status mill_model_open(struct mill_model *model, const char *folder, const char *cache,
+                            struct mill_error *err) {
+    *model = (struct mill_model){0};
+    mill_status status = open_text(model, folder, cache, err);
+    if (status < 0)
+        mill_model_close(model);
+    if (status == MILL_E_NOT_FOUND)
+        mill_context(err, status,
+                     "model '%s' is not a whole checkpoint (`sparkmill pull` downloads one)",
+                     folder);
+    return status;
+}
+
+void mill_model_close(struct mill_model *model) {
+    mill_grammar_tokens_deinit(&model->tokens);
+    mill_encoder_close(model->encoder);
+    mill_cached_tokenizer_close(&model->tokenizer);
+    *model = (struct mill_model){0};
+}
+
+bool mill_precision_find(const char *name, const char *backend, enum mill_precision *out) {
+    static const char *const names[] = {[MILL_PRECISION_FP32] = "fp32",
+                                        [MILL_PRECISION_BF16] = "bf16",
+                                        [MILL_PRECISION_INT8] = "int8"};
+    if (!name || strcmp(name, "auto") == 0) {
+        /* The reference backend is there to be exact, every other one to be quick. */
+        bool exact = backend && strcmp(backend, "reference") == 0;
+        *out = exact ? MILL_PRECISION_FP32 : MILL_PRECISION_INT8;
+        return true;
+    }
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum mill_precision)i;
+            return true;
+        }
+    return false;
+}
+
+/* Whether this device can compute with the lender's weights where they lie. */
+static bool can_borrow(const struct mill_device *device, const struct mill_device *lender,
+                       enum mill_precision precision) {
+    if (!lender || !lender->weights || lender->weights->precision != precision ||
+        strcmp(device->ops->weight_layout, lender->ops->weight_layout) != 0)
+        return false;
+    const void *there = lender->weights->lm.embed;
+    const void *here = device->ops->upload(device->backend, there, PROBE_BYTES);
+    bool same = here == there;
+    if (here)
+        device->ops->release(device->backend, here);
+    return same;
+}
+
+mill_status mill_device_open(struct mill_device *device, const struct mill_model *model,
+                             const struct mill_device_options *options,
+                             const struct mill_device *lender, struct mill_error *err) {
+    *device = (struct mill_device){0};
+    const char *name = options->backend ? options->backend : "cpu";
+    device->ops = options->ops ? options->ops : mill_backend_find(name, err);
+    if (!device->ops)
+        return MILL_E_INPUT;
+    struct mill_weights_options weights = {.full_head = options->full_head,
+                                           .cache = options->cache,
+                                           .progress = options->progress,
+                                           .progress_context = options->progress_context};
+    if (!mill_precision_find(options->precision, name, &weights.precision))
+        return mill_fail(err, MILL_E_INPUT, "precision '%s': there are auto, fp32, bf16 and int8",
+                         options->precision);
+    const struct mill_backend_options backend = {.n_threads = options->n_threads};
+    MILL_TRY(device->ops->open(&device->backend, &backend, err));
+    if (can_borrow(device, lender, weights.precision)) {
+        device->weights = lender->weights;
+        device->weights_borrowed = true;
+        return MILL_OK;
+    }
+    return mill_weights_open(&device->weights, options->folder, &model->shape, model->control,
+                             device->ops, device->backend, &weights, err);
+}
+
+void mill_device_close(struct mill_device *device) {
+    if (!device->weights_borrowed)
+        mill_weights_close(device->weights);
+    if (device->backend)
+        device->ops->close(device->backend);
+    *device = (struct mill_device){0};
+}

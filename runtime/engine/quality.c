@@ -1,0 +1,223 @@
+/* quality.c - see quality.h. What is counted of a text is a rough estimate on purpose: the limits
+ * leave a factor of 2 to both sides, and a wrong reading is off by far more. */
+#include "runtime/engine/quality.h"
+
+#include "runtime/base/philox.h"
+
+#include <math.h>
+
+/* Syllables of a letter, by script, and of a digit. */
+#define LETTER_SYLLABLES (1.0 / 3.0)
+#define DIGIT_SYLLABLES 1.5
+
+const char *mill_quality_finding_name(int bit) {
+    static const char *const names[] = {
+#define X(name, bit, text) [bit] = text,
+        MILL_QUALITY_MAP(X)
+#undef X
+    };
+    return names[bit];
+}
+
+/* ------------------------------------------------------------------ the text */
+
+/* The next character of UTF-8, or -1 for a byte that begins none; *at moves on. */
+static int32_t next_character(const unsigned char *text, size_t n, size_t *at) {
+    unsigned char lead = text[(*at)++];
+    int more = lead < 0x80 ? 0 : lead < 0xc2 ? -1 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
+    if (more < 0 || lead > 0xf4)
+        return -1;
+    int32_t c = more ? lead & (0x3f >> more) : lead;
+    for (; more > 0; more--) {
+        if (*at == n || (text[*at] & 0xc0) != 0x80)
+            return -1;
+        c = c << 6 | (text[(*at)++] & 0x3f);
+    }
+    return c;
+}
+
+struct range {
+    int32_t first, last;
+};
+
+static bool is_in(int32_t c, const struct range *ranges, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return true;
+    return false;
+}
+
+/* One syllable each: kana, ideographs, hangul. */
+static bool is_syllable(int32_t c) {
+    static const struct range ranges[] = {{0x3041, 0x30ff}, {0x3105, 0x312f}, {0x31a0, 0x31ff},
+                                          {0x3400, 0x4dbf}, {0x4e00, 0x9fff}, {0xac00, 0xd7a3},
+                                          {0xf900, 0xfaff}, {0xff66, 0xff9f}, {0x20000, 0x323af}};
+    return is_in(c, ranges, sizeof ranges / sizeof *ranges);
+}
+
+static bool is_pause(int32_t c) {
+    static const struct range ranges[] = {
+        {'\n', '\n'},     {'!', '!'},       {',', ','},       {'.', '.'},       {':', ';'},
+        {'?', '?'},       {0x2013, 0x2014}, {0x2026, 0x2026}, {0x3001, 0x3002}, {0xff01, 0xff01},
+        {0xff0c, 0xff0c}, {0xff0e, 0xff0e}, {0xff1a, 0xff1b}, {0xff1f, 0xff1f}, {0x0964, 0x0965},
+        {0x060c, 0x060c}, {0x061b, 0x061b}, {0x061f, 0x061f}};
+    return is_in(c, ranges, sizeof ranges / sizeof *ranges);
+}
+
+/* Letters of alphabets and the like: everything from Latin-1 on that is not set aside for
+ * punctuation, symbols or private use. */
+static bool is_letter(int32_t c) {
+    static const struct range others[] = {
+        {0x00, 0x40},     {0x5b, 0x60},     {0x7b, 0xa9},     {0xab, 0xb4},      {0xb6, 0xb9},
+        {0xbb, 0xbf},     {0xd7, 0xd7},     {0xf7, 0xf7},     {0x2b0, 0x36f},    {0x2000, 0x2bff},
+        {0x3000, 0x3040}, {0xd800, 0xf8ff}, {0xfe00, 0xff20}, {0x1f000, 0x1faff}};
+    return !is_in(c, others, sizeof others / sizeof *others) && c < 0xe0000;
+}
+
+struct mill_quality_text mill_quality_measure(const char *utf8, size_t n_bytes) {
+    struct mill_quality_text text = {0};
+    for (size_t at = 0; at < n_bytes && text.n_characters < INT32_MAX;) {
+        int32_t c = next_character((const unsigned char *)utf8, n_bytes, &at);
+        if (c < 0)
+            continue;
+        bool digit = (c >= '0' && c <= '9') || (c >= 0xff10 && c <= 0xff19);
+        bool syllable = is_syllable(c);
+        text.n_pauses += is_pause(c);
+        if (!digit && !syllable && (is_pause(c) || !is_letter(c)))
+            continue;
+        text.n_characters++;
+        text.syllables += digit ? DIGIT_SYLLABLES : syllable ? 1.0 : LETTER_SYLLABLES;
+    }
+    return text;
+}
+
+/* ------------------------------------------------------------------ limits */
+
+struct mill_quality_limits mill_quality_limits_default(void) {
+    return (struct mill_quality_limits){.fastest = 10,
+                                        .slowest = 1.8,
+                                        .pause_s = 0.7,
+                                        .slack_s = 1,
+                                        .max_silence_s = 2,
+                                        .silence_rms = 0.003,
+                                        .cycle_repeats = 4,
+                                        .cycle_frames = 75};
+}
+
+static int32_t frames_of(double seconds, double frame_rate) {
+    double frames = seconds * frame_rate;
+    return frames < 1 ? 1 : frames < INT32_MAX ? (int32_t)(frames + 0.5) : INT32_MAX;
+}
+
+void mill_quality_frames(const struct mill_quality_limits *limits,
+                         const struct mill_quality_text *text, double frame_rate, int32_t *least,
+                         int32_t *most) {
+    *least = 1;
+    *most = INT32_MAX;
+    if (text->n_characters == 0)
+        return;
+    *least = frames_of(text->syllables / limits->fastest - limits->slack_s, frame_rate);
+    *most = frames_of(text->syllables / limits->slowest + text->n_pauses * limits->pause_s +
+                          limits->slack_s,
+                      frame_rate);
+}
+
+/* ------------------------------------------------------------------ as it comes */
+
+/* What is ignored is never noted, so that nobody stops for it. */
+static uint32_t note(struct mill_quality *q, uint32_t findings) {
+    q->findings |= findings & ~q->limits.ignored;
+    return q->findings;
+}
+
+void mill_quality_init(struct mill_quality *quality, const struct mill_quality_limits *limits,
+                       const struct mill_quality_text *text, int32_t sample_rate, int32_t hop) {
+    *quality = (struct mill_quality){
+        .limits = *limits, .frame_rate = (double)sample_rate / hop, .hop = hop};
+    mill_quality_frames(limits, text, quality->frame_rate, &quality->least_frames,
+                        &quality->most_frames);
+}
+
+/* For each period p: how many of the newest tokens equal the one p before. k repeats of a period
+ * are (k - 1) * p of them. */
+static void look_for_cycle(struct mill_quality *q, int32_t token) {
+    enum { PERIODS = MILL_QUALITY_MAX_PERIOD };
+    for (int32_t p = 1; p <= PERIODS && p <= q->n_tokens; p++) {
+        bool same = q->recent[(q->n_tokens - p) % PERIODS] == token;
+        q->same_for[p] = same ? q->same_for[p] + 1 : 0;
+        int64_t needed = (int64_t)(q->limits.cycle_repeats - 1) * p;
+        if (same && q->cycle_period == 0 && q->same_for[p] >= needed &&
+            q->same_for[p] + p >= q->limits.cycle_frames) {
+            q->cycle_period = p;
+            note(q, MILL_QUALITY_CYCLE);
+        }
+    }
+    q->recent[q->n_tokens % PERIODS] = token;
+}
+
+uint32_t mill_quality_token(struct mill_quality *quality, int32_t token) {
+    look_for_cycle(quality, token);
+    quality->n_tokens++;
+    return note(quality, quality->n_tokens > quality->most_frames ? MILL_QUALITY_TOO_LONG : 0);
+}
+
+static void hear_frame(struct mill_quality *q) {
+    bool silent = sqrt(q->frame_power / q->hop) < q->limits.silence_rms;
+    q->n_frames++;
+    q->frame_power = 0;
+    q->n_in_frame = 0;
+    q->sounded |= !silent;
+    q->silent_frames = silent ? q->silent_frames + 1 : 0;
+    if (q->silent_frames > q->longest_silence)
+        q->longest_silence = q->silent_frames;
+    if (q->silent_frames > q->limits.max_silence_s * q->frame_rate)
+        note(q, MILL_QUALITY_SILENCE);
+}
+
+uint32_t mill_quality_audio(struct mill_quality *quality, const float *wave, size_t n_samples) {
+    struct mill_quality *q = quality;
+    for (size_t i = 0; i < n_samples; i++) {
+        if (!isfinite(wave[i]))
+            note(q, MILL_QUALITY_NOT_FINITE);
+        else
+            q->frame_power += (double)wave[i] * wave[i];
+        if (++q->n_in_frame == q->hop)
+            hear_frame(q);
+    }
+    return q->findings;
+}
+
+uint32_t mill_quality_end(struct mill_quality *quality, enum mill_quality_ending ending,
+                          bool has_audio) {
+    struct mill_quality *q = quality;
+    if (ending == MILL_QUALITY_NUMERIC)
+        note(q, MILL_QUALITY_NOT_FINITE);
+    if (ending == MILL_QUALITY_LIMIT && q->n_tokens >= q->least_frames)
+        note(q, MILL_QUALITY_NO_END);
+    if (ending == MILL_QUALITY_ENDED && q->n_tokens == 0)
+        note(q, MILL_QUALITY_NO_TOKENS);
+    else if (ending == MILL_QUALITY_ENDED && q->n_tokens < q->least_frames)
+        note(q, MILL_QUALITY_TOO_SHORT);
+    if (has_audio && q->n_frames > 0 && !q->sounded)
+        note(q, MILL_QUALITY_NO_SOUND);
+    return q->findings;
+}
+
+enum mill_quality_verdict mill_quality_judge(uint32_t findings, int32_t n_redraws,
+                                             int32_t max_redraws) {
+    if (findings == 0)
+        return MILL_QUALITY_OK;
+    if (n_redraws < max_redraws)
+        return MILL_QUALITY_REDRAW;
+    bool useless =
+        findings & (MILL_QUALITY_NO_TOKENS | MILL_QUALITY_NOT_FINITE | MILL_QUALITY_NO_SOUND);
+    return useless ? MILL_QUALITY_FAIL : MILL_QUALITY_OK;
+}
+
+uint64_t mill_quality_seed(uint64_t seed, int32_t redraw) {
+    if (redraw == 0)
+        return seed;
+    /* Draws use counters (position, 0); a high word of its own keeps redraws apart from them. */
+    struct mill_philox r = mill_philox(seed, (uint64_t)redraw, 0x7265647261770000u);
+    return (uint64_t)r.word[1] << 32 | r.word[0];
+}

@@ -1,0 +1,367 @@
+/* replica.c - see replica.h: opening, the thread, what others see, the end. */
+#include "runtime/engine/replica_state.h"
+
+#include "runtime/base/clock.h"
+#include "runtime/base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Seconds: how long a replica waits that holds requests but may not go on with any; how long close
+ * waits for a step that does not come back. Frames a second and thread that are believed in before
+ * any were made, for so many seconds of work. */
+#define HELD_NAP_S 0.002
+#define CLOSE_PATIENCE_S 2
+#define GUESSED_RATE 60.0
+#define GUESS_WEIGHT_S 0.5
+
+/* A started job that idled so long goes first; one that waited so long is above every rule; a
+ * deadline that near counts. See scheduler.h. */
+enum { MAX_IDLE_STEPS = 32, PATIENCE_STEPS = 5000 };
+#define URGENT_S 2.0
+
+/* ------------------------------------------------------------------ open */
+
+static mill_status open_model(struct mill_replica *r, struct mill_error *err) {
+    const struct mill_replica_options *o = &r->options;
+    int32_t max_tokens = o->max_tokens, page = MILL_REPLICA_PAGE_TOKENS;
+    MILL_TRY(mill_device_open(&r->device, o->model, &o->device, o->lender, err));
+    int32_t max_rows = o->max_rows > 0 ? o->max_rows : MILL_REPLICA_ROWS;
+    const struct mill_qwen2_options lm = {.max_rows = max_rows,
+                                          .max_sequences = o->max_running,
+                                          .max_pages = (max_tokens + page - 1) / page,
+                                          .n_pages = (o->cache_tokens + page - 1) / page,
+                                          .page_tokens = page};
+    const struct mill_bicodec_streams_options streams = {
+        .n_streams = 2 * o->max_running, .max_pieces = o->max_running, .max_frames = o->max_window};
+    struct mill_device *device = &r->device;
+    MILL_TRY(mill_qwen2_open(&r->lm, device->ops, device->backend, &device->weights->lm, &lm, err));
+    MILL_TRY(mill_bicodec_streams_open(&r->streams, device->ops, device->backend,
+                                       &device->weights->decoder, &streams, err));
+    const struct mill_bicodec_shape *shape = &o->model->shape.bicodec;
+    r->frame_s = (double)shape->hop / shape->sample_rate;
+    const struct mill_scheduler_options scheduler = {.max_jobs = o->max_jobs,
+                                                     .max_running = o->max_running,
+                                                     .max_sequences = o->max_running,
+                                                     .max_rows = max_rows,
+                                                     .max_prefill_rows = max_rows,
+                                                     .n_pages = lm.n_pages,
+                                                     .page_tokens = page,
+                                                     .max_pages = lm.max_pages,
+                                                     .max_windows = streams.max_pieces,
+                                                     .max_batch_frames = streams.max_frames,
+                                                     .max_window = o->max_window,
+                                                     .max_streams = streams.n_streams,
+                                                     .lookahead =
+                                                         mill_bicodec_streams_context(r->streams),
+                                                     .max_idle_steps = MAX_IDLE_STEPS,
+                                                     .patience_steps = PATIENCE_STEPS,
+                                                     .urgent_s = URGENT_S,
+                                                     .frame_s = r->frame_s,
+                                                     .audit = o->audit};
+    MILL_TRY(mill_kv_pool_open(&r->pool, lm.n_pages, err));
+    r->stats.n_pages = r->stats.n_free_pages = lm.n_pages;
+    size_t bytes = mill_scheduler_bytes(&scheduler);
+    r->scheduler_memory = bytes ? mill_alloc_aligned(bytes) : NULL;
+    if (bytes && !r->scheduler_memory)
+        return mill_fail(err, MILL_E_MEMORY, "no memory for a queue of %d", o->max_jobs);
+    return mill_scheduler_init(&r->scheduler, &scheduler, r->pool, r->scheduler_memory, err);
+}
+
+static mill_status open_arrays(struct mill_replica *r, struct mill_error *err) {
+    const struct mill_replica_options *o = &r->options;
+    size_t jobs = (size_t)o->max_jobs, running = (size_t)o->max_running, samples;
+    if (!mill_mul_size((size_t)o->max_window, (size_t)o->model->shape.bicodec.hop, &samples))
+        return mill_fail(err, MILL_E_INPUT, "windows of %d frames are too large", o->max_window);
+    r->jobs = mill_alloc_array(jobs, sizeof *r->jobs);
+    r->assigned = mill_alloc_array(jobs, sizeof(struct mill_request *));
+    r->arrivals = mill_alloc_array(jobs, sizeof(struct mill_request *));
+    r->ids = mill_alloc_array(MILL_REPLICA_ROWS, sizeof *r->ids);
+    r->draws = mill_alloc_array(running, sizeof *r->draws);
+    r->tokens = mill_alloc_array(running, sizeof *r->tokens);
+    r->pieces = mill_alloc_array(running, sizeof *r->pieces);
+    r->windows = mill_alloc_array(running, sizeof *r->windows);
+    r->wave = mill_alloc_array(samples, sizeof *r->wave);
+    if (!r->jobs || !r->assigned || !r->arrivals || !r->ids || !r->draws || !r->tokens ||
+        !r->pieces || !r->windows || !r->wave)
+        return mill_fail(err, MILL_E_MEMORY, "no memory for a replica");
+    return MILL_OK;
+}
+
+mill_status mill_replica_open(struct mill_replica **out, const struct mill_replica_options *options,
+                              struct mill_error *err) {
+    *out = NULL;
+    struct mill_replica *r = mill_alloc_array(1, sizeof *r);
+    if (!r || pthread_mutex_init(&r->lock, NULL) != 0) {
+        free(r);
+        return mill_fail(err, MILL_E_MEMORY, "no memory for a replica");
+    }
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    r->options = *options;
+    r->state = MILL_REPLICA_STARTING;
+    mill_status status = open_arrays(r, err);
+    if (status == MILL_OK)
+        status = open_model(r, err);
+    if (status < 0) {
+        mill_replica_close(r);
+        return status;
+    }
+    snprintf(r->stats.device, sizeof r->stats.device, "%s: %s", r->device.ops->name,
+             r->device.ops->describe(r->device.backend));
+    long n_threads = options->device.n_threads;
+    if (n_threads == 0)
+        n_threads = sysconf(_SC_NPROCESSORS_ONLN);
+    r->rate_frames = GUESSED_RATE * GUESS_WEIGHT_S * (double)n_threads;
+    r->rate_s = GUESS_WEIGHT_S;
+    r->since_s = mill_clock_seconds();
+    *out = r;
+    return MILL_OK;
+}
+
+const struct mill_device *mill_replica_device(const struct mill_replica *replica) {
+    return &replica->device;
+}
+
+/* ------------------------------------------------------------------ the thread */
+
+static void nap(struct mill_replica *r) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    time.tv_nsec += (long)(1e9 * HELD_NAP_S);
+    time.tv_sec += time.tv_nsec / 1000000000;
+    time.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&r->wake, &r->lock, &time);
+}
+
+/* Wait until there may be something to do and collect what arrived; false when it is time to go. */
+static bool wait_for_work(struct mill_replica *r, bool worked, int32_t *n_arrived) {
+    pthread_mutex_lock(&r->lock);
+    if (!worked && r->n_jobs > 0 && r->n_inbox == 0 && !r->stop)
+        nap(r);
+    while (r->n_jobs == 0 && r->n_inbox == 0 && !r->stop)
+        pthread_cond_wait(&r->wake, &r->lock);
+    *n_arrived = r->n_inbox;
+    memcpy(r->arrivals, r->assigned + (r->n_assigned - r->n_inbox),
+           (size_t)r->n_inbox * sizeof(struct mill_request *));
+    r->n_inbox = 0;
+    r->backlog_frames += r->inbox_frames; /* until they are jobs and counted as such */
+    r->inbox_frames = 0;
+    bool go_on = !r->stop;
+    pthread_mutex_unlock(&r->lock);
+    return go_on;
+}
+
+static void publish(struct mill_replica *r) {
+    struct mill_scheduler_counts counts;
+    mill_scheduler_get_counts(r->scheduler, &counts);
+    double frames = 0;
+    for (int32_t slot = 0, n = r->n_jobs; n > 0; slot++)
+        if (r->jobs[slot].request) {
+            int32_t left =
+                r->jobs[slot].request->estimate_frames - r->jobs[slot].utterance.n_semantic;
+            frames += left > 0 ? left : 0;
+            n--;
+        }
+    pthread_mutex_lock(&r->lock);
+    r->stats.n_running = counts.n_running + counts.n_voicing;
+    r->stats.n_free_pages = counts.n_free_pages;
+    r->backlog_frames = frames;
+    r->since_s = mill_clock_seconds();
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void drop_jobs(struct mill_replica *r) {
+    for (int32_t slot = 0; r->n_jobs > 0; slot++)
+        if (r->jobs[slot].request)
+            mill_replica_job_drop(r, &r->jobs[slot]);
+}
+
+static void cancel_jobs(struct mill_replica *r) {
+    const struct mill_error err = {"the engine was closed"};
+    for (int32_t slot = 0; r->n_jobs > 0; slot++)
+        if (r->jobs[slot].request)
+            mill_replica_job_end(r, &r->jobs[slot], MILL_REQUEST_CANCELLED, MILL_E_CANCELLED, &err,
+                                 true);
+}
+
+/* The device failed: others take over what was assigned here. */
+static void give_up(struct mill_replica *r, const struct mill_error *err) {
+    pthread_mutex_lock(&r->lock);
+    r->state = MILL_REPLICA_FAILED;
+    pthread_mutex_unlock(&r->lock);
+    drop_jobs(r);
+    r->options.host.lost(r->options.host.context, r, err);
+}
+
+static void *run(void *context) {
+    struct mill_replica *r = context;
+    int32_t n_arrived = 0;
+    bool worked = true;
+    while (wait_for_work(r, worked, &n_arrived)) {
+        struct mill_error err = {""};
+        for (int32_t i = 0; i < n_arrived; i++)
+            mill_replica_job_start(r, r->arrivals[i]);
+        mill_status status = mill_replica_turn(r, &worked, &err);
+        if (status == MILL_E_CANCELLED) { /* given up: others work for these requests now */
+            drop_jobs(r);
+            return NULL;
+        }
+        if (status < 0) {
+            give_up(r, &err);
+            return NULL;
+        }
+        publish(r);
+    }
+    for (int32_t i = 0; i < n_arrived; i++)
+        mill_replica_job_start(r, r->arrivals[i]);
+    cancel_jobs(r);
+    return NULL;
+}
+
+mill_status mill_replica_start(struct mill_replica *replica, struct mill_error *err) {
+    replica->state = MILL_REPLICA_READY;
+    replica->has_thread = pthread_create(&replica->thread, NULL, run, replica) == 0;
+    return replica->has_thread ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no thread for a replica");
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static bool join(struct mill_replica *r) {
+    pthread_mutex_lock(&r->lock);
+    r->stop = true;
+    pthread_cond_signal(&r->wake);
+    pthread_mutex_unlock(&r->lock);
+    for (bool stuck = false; !stuck;) {
+        pthread_mutex_lock(&r->lock);
+        stuck = r->state == MILL_REPLICA_STUCK;
+        pthread_mutex_unlock(&r->lock);
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += CLOSE_PATIENCE_S;
+        if (pthread_timedjoin_np(r->thread, NULL, &until) == 0)
+            return true;
+        mill_replica_check_stuck(r);
+    }
+    pthread_detach(r->thread);
+    return false;
+}
+
+/* What came when the thread was gone. */
+static void cancel_assigned(struct mill_replica *r) {
+    struct mill_request_result cancelled = {.end = MILL_REQUEST_CANCELLED,
+                                            .status = MILL_E_CANCELLED,
+                                            .error = {"the engine was closed"}};
+    for (struct mill_request *request; (request = mill_replica_take_back(r));) {
+        struct mill_request_result whole;
+        mill_request_end(request, &cancelled, &whole);
+        r->options.host.ended(r->options.host.context, &whole);
+        mill_request_release(request);
+    }
+}
+
+bool mill_replica_close(struct mill_replica *r) {
+    if (!r)
+        return true;
+    if (r->has_thread && !join(r))
+        return false;
+    cancel_assigned(r);
+    mill_kv_pool_close(r->pool);
+    free(r->scheduler_memory);
+    mill_bicodec_streams_close(r->streams);
+    mill_qwen2_close(r->lm);
+    mill_device_close(&r->device);
+    free(r->jobs);
+    free(r->assigned);
+    free(r->arrivals);
+    free(r->ids);
+    free(r->draws);
+    free(r->tokens);
+    free(r->pieces);
+    free(r->windows);
+    free(r->wave);
+    pthread_cond_destroy(&r->wake);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+    return true;
+}
+
+/* ------------------------------------------------------------------ what others see */
+
+mill_status mill_replica_assign(struct mill_replica *r, struct mill_request *request) {
+    pthread_mutex_lock(&r->lock);
+    bool taken = r->state == MILL_REPLICA_READY && r->n_assigned < r->options.max_jobs;
+    if (taken) {
+        mill_request_hold(request);
+        r->assigned[r->n_assigned++] = request;
+        r->n_inbox++;
+        r->inbox_frames += request->estimate_frames;
+        pthread_cond_signal(&r->wake);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return taken ? MILL_OK : MILL_E_DEVICE;
+}
+
+void mill_replica_forget(struct mill_replica *r, struct mill_request *request) {
+    pthread_mutex_lock(&r->lock);
+    int32_t at = 0;
+    while (at < r->n_assigned && r->assigned[at] != request)
+        at++;
+    bool found = at < r->n_assigned;
+    if (found) /* the inbox keeps its order at the end */
+        memmove(r->assigned + at, r->assigned + at + 1,
+                (size_t)(--r->n_assigned - at) * sizeof(struct mill_request *));
+    pthread_mutex_unlock(&r->lock);
+    if (found)
+        mill_request_release(request);
+}
+
+struct mill_request *mill_replica_take_back(struct mill_replica *r) {
+    pthread_mutex_lock(&r->lock);
+    struct mill_request *request = r->n_assigned > 0 ? r->assigned[--r->n_assigned] : NULL;
+    r->n_inbox = 0;
+    pthread_mutex_unlock(&r->lock);
+    return request;
+}
+
+bool mill_replica_check_stuck(struct mill_replica *r) {
+    pthread_mutex_lock(&r->lock);
+    bool stuck = r->state == MILL_REPLICA_READY && r->computing &&
+                 mill_clock_seconds() - r->since_s > r->limit_s;
+    if (stuck)
+        r->state = MILL_REPLICA_STUCK;
+    pthread_mutex_unlock(&r->lock);
+    return stuck;
+}
+
+/* Under the lock. */
+static struct mill_replica_load load(const struct mill_replica *r) {
+    double rate = r->rate_frames / r->rate_s;
+    return (struct mill_replica_load){.ready = r->state == MILL_REPLICA_READY,
+                                      .backlog_frames = r->backlog_frames + r->inbox_frames,
+                                      .frames_per_second = rate > 1 ? rate : 1};
+}
+
+struct mill_replica_load mill_replica_get_load(struct mill_replica *r) {
+    pthread_mutex_lock(&r->lock);
+    struct mill_replica_load now = load(r);
+    pthread_mutex_unlock(&r->lock);
+    return now;
+}
+
+void mill_replica_get_stats(struct mill_replica *r, struct mill_replica_stats *stats) {
+    pthread_mutex_lock(&r->lock);
+    struct mill_replica_load now = load(r);
+    *stats = r->stats;
+    stats->state = r->state;
+    int32_t n_waiting = r->n_assigned - stats->n_running; /* as of the last turn */
+    stats->n_waiting = n_waiting > 0 ? n_waiting : 0;
+    stats->backlog_s = now.ready ? now.backlog_frames / now.frames_per_second : 0;
+    stats->since_step_s = mill_clock_seconds() - r->since_s;
+    pthread_mutex_unlock(&r->lock);
+}

@@ -1,0 +1,62 @@
+/* replica.h - one device with its copy of the model, and the thread that runs plan -> step ->
+ * deliver on it for ever.
+ *
+ * Requests are assigned to a replica by the engine and end there, unless the device fails or does
+ * not come back from a step: then the replica is lost, its requests are taken back, and their next
+ * replica makes the same audio again and delivers what was not delivered. A step is computed
+ * between two looks at the replica's state under its lock, so a replica that was given up delivers
+ * nothing more, should its device wake up again. */
+#ifndef MILL_ENGINE_REPLICA_H
+#define MILL_ENGINE_REPLICA_H
+
+#include "runtime/engine/model.h"
+#include "runtime/engine/request.h"
+
+struct mill_replica;
+
+/* What a replica tells the engine, on its own thread and without a lock. */
+struct mill_replica_host {
+    void *context;
+    void (*ended)(void *context, const struct mill_request_result *result);
+    void (*lost)(void *context, struct mill_replica *replica, const struct mill_error *err);
+};
+
+struct mill_replica_options {
+    const struct mill_model *model; /* borrowed */
+    struct mill_device_options device;
+    const struct mill_device *lender; /* see model.h */
+    struct mill_replica_host host;
+    int32_t max_jobs;    /* requests that it may be assigned at once */
+    int32_t max_running; /* of which so many hold pages */
+    int32_t max_tokens;  /* of one utterance */
+    int32_t cache_tokens;
+    int32_t max_window; /* frames */
+    double stuck_s;
+    bool audit;
+    int32_t max_rows; /* of a step of the language model; 0 = MILL_REPLICA_ROWS */
+};
+
+/* Opens the device; nothing runs yet. */
+mill_status mill_replica_open(struct mill_replica **out, const struct mill_replica_options *options,
+                              struct mill_error *err);
+mill_status mill_replica_start(struct mill_replica *replica, struct mill_error *err);
+/* Ends what it has, cancelled. False when its device is still stuck: then its thread and memory are
+ * left behind, and what they use must be too. NULL is fine. */
+bool mill_replica_close(struct mill_replica *replica);
+const struct mill_device *mill_replica_device(const struct mill_replica *replica);
+
+/* Takes a reference. MILL_E_DEVICE when the replica is lost, or full. */
+mill_status mill_replica_assign(struct mill_replica *replica, struct mill_request *request);
+/* Of a lost replica: one of its requests and the reference to it; NULL when none is left. */
+struct mill_request *mill_replica_take_back(struct mill_replica *replica);
+/* Give up a replica whose step takes too long; whether it was given up now. */
+bool mill_replica_check_stuck(struct mill_replica *replica);
+
+struct mill_replica_load {
+    bool ready;
+    double backlog_frames, frames_per_second;
+};
+struct mill_replica_load mill_replica_get_load(struct mill_replica *replica);
+void mill_replica_get_stats(struct mill_replica *replica, struct mill_replica_stats *stats);
+
+#endif

@@ -1,0 +1,93 @@
+/* replica_state.h - what the parts of a replica share: replica.c (its life, thread and what others
+ * see), replica_step.c (the steps), replica_job.c (one request's way through them). */
+#ifndef MILL_ENGINE_REPLICA_STATE_H
+#define MILL_ENGINE_REPLICA_STATE_H
+
+#include "runtime/engine/replica.h"
+#include "runtime/engine/scheduler.h"
+#include "runtime/model/bicodec_stream.h"
+
+/* A request on its way; known by the scheduler's slot. */
+struct mill_replica_job {
+    struct mill_request *request; /* one reference; NULL = the slot is empty */
+    int32_t slot;
+    struct mill_utterance utterance;
+    struct mill_quality quality;
+    bool judged;     /* its audio is withheld until it was judged as a whole */
+    float *withheld; /* owned: [n_semantic * hop] of an utterance that is all said */
+    bool held, started;
+    struct mill_request_result result;
+};
+
+struct mill_replica {
+    struct mill_replica_options options;
+    struct mill_device device;
+    struct mill_qwen2 *lm;
+    struct mill_bicodec_streams *streams;
+    struct mill_kv_pool *pool;
+    void *scheduler_memory;
+    struct mill_scheduler *scheduler;
+    double frame_s; /* of audio */
+
+    /* The thread's own. */
+    struct mill_replica_job *jobs; /* [max_jobs], by slot */
+    int32_t n_jobs;
+    int32_t *ids; /* [max_rows] of a step, and so on */
+    struct mill_draw *draws;
+    int32_t *tokens;
+    struct mill_bicodec_piece *pieces;
+    struct mill_plan_window *windows; /* of the pieces */
+    float *wave;                      /* [max_window * hop]: the pieces one behind the other */
+    struct mill_request **arrivals;
+    double row_s, voice_s; /* seconds of a step a row, a frame: recent averages */
+
+    pthread_t thread;
+    bool has_thread;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;
+    bool stop;
+    enum mill_replica_state state;
+    struct mill_request **assigned; /* [max_jobs]: one reference each */
+    int32_t n_assigned, n_inbox;    /* the last n_inbox are not seen by the thread yet */
+    bool computing;
+    double since_s, limit_s; /* of the step; since_s also its last sign of life */
+    double backlog_frames, inbox_frames;
+    double rate_frames, rate_s; /* frames made in seconds of work, older ones counting less */
+    struct mill_replica_stats stats;
+};
+
+/* Steps of the language model are of at most ROWS rows, which use a processor as well as any larger
+ * one; a page of PAGE_TOKENS positions wastes little at a sequence's end. With less look-ahead than
+ * the decoder wants, sound comes STREAM_STEP frames at a time, whoever waits. */
+enum { MILL_REPLICA_ROWS = 256, MILL_REPLICA_PAGE_TOKENS = 16, MILL_REPLICA_STREAM_STEP = 10 };
+
+/* ------------------------------------------------------------------ replica_step.c */
+
+/* One turn; *worked: whether there was anything to compute. MILL_E_CANCELLED when the replica was
+ * given up meanwhile; any other failure is its device's. */
+mill_status mill_replica_turn(struct mill_replica *replica, bool *worked, struct mill_error *err);
+
+/* ------------------------------------------------------------------ replica_job.c */
+
+/* A request arrives: it gets a slot, or ends with a failure. */
+void mill_replica_job_start(struct mill_replica *replica, struct mill_request *request);
+/* The model drew a token for a sequence of the plan. */
+void mill_replica_job_draw(struct mill_replica *replica, const struct mill_plan_sequence *sequence,
+                           int32_t token);
+/* The vocoder made a window. */
+void mill_replica_job_voice(struct mill_replica *replica, const struct mill_plan_window *window,
+                            const struct mill_bicodec_piece *piece);
+/* The job is over, for its request too. `in_scheduler`: it still has its slot there. */
+void mill_replica_job_end(struct mill_replica *replica, struct mill_replica_job *job,
+                          enum mill_request_end end, mill_status status,
+                          const struct mill_error *err, bool in_scheduler);
+/* The job is over here alone. */
+void mill_replica_job_drop(struct mill_replica *replica, struct mill_replica_job *job);
+
+/* ------------------------------------------------------------------ replica.c */
+
+/* The request is assigned to this replica no longer. */
+void mill_replica_forget(struct mill_replica *replica, struct mill_request *request);
+
+#endif

@@ -1,0 +1,173 @@
+/* scheduler.h - what a replica does next: which sequences the language model runs, which frames the
+ * vocoder turns into sound, who gets pages and who gives them back.
+ *
+ * A function of (jobs, pages, clock) and nothing else: no tensor, no thread, no clock of its own,
+ * no allocation. All its memory is given at init. A job is one utterance, known by its slot; what
+ * it says stays with the caller. The turn of a replica:
+ *
+ *     add, remove, hold ... ; plan_step ---> copy pages, run the language model ---> accept each
+ *                             plan_windows -> run the vocoder ---> voiced each ---> (remove)
+ *
+ * Policy. Who may start: higher priority first; then who was forced out; then what is close to its
+ * deadline; then the fair key that has had the least audio; then who came first. Who runs in a
+ * step, of those that started: higher priority, then what is close to its deadline, then who has
+ * delivered nothing yet, then who has the least audio ahead of real time, then those that nobody
+ * listens to yet, the longest idle first. When pages run out, or a higher priority wants in, one of
+ * the lowest priority puts its pages back and waits to recompute them: one that nobody listens to
+ * yet where there is one, the youngest of them. Nothing ever fails for want of pages.
+ *
+ * Nobody starves. A started job that idled max_idle_steps goes first, so of n started jobs each
+ * runs at least every max_idle_steps + n steps while it has its pages. And one job at a time, the
+ * elder, is above every rule: the one that came first of those which wait and were added more than
+ * patience_steps ago; it keeps the rank until it has no more to compute. So a job in front of
+ * which n older ones wait starts at most patience_steps + (n + 1) * (steps of the longest job)
+ * steps after it was added.
+ *
+ * Pages. The scheduler holds every job's page table. Jobs whose prompts begin alike (`prefix`)
+ * share the pages of that beginning; no page with two holders is ever written: its writer gets a
+ * copy first. One thread. */
+#ifndef MILL_ENGINE_SCHEDULER_H
+#define MILL_ENGINE_SCHEDULER_H
+
+#include "runtime/engine/kv_pages.h"
+
+#include <stddef.h>
+
+enum { MILL_SCHEDULER_MAX_PRIORITY = 2 }; /* priorities are cut to -2 .. 2 */
+
+struct mill_scheduler_options {
+    int32_t max_jobs;         /* waiting, running and not wholly voiced ones together */
+    int32_t max_running;      /* jobs that hold pages, at most */
+    int32_t max_sequences;    /* of a step; at most max_running is ever needed */
+    int32_t max_rows;         /* of a step */
+    int32_t max_prefill_rows; /* of a step, behind the first row of each sequence; 1 or more. A
+                                 long prompt then never stops the others' speech for long. */
+    int32_t n_pages, page_tokens, max_pages; /* as in mill_qwen2_options */
+    int32_t max_windows;                     /* of a vocoder batch */
+    int32_t max_batch_frames;                /* of a vocoder batch, all windows together */
+    int32_t max_window;                      /* frames of one window */
+    int32_t max_streams; /* utterances whose state the vocoder carries at once */
+    int32_t lookahead;   /* frames known behind a window that make it exact: mill_bicodec_context */
+    int32_t max_idle_steps, patience_steps; /* see above */
+    double urgent_s;                        /* a deadline that near counts */
+    double frame_s;                         /* seconds of audio of a frame */
+    bool audit; /* check all books in every plan_step; takes time, no memory */
+};
+
+struct mill_scheduler;
+
+/* Bytes that init wants, 64-byte aligned; 0 where the options cannot be. */
+size_t mill_scheduler_bytes(const struct mill_scheduler_options *options);
+/* `pool` (n_pages pages, nobody else's) and `memory` are borrowed; the scheduler lives at its
+ * beginning and is over when they are freed. MILL_E_INPUT where the options cannot be. */
+mill_status mill_scheduler_init(struct mill_scheduler **out,
+                                const struct mill_scheduler_options *options,
+                                struct mill_kv_pool *pool, void *memory, struct mill_error *err);
+
+/* ------------------------------------------------------------------ jobs */
+
+struct mill_job {
+    int32_t n_ids;           /* tokens known from the start: the prompt and what is forced */
+    int32_t max_ids;         /* tokens it may come to hold */
+    int32_t estimate_frames; /* audio that it is expected to make, for fair shares; 1 or more */
+    int32_t first_window;    /* frames of its first window while it speaks; windows then double; 0 =
+                                max_window */
+    bool streamed;           /* voiced while it speaks; otherwise after its last token */
+    int32_t lookahead;       /* frames that must be known behind a window while it speaks */
+    int32_t first_frame;     /* frames before it were delivered already, by another replica */
+    int32_t priority;
+    uint64_t fair_key;
+    double deadline_s; /* on the clock of now_s; 0 = none */
+    /* Jobs of one prefix (0 = none) have the same first n_prefix tokens: a number of the caller's,
+     * for instance a hash of those tokens. n-best: the whole prompt. */
+    uint64_t prefix;
+    int32_t n_prefix;
+};
+
+/* The job waits from now on. MILL_AGAIN when all slots are taken; MILL_E_INPUT when it could never
+ * run: more tokens than a sequence may hold or than there are pages. */
+mill_status mill_scheduler_add(struct mill_scheduler *scheduler, const struct mill_job *job,
+                               int32_t *slot, struct mill_error *err);
+/* Finished or cancelled, whatever it was doing: its pages and its slot are free. Between plan_step
+ * and accept too: then accept is not called for it. */
+void mill_scheduler_remove(struct mill_scheduler *scheduler, int32_t slot);
+/* A held job (its reader is slow) keeps its place and pages but does not run and is not voiced. */
+void mill_scheduler_hold(struct mill_scheduler *scheduler, int32_t slot, bool held);
+/* Begin again from n_ids known tokens, with nothing voiced: a redraw. It waits in its old place. */
+void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int32_t n_ids);
+
+/* ------------------------------------------------------------------ the language model's step */
+
+struct mill_plan_sequence {
+    int32_t slot;
+    int32_t n_rows; /* the job's tokens n_cached .. n_cached + n_rows - 1 */
+    int32_t n_cached;
+    bool draws; /* these were all its known tokens: a token is wanted after the last */
+};
+
+/* Arrays are the scheduler's, valid until the next plan_step. The three in the middle are laid out
+ * as mill_qwen2_step wants them. */
+struct mill_step_plan {
+    int32_t n_sequences, n_rows, n_draws; /* n_sequences 0 = nothing to compute */
+    const struct mill_plan_sequence *sequences;
+    const int32_t *row_first;  /* [n_sequences + 1] */
+    const int32_t *n_cached;   /* [n_sequences] */
+    const int32_t *page_table; /* [n_sequences, max_pages] */
+    /* To be done in this order before the model runs (mill_qwen2_copy_page). */
+    const struct mill_kv_copy *copies;
+    int32_t n_copies;
+    /* Jobs whose deadline has passed; they are removed already. */
+    const int32_t *expired;
+    int32_t n_expired;
+};
+
+/* MILL_E_DEVICE when an audit found the books wrong; otherwise MILL_OK. */
+mill_status mill_scheduler_plan_step(struct mill_scheduler *scheduler, double now_s,
+                                     struct mill_step_plan *plan, struct mill_error *err);
+
+/* The model has run a sequence of the plan. Now the job knows n_ids tokens (the drawn one and what
+ * is forced behind it included) and n_frames frames; `ended`: it will know no more, and what the
+ * caller wanted to judge is judged. Its pages are then free. True when nothing is left to be voiced
+ * either: remove it. */
+bool mill_scheduler_accept(struct mill_scheduler *scheduler, const struct mill_plan_sequence *done,
+                           int32_t n_ids, int32_t n_frames, bool ended);
+
+/* ------------------------------------------------------------------ the vocoder's batch */
+
+struct mill_plan_window {
+    int32_t slot;
+    int32_t first, end; /* frames that become sound; `first` is where the last window ended */
+    int32_t stream;     /* of the vocoder, 0 .. max_streams - 1 */
+    bool fresh;         /* the stream is to be started at `first` before: it was another's */
+    bool last;          /* `end` is the end of the utterance */
+};
+/* Streams are lent as pages are: when they run out, the one that was silent longest is taken from
+ * an exact job, and begins afresh with that job's next window. */
+struct mill_window_plan {
+    int32_t n_windows, n_frames;
+    const struct mill_plan_window *windows; /* the scheduler's, valid until the next plan_windows */
+};
+void mill_scheduler_plan_windows(struct mill_scheduler *scheduler, double now_s,
+                                 struct mill_window_plan *plan);
+/* A window of the plan was delivered at now_s; the caller may have set an earlier `end`. True when
+ * it was the utterance's last: remove it. */
+bool mill_scheduler_voiced(struct mill_scheduler *scheduler, const struct mill_plan_window *window,
+                           double now_s);
+
+/* ------------------------------------------------------------------ what is watched */
+
+struct mill_scheduler_counts {
+    int32_t n_waiting, n_running, n_voicing; /* now; voicing: no more tokens, not all sound yet */
+    int32_t n_free_pages;
+    int64_t waiting_frames; /* estimates of those that wait, together */
+    uint64_t n_steps, n_preemptions, n_shared_pages, n_copied_pages; /* since init */
+};
+void mill_scheduler_get_counts(const struct mill_scheduler *scheduler,
+                               struct mill_scheduler_counts *counts);
+/* Times that the job had to put its pages back. */
+int32_t mill_scheduler_n_preemptions(const struct mill_scheduler *scheduler, int32_t slot);
+
+/* Whether pages, tables, lists and counts agree. MILL_E_DEVICE with what is wrong. */
+mill_status mill_scheduler_audit(struct mill_scheduler *scheduler, struct mill_error *err);
+
+#endif

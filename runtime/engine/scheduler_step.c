@@ -1,0 +1,311 @@
+/* scheduler_step.c - the language model's step: who starts, who runs, and whose pages that takes.
+ *
+ * Pages are taken only when rows are planned for them. To start, a job must find room for all its
+ * known tokens beside what the running ones still want for theirs and a page for each of them, so
+ * that starting rarely forces another out. Who may force whom out is a total order - level, then
+ * arrival, the elder above all - so that somebody always gets on: no two jobs can take pages from
+ * each other in turns for ever. */
+#include "runtime/engine/scheduler_state.h"
+
+#include <string.h>
+
+struct planning {
+    struct mill_scheduler *s;
+    double now_s;
+    int64_t debt; /* pages that running jobs want for tokens they know, and do not have */
+    int32_t rows_left, prefill_left;
+    uint64_t prefix_under_way; /* jobs of this prefix wait until it is computed; 0 = none */
+    struct mill_step_plan *plan;
+};
+
+/* ------------------------------------------------------------------ who is forced out */
+
+/* `slot` wants room: to grow, where it runs already, or to start. */
+static bool may_force_out(const struct mill_scheduler *s, int32_t slot, int32_t victim) {
+    const struct mill_entry *a = &s->entries[slot], *b = &s->entries[victim];
+    if (victim == slot || victim == s->elder || b->state != MILL_JOB_RUNNING || b->planned)
+        return false;
+    if (b->held || slot == s->elder || b->level > a->level)
+        return true;
+    return a->state == MILL_JOB_RUNNING && b->level == a->level && b->arrival > a->arrival;
+}
+
+/* Whether a would rather be forced out than b: held ones, then the lowest priority, then those
+ * whose sound nobody is listening to, then the youngest. */
+static bool goes_before(const struct mill_entry *a, const struct mill_entry *b) {
+    bool a_sounds = a->job.streamed && a->heard, b_sounds = b->job.streamed && b->heard;
+    if (a->held != b->held)
+        return a->held;
+    if (a->level != b->level)
+        return a->level > b->level;
+    if (a_sounds != b_sounds)
+        return b_sounds;
+    return a->arrival > b->arrival;
+}
+
+/* -1 = none. */
+static int32_t find_victim(const struct mill_scheduler *s, int32_t slot) {
+    int32_t found = -1;
+    for (int32_t i = 0; i < s->n_live; i++)
+        if (may_force_out(s, slot, s->live[i]) &&
+            (found < 0 || goes_before(&s->entries[s->live[i]], &s->entries[found])))
+            found = s->live[i];
+    return found;
+}
+
+/* ------------------------------------------------------------------ shared beginnings */
+
+struct beginning {
+    int32_t donor;     /* -1 = none */
+    int32_t n_tokens;  /* that the donor has computed and this job may use */
+    bool is_under_way; /* somebody is about to compute more of it */
+};
+
+static struct beginning find_beginning(const struct mill_scheduler *s, int32_t slot) {
+    struct beginning found = {.donor = -1};
+    const struct mill_job *job = &s->entries[slot].job;
+    int32_t n_known = s->entries[slot].n_ids - 1; /* the last token is run for its draw */
+    int32_t wanted = job->n_prefix < n_known ? job->n_prefix : n_known;
+    for (int32_t i = 0; job->prefix != 0 && i < s->n_live; i++) {
+        const struct mill_entry *other = &s->entries[s->live[i]];
+        if (other->job.prefix != job->prefix || s->live[i] == slot ||
+            other->state != MILL_JOB_RUNNING)
+            continue;
+        int32_t has = other->n_cached < other->job.n_prefix ? other->n_cached : other->job.n_prefix;
+        has = has < wanted ? has : wanted;
+        if (has > found.n_tokens)
+            found.donor = s->live[i], found.n_tokens = has;
+        found.is_under_way |= !other->held && (other->planned || has > 0) && has < wanted &&
+                              other->job.n_prefix >= wanted;
+    }
+    found.is_under_way &= found.n_tokens < wanted;
+    return found;
+}
+
+/* Take over what others have computed of this job's beginning. False: wait, more is coming. */
+static bool share_beginning(struct planning *p, int32_t slot, bool patient) {
+    struct mill_scheduler *s = p->s;
+    struct mill_entry *entry = &s->entries[slot];
+    if (entry->job.prefix == 0 || entry->n_cached > 0 || s->tables[slot].n_pages > 0)
+        return true;
+    if (patient && entry->job.prefix == p->prefix_under_way)
+        return false;
+    struct beginning beginning = find_beginning(s, slot);
+    if (patient && beginning.is_under_way) {
+        p->prefix_under_way = entry->job.prefix;
+        return false;
+    }
+    if (beginning.donor >= 0) {
+        int32_t n_pages = mill_pages_of(s, beginning.n_tokens);
+        mill_kv_table_share(&s->tables[slot], s->pool, &s->tables[beginning.donor], n_pages);
+        entry->n_cached = beginning.n_tokens;
+        s->n_shared_pages += (uint64_t)n_pages;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ who starts */
+
+static int64_t pages_wanted(const struct mill_scheduler *s, int32_t slot) {
+    const struct mill_entry *entry = &s->entries[slot];
+    int32_t n_tokens = entry->n_ids < entry->job.max_ids ? entry->n_ids + 1 : entry->n_ids;
+    return mill_pages_of(s, n_tokens) - s->tables[slot].n_pages;
+}
+
+static int64_t count_debt(const struct mill_scheduler *s) {
+    int64_t debt = 0;
+    for (int32_t i = 0; i < s->n_live; i++) {
+        const struct mill_entry *entry = &s->entries[s->live[i]];
+        int64_t wanted =
+            entry->state == MILL_JOB_RUNNING && !entry->held ? pages_wanted(s, s->live[i]) : 0;
+        debt += wanted > 0 ? wanted : 0;
+    }
+    return debt;
+}
+
+static bool has_room(const struct planning *p, int64_t need) {
+    const struct mill_scheduler *s = p->s;
+    if (s->n_running == 0)
+        return true;
+    return s->n_running < s->options.max_running &&
+           mill_kv_pool_n_free(s->pool) - p->debt - need >= s->n_running;
+}
+
+/* Whether there would be room if all went that this job may force out. */
+static bool could_have_room(const struct planning *p, int32_t slot, int64_t need) {
+    const struct mill_scheduler *s = p->s;
+    int64_t n_pages = mill_kv_pool_n_free(s->pool) - p->debt - need, n_running = s->n_running;
+    for (int32_t i = 0; i < s->n_live; i++) {
+        int32_t victim = s->live[i];
+        if (!may_force_out(s, slot, victim))
+            continue;
+        int64_t wanted = s->entries[victim].held ? 0 : pages_wanted(s, victim);
+        n_pages += s->tables[victim].n_pages + (wanted > 0 ? wanted : 0);
+        n_running--;
+    }
+    return n_running == 0 || (n_running < s->options.max_running && n_pages >= n_running);
+}
+
+static void start_waiting(struct planning *p) {
+    struct mill_scheduler *s = p->s;
+    for (int32_t slot; (slot = mill_queue_best(s, p->now_s)) >= 0;) {
+        int64_t need = pages_wanted(s, slot);
+        struct beginning beginning = find_beginning(s, slot);
+        int32_t n_shared =
+            beginning.is_under_way ? s->entries[slot].job.n_prefix : beginning.n_tokens;
+        need -= n_shared / s->options.page_tokens;
+        if (!has_room(p, need)) {
+            if (!could_have_room(p, slot, need))
+                return;
+            for (int32_t victim; !has_room(p, need) && (victim = find_victim(s, slot)) >= 0;) {
+                mill_scheduler_preempt(s, victim);
+                p->debt = count_debt(s);
+            }
+            if (!has_room(p, need))
+                return;
+        }
+        mill_scheduler_start(s, slot);
+        p->debt += need;
+    }
+}
+
+/* ------------------------------------------------------------------ who runs */
+
+/* Pages for n_rows more tokens, or for fewer where there are no more. False: for none. */
+static bool take_pages(struct planning *p, int32_t slot, int32_t *n_rows) {
+    struct mill_scheduler *s = p->s;
+    struct mill_kv_table *table = &s->tables[slot];
+    int32_t n_cached = s->entries[slot].n_cached, page_tokens = s->options.page_tokens;
+    if (n_cached % page_tokens != 0 && s->entries[slot].job.prefix != 0) {
+        struct mill_kv_copy *copy = &s->copies[p->plan->n_copies];
+        mill_status status;
+        while ((status = mill_kv_table_own(table, s->pool, n_cached / page_tokens, copy)) ==
+               MILL_AGAIN) {
+            int32_t victim = find_victim(s, slot);
+            if (victim < 0)
+                return false;
+            mill_scheduler_preempt(s, victim);
+        }
+        p->plan->n_copies += status == MILL_DONE;
+    }
+    while (mill_kv_table_grow(table, s->pool, mill_pages_of(s, n_cached + *n_rows)) != MILL_OK) {
+        int32_t victim = find_victim(s, slot);
+        if (victim >= 0) {
+            mill_scheduler_preempt(s, victim);
+            continue;
+        }
+        int32_t room = (table->n_pages + mill_kv_pool_n_free(s->pool)) * page_tokens - n_cached;
+        if (room <= 0 || room >= *n_rows)
+            return false;
+        *n_rows = room;
+    }
+    return true;
+}
+
+static void put_in_plan(struct planning *p, int32_t slot, int32_t n_rows) {
+    struct mill_scheduler *s = p->s;
+    struct mill_entry *entry = &s->entries[slot];
+    const struct mill_kv_table *table = &s->tables[slot];
+    int32_t at = p->plan->n_sequences++;
+    bool draws = entry->n_cached + n_rows == entry->n_ids;
+    s->sequences[at] = (struct mill_plan_sequence){
+        .slot = slot, .n_rows = n_rows, .n_cached = entry->n_cached, .draws = draws};
+    s->n_cached[at] = entry->n_cached;
+    s->row_first[at + 1] = s->row_first[at] + n_rows;
+    memcpy(s->page_table + (size_t)at * (size_t)s->options.max_pages, table->pages,
+           (size_t)table->n_pages * sizeof *table->pages);
+    p->plan->n_rows += n_rows;
+    p->plan->n_draws += draws;
+    p->rows_left -= n_rows;
+    p->prefill_left -= n_rows - 1;
+    entry->planned = true;
+    entry->ran_step = s->n_steps;
+}
+
+static void plan_job(struct planning *p, int32_t slot) {
+    struct mill_scheduler *s = p->s;
+    const struct mill_entry *entry = &s->entries[slot];
+    if (entry->state != MILL_JOB_RUNNING) /* forced out since the order was made */
+        return;
+    bool patient =
+        slot != s->elder && s->n_steps - entry->ran_step < (int64_t)s->options.max_idle_steps;
+    if (!share_beginning(p, slot, patient))
+        return;
+    int32_t n_more = entry->n_ids - entry->n_cached - 1;
+    if (n_more > 0 && p->prefill_left <= 0 && patient)
+        return;
+    n_more = n_more < p->prefill_left ? n_more : p->prefill_left;
+    n_more = n_more < p->rows_left - 1 ? n_more : p->rows_left - 1;
+    int32_t n_rows = 1 + n_more;
+    if (take_pages(p, slot, &n_rows))
+        put_in_plan(p, slot, n_rows);
+}
+
+static void plan_running(struct planning *p) {
+    struct mill_scheduler *s = p->s;
+    int32_t n = 0;
+    for (int32_t i = 0; i < s->n_live; i++) {
+        const struct mill_entry *entry = &s->entries[s->live[i]];
+        if (entry->state == MILL_JOB_RUNNING && !entry->held)
+            s->ranks[n++] = mill_rank(s, s->live[i], s->n_steps - entry->ran_step, p->now_s);
+    }
+    const uint64_t *order = mill_rank_sort(s, n);
+    for (int32_t i = 0; i < n && p->rows_left > 0; i++) {
+        if (p->plan->n_sequences == s->options.max_sequences)
+            break;
+        plan_job(p, mill_rank_slot(order[i]));
+    }
+}
+
+/* ------------------------------------------------------------------ the step */
+
+static void remove_expired(struct planning *p) {
+    struct mill_scheduler *s = p->s;
+    for (int32_t slot; (slot = mill_queue_expired(s, p->now_s)) >= 0;) {
+        s->expired[p->plan->n_expired++] = slot;
+        mill_scheduler_remove(s, slot);
+    }
+    for (int32_t i = s->n_live - 1; i >= 0; i--) {
+        int32_t slot = s->live[i];
+        double deadline_s = s->entries[slot].job.deadline_s;
+        if (deadline_s > 0 && deadline_s <= p->now_s) {
+            s->expired[p->plan->n_expired++] = slot;
+            mill_scheduler_remove(s, slot);
+        }
+    }
+}
+
+/* The rank of an elder passes on when its holder is through, gone or held. */
+static void choose_elder(struct mill_scheduler *s) {
+    int32_t oldest = mill_index_heap_first(&s->queue.arrivals);
+    if (s->elder < 0 && oldest >= 0 &&
+        s->n_steps - s->entries[oldest].added_step >= s->options.patience_steps)
+        s->elder = oldest;
+}
+
+mill_status mill_scheduler_plan_step(struct mill_scheduler *scheduler, double now_s,
+                                     struct mill_step_plan *plan, struct mill_error *err) {
+    struct mill_scheduler *s = scheduler;
+    *plan = (struct mill_step_plan){.sequences = s->sequences,
+                                    .row_first = s->row_first,
+                                    .n_cached = s->n_cached,
+                                    .page_table = s->page_table,
+                                    .copies = s->copies,
+                                    .expired = s->expired};
+    if (s->options.audit)
+        MILL_TRY(mill_scheduler_audit(s, err));
+    struct planning p = {.s = s,
+                         .now_s = now_s,
+                         .rows_left = s->options.max_rows,
+                         .prefill_left = s->options.max_prefill_rows,
+                         .plan = plan};
+    s->n_steps++;
+    s->row_first[0] = 0;
+    remove_expired(&p);
+    choose_elder(s);
+    p.debt = count_debt(s);
+    start_waiting(&p);
+    plan_running(&p);
+    s->n_copied_pages += (uint64_t)plan->n_copies;
+    return MILL_OK;
+}

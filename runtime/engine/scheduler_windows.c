@@ -1,0 +1,103 @@
+/* scheduler_windows.c - the vocoder's batch: which frames of which jobs become sound next, and
+ * whose state the vocoder carries. */
+#include "runtime/engine/scheduler_state.h"
+
+/* Frames of the job that make a window now; 0 = not yet. While it speaks a window waits until it is
+ * full, unless its listener would hear the wait. */
+static int32_t count_ready(const struct mill_scheduler *s, const struct mill_entry *entry,
+                           double now_s) {
+    int32_t max_window = s->options.max_window;
+    if (entry->held || (!entry->ended && !entry->job.streamed))
+        return 0;
+    int32_t n_ready = entry->n_frames - entry->n_voiced;
+    if (entry->ended)
+        return n_ready < max_window ? n_ready : max_window;
+    n_ready -= entry->job.lookahead;
+    int32_t full = entry->window > 0 && entry->window < max_window ? entry->window : max_window;
+    int32_t least = full, first = entry->job.first_window;
+    if (entry->heard && first > 0 && first < full &&
+        mill_buffered_s(s, entry, now_s) < full * s->options.frame_s / 2)
+        least = first;
+    return n_ready < least ? 0 : n_ready < full ? n_ready : full;
+}
+
+/* A stream for the job: its own, a free one, or the one silent longest of those that may begin
+ * afresh in the middle, which only exact sound can. */
+static bool lend_stream(struct mill_scheduler *s, int32_t slot, bool *fresh) {
+    struct mill_entry *entry = &s->entries[slot];
+    *fresh = entry->stream < 0;
+    if (!*fresh)
+        return true;
+    if (s->n_free_streams > 0) {
+        entry->stream = s->free_streams[--s->n_free_streams];
+        return true;
+    }
+    struct mill_entry *silent = NULL;
+    for (int32_t i = 0; i < s->n_live; i++) {
+        struct mill_entry *other = &s->entries[s->live[i]];
+        if (other->stream >= 0 && other->voiced_turn < s->n_batches &&
+            other->job.lookahead >= s->options.lookahead &&
+            (!silent || other->voiced_turn < silent->voiced_turn ||
+             (other->voiced_turn == silent->voiced_turn && other->arrival < silent->arrival)))
+            silent = other;
+    }
+    if (!silent)
+        return false;
+    entry->stream = silent->stream;
+    silent->stream = -1;
+    return true;
+}
+
+static void plan_window(struct mill_scheduler *s, int32_t slot, double now_s,
+                        struct mill_window_plan *plan) {
+    struct mill_entry *entry = &s->entries[slot];
+    int32_t n_left = s->options.max_batch_frames - plan->n_frames;
+    int32_t n = count_ready(s, entry, now_s);
+    bool fresh;
+    if (!lend_stream(s, slot, &fresh))
+        return;
+    n = n < n_left ? n : n_left;
+    int32_t end = entry->n_voiced + n;
+    s->windows[plan->n_windows++] =
+        (struct mill_plan_window){.slot = slot,
+                                  .first = entry->n_voiced,
+                                  .end = end,
+                                  .stream = entry->stream,
+                                  .fresh = fresh,
+                                  .last = entry->ended && end == entry->n_frames};
+    plan->n_frames += n;
+    entry->n_ready_turns = 0;
+    entry->voiced_turn = s->n_batches;
+}
+
+void mill_scheduler_plan_windows(struct mill_scheduler *scheduler, double now_s,
+                                 struct mill_window_plan *plan) {
+    struct mill_scheduler *s = scheduler;
+    *plan = (struct mill_window_plan){.windows = s->windows};
+    s->n_batches++;
+    int32_t n = 0;
+    for (int32_t i = 0; i < s->n_live; i++) {
+        struct mill_entry *entry = &s->entries[s->live[i]];
+        if (count_ready(s, entry, now_s) > 0)
+            s->ranks[n++] = mill_rank(s, s->live[i], entry->n_ready_turns++, now_s);
+    }
+    const uint64_t *order = mill_rank_sort(s, n);
+    for (int32_t i = 0; i < n && plan->n_windows < s->options.max_windows; i++) {
+        if (plan->n_frames == s->options.max_batch_frames)
+            break;
+        plan_window(s, mill_rank_slot(order[i]), now_s, plan);
+    }
+}
+
+bool mill_scheduler_voiced(struct mill_scheduler *scheduler, const struct mill_plan_window *window,
+                           double now_s) {
+    struct mill_entry *entry = &scheduler->entries[window->slot];
+    entry->n_voiced = window->end;
+    if (!entry->heard)
+        entry->first_audio_s = now_s;
+    entry->heard = true;
+    if (entry->window > scheduler->options.max_window / 2)
+        entry->window = 0;
+    entry->window *= 2;
+    return entry->ended && entry->n_voiced >= entry->n_frames;
+}

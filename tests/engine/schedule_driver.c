@@ -1,0 +1,216 @@
+/* schedule_driver.c - see schedule_driver.h. */
+#include "tests/engine/schedule_driver.h"
+
+#include "runtime/base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t mix(uint64_t a, uint64_t b) {
+    uint64_t x = (a + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ (b + 1) * UINT64_C(0xbf58476d1ce4e5b9);
+    return (x ^ (x >> 31)) * UINT64_C(0x94d049bb133111eb);
+}
+
+/* Jobs of one prefix begin alike; behind it everybody is different. */
+static uint64_t content_of(const struct drive_job *job, int32_t position) {
+    bool shared = job->job.prefix != 0 && position < job->job.n_prefix;
+    return mix(shared ? job->job.prefix : job->id << 32, (uint64_t)position);
+}
+
+mill_status drive_open(struct drive *d, const struct mill_scheduler_options *options,
+                       bool with_contents) {
+    *d = (struct drive){.options = *options};
+    size_t n_pages = (size_t)options->n_pages, n_jobs = (size_t)options->max_jobs;
+    MILL_TRY(mill_kv_pool_open(&d->pool, options->n_pages, &d->error));
+    d->memory = mill_alloc_aligned(mill_scheduler_bytes(options));
+    d->jobs = calloc(n_jobs, sizeof *d->jobs);
+    d->finished = calloc(n_jobs, sizeof *d->finished);
+    d->written = calloc(n_pages, sizeof *d->written);
+    if (with_contents)
+        d->contents = calloc(n_pages * (size_t)options->page_tokens, sizeof *d->contents);
+    if (!d->memory || !d->jobs || !d->finished || !d->written || (with_contents && !d->contents))
+        return mill_fail(&d->error, MILL_E_MEMORY, "no memory");
+    return mill_scheduler_init(&d->scheduler, options, d->pool, d->memory, &d->error);
+}
+
+void drive_close(struct drive *d) {
+    free(d->memory);
+    free(d->jobs);
+    free(d->finished);
+    free(d->written);
+    free(d->contents);
+    mill_kv_pool_close(d->pool);
+}
+
+mill_status drive_add(struct drive *d, const struct mill_job *job, int32_t total_frames,
+                      int32_t *slot) {
+    mill_status status = mill_scheduler_add(d->scheduler, job, slot, &d->error);
+    if (status != MILL_OK)
+        return status;
+    d->jobs[*slot] = (struct drive_job){.job = *job,
+                                        .id = ++d->n_ids,
+                                        .total_frames = total_frames,
+                                        .active = true,
+                                        .n_ids = job->n_ids,
+                                        .n_voiced = job->first_frame,
+                                        .stream = -1};
+    return MILL_OK;
+}
+
+void drive_remove(struct drive *d, int32_t slot) {
+    mill_scheduler_remove(d->scheduler, slot);
+    d->jobs[slot].active = false;
+}
+
+static void finish(struct drive *d, int32_t slot) {
+    drive_remove(d, slot);
+    d->finished[d->n_finished++] = slot;
+}
+
+/* ------------------------------------------------------------------ the language model */
+
+static mill_status compute(struct drive *d, int32_t index) {
+    const struct mill_plan_sequence *sequence = &d->step.sequences[index];
+    const struct drive_job *job = &d->jobs[sequence->slot];
+    const int32_t *pages = d->step.page_table + (size_t)index * (size_t)d->options.max_pages;
+    int32_t page_tokens = d->options.page_tokens, end = sequence->n_cached + sequence->n_rows;
+    if (!job->active || sequence->n_rows < 1 || end > job->n_ids ||
+        sequence->draws != (end == job->n_ids) || d->step.n_cached[index] != sequence->n_cached ||
+        d->step.row_first[index + 1] - d->step.row_first[index] != sequence->n_rows)
+        return mill_fail(&d->error, MILL_E_DEVICE, "slot %d: rows %d to %d of %d known tokens",
+                         sequence->slot, sequence->n_cached, end, job->n_ids);
+    for (int32_t t = 0; d->contents && t < sequence->n_cached; t++)
+        if (d->contents[(int64_t)pages[t / page_tokens] * page_tokens + t % page_tokens] !=
+            content_of(job, t))
+            return mill_fail(&d->error, MILL_E_DEVICE, "slot %d: token %d is not in page %d",
+                             sequence->slot, t, pages[t / page_tokens]);
+    for (int32_t t = sequence->n_cached; t < end; t++) {
+        int32_t page = pages[t / page_tokens];
+        bool is_first = t == sequence->n_cached || t % page_tokens == 0;
+        if (is_first && d->written[page] == d->n_steps)
+            return mill_fail(&d->error, MILL_E_DEVICE, "page %d is written by two", page);
+        d->written[page] = d->n_steps;
+        if (d->contents)
+            d->contents[(int64_t)page * page_tokens + t % page_tokens] = content_of(job, t);
+    }
+    return MILL_OK;
+}
+
+static void copy_pages(struct drive *d) {
+    size_t page_tokens = (size_t)d->options.page_tokens;
+    for (int32_t i = 0; d->contents && i < d->step.n_copies; i++)
+        memcpy(d->contents + (size_t)d->step.copies[i].to * page_tokens,
+               d->contents + (size_t)d->step.copies[i].from * page_tokens,
+               page_tokens * sizeof *d->contents);
+}
+
+static void accept(struct drive *d, const struct mill_plan_sequence *sequence) {
+    struct drive_job *job = &d->jobs[sequence->slot];
+    bool ended = sequence->draws && job->n_frames == job->total_frames;
+    if (sequence->draws && !ended) {
+        job->n_ids++;
+        job->n_frames++;
+    }
+    job->ended = ended;
+    job->n_rows_run += sequence->n_rows;
+    job->n_steps_idle = 0;
+    if (mill_scheduler_accept(d->scheduler, sequence, job->n_ids, job->n_frames, ended))
+        finish(d, sequence->slot);
+}
+
+static mill_status check_totals(struct drive *d) {
+    const struct mill_step_plan *plan = &d->step;
+    int32_t n_rows = 0, n_draws = 0;
+    for (int32_t i = 0; i < plan->n_sequences; i++) {
+        n_rows += plan->sequences[i].n_rows;
+        n_draws += plan->sequences[i].draws;
+    }
+    if (plan->n_sequences > d->options.max_sequences || n_rows > d->options.max_rows ||
+        n_rows != plan->n_rows || n_draws != plan->n_draws ||
+        n_rows - plan->n_sequences > d->options.max_prefill_rows || plan->row_first[0] != 0)
+        return mill_fail(&d->error, MILL_E_DEVICE, "a step of %d sequences, %d rows, %d draws",
+                         plan->n_sequences, n_rows, n_draws);
+    return MILL_OK;
+}
+
+mill_status drive_step(struct drive *d, double now_s) {
+    d->n_finished = 0;
+    d->n_steps++;
+    MILL_TRY(mill_scheduler_plan_step(d->scheduler, now_s, &d->step, &d->error));
+    MILL_TRY(check_totals(d));
+    for (int32_t i = 0; i < d->step.n_expired; i++)
+        d->jobs[d->step.expired[i]].active = false;
+    for (int32_t i = 0; i < d->options.max_jobs; i++)
+        d->jobs[i].n_steps_idle++;
+    copy_pages(d);
+    for (int32_t i = 0; i < d->step.n_sequences; i++)
+        MILL_TRY(compute(d, i));
+    for (int32_t i = 0; i < d->step.n_sequences; i++)
+        accept(d, &d->step.sequences[i]);
+    return MILL_OK;
+}
+
+/* ------------------------------------------------------------------ the vocoder */
+
+static mill_status check_window(struct drive *d, const struct mill_plan_window *window) {
+    struct drive_job *job = &d->jobs[window->slot];
+    int32_t known = job->n_frames - (job->ended ? 0 : job->job.lookahead);
+    int32_t n = window->end - window->first;
+    if (!job->active || window->first != job->n_voiced || n < 1 || n > d->options.max_window ||
+        window->end > known || (!job->ended && !job->job.streamed) ||
+        window->last != (job->ended && window->end == job->n_frames) || window->stream < 0 ||
+        window->stream >= d->options.max_streams)
+        return mill_fail(&d->error, MILL_E_DEVICE, "slot %d: a window of frames %d to %d, %d known",
+                         window->slot, window->first, window->end, job->n_frames);
+    if (window->fresh)
+        for (int32_t i = 0; i < d->options.max_jobs; i++)
+            if (d->jobs[i].stream == window->stream)
+                d->jobs[i].stream = -1;
+    if (!window->fresh && job->stream != window->stream)
+        return mill_fail(&d->error, MILL_E_DEVICE, "slot %d: stream %d is another's", window->slot,
+                         window->stream);
+    if (window->fresh && window->first > job->job.first_frame &&
+        job->job.lookahead < d->options.lookahead)
+        return mill_fail(&d->error, MILL_E_DEVICE, "slot %d begins afresh and is not exact",
+                         window->slot);
+    job->stream = window->stream;
+    return MILL_OK;
+}
+
+mill_status drive_windows(struct drive *d, double now_s) {
+    d->n_finished = 0;
+    mill_scheduler_plan_windows(d->scheduler, now_s, &d->batch);
+    int32_t n_frames = 0;
+    for (int32_t i = 0; i < d->batch.n_windows; i++) {
+        MILL_TRY(check_window(d, &d->batch.windows[i]));
+        n_frames += d->batch.windows[i].end - d->batch.windows[i].first;
+    }
+    if (n_frames != d->batch.n_frames || n_frames > d->options.max_batch_frames ||
+        d->batch.n_windows > d->options.max_windows)
+        return mill_fail(&d->error, MILL_E_DEVICE, "a batch of %d windows, %d frames",
+                         d->batch.n_windows, n_frames);
+    for (int32_t i = 0; i < d->batch.n_windows; i++) {
+        const struct mill_plan_window *window = &d->batch.windows[i];
+        struct drive_job *job = &d->jobs[window->slot];
+        job->n_voiced = window->end;
+        if (job->first_audio_s == 0)
+            job->first_audio_s = now_s;
+        if (mill_scheduler_voiced(d->scheduler, window, now_s) != window->last)
+            return mill_fail(&d->error, MILL_E_DEVICE, "slot %d: is it the last window?",
+                             window->slot);
+        if (window->last)
+            finish(d, window->slot);
+    }
+    return MILL_OK;
+}
+
+mill_status drive_audit(struct drive *d) {
+    MILL_TRY(mill_scheduler_audit(d->scheduler, &d->error));
+    int32_t n_active = 0;
+    for (int32_t i = 0; i < d->options.max_jobs; i++)
+        n_active += d->jobs[i].active;
+    if (n_active == 0 && mill_kv_pool_n_free(d->pool) != d->options.n_pages)
+        return mill_fail(&d->error, MILL_E_DEVICE, "%d pages leaked",
+                         d->options.n_pages - mill_kv_pool_n_free(d->pool));
+    return MILL_OK;
+}

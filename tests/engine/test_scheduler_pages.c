@@ -1,0 +1,225 @@
+/* test_scheduler_pages.c - what the scheduler lends: pages, forced out and shared, and the
+ * vocoder's streams and windows; and that it takes no memory for it. */
+#include "tests/engine/small_world.h"
+#include "tests/support/fail_alloc.h"
+
+/* ------------------------------------------------------------------ pages */
+
+/* Two grow until no page is left: the younger waits, the older one ends, the younger goes on. */
+static void test_preemption(void **state) {
+    (void)state;
+    struct mill_scheduler_options options = roomy();
+    options.n_pages = 8;
+    options.max_pages = 8;
+    struct drive d;
+    open_world(&d, &options);
+    struct mill_job job = plain(4);
+    job.max_ids = 32;
+    must_add(&d, &job, 20);
+    must_add(&d, &job, 20);
+    int32_t n_steps = 0;
+    while (d.jobs[0].active || d.jobs[1].active) {
+        step(&d, 0);
+        voice(&d, 0);
+        assert_true(++n_steps < 100);
+    }
+    struct mill_scheduler_counts counts = counts_of(&d);
+    assert_int_equal(counts.n_preemptions, 1);
+    assert_true(d.jobs[0].n_rows_run == 24);
+    assert_true(d.jobs[1].n_rows_run > 24);
+    close_world(&d);
+}
+
+/* Whoever is ranked first, the older one is never forced out by a younger one of its priority: else
+ * two could take pages from each other for ever. */
+static void test_older_keeps_pages(void **state) {
+    (void)state;
+    struct mill_scheduler_options options = roomy();
+    options.n_pages = options.max_pages = 8;
+    struct drive d;
+    open_world(&d, &options);
+    struct mill_job silent = plain(17), newcomer = streamed(7, 50);
+    silent.max_ids = newcomer.max_ids = 32;
+    must_add(&d, &silent, 12);
+    step(&d, 0);
+    must_add(&d, &newcomer, 12);
+    int32_t younger = 0, n_steps = 0;
+    while (d.jobs[0].active || d.jobs[1].active) {
+        step(&d, 0);
+        assert_int_equal(mill_scheduler_n_preemptions(d.scheduler, 0), 0);
+        younger = mill_scheduler_n_preemptions(d.scheduler, 1);
+        voice(&d, 0);
+        assert_true(++n_steps < 100);
+    }
+    assert_true(younger > 0);
+    close_world(&d);
+}
+
+/* n-best: the prompt is computed once, the others wait for it, share its full pages and copy the
+ * last one; whoever is left last writes in place. */
+static void test_shared_prompt(void **state) {
+    (void)state;
+    struct mill_scheduler_options options = roomy();
+    options.max_prefill_rows = 8;
+    struct drive d;
+    open_world(&d, &options);
+    struct mill_job job = plain(14);
+    job.prefix = 7;
+    job.n_prefix = 14;
+    for (int i = 0; i < 3; i++)
+        must_add(&d, &job, 20);
+    step(&d, 0);
+    assert_step(&d, "0:9");
+    step(&d, 0);
+    assert_step(&d, "0:5");
+    assert_int_equal(counts_of(&d).n_free_pages, options.n_pages - 4);
+    step(&d, 0);
+    assert_step(&d, "1:1 2:1 0:1"); /* 13 tokens are there already */
+    assert_int_equal(d.step.n_copies, 2);
+    assert_int_equal(counts_of(&d).n_free_pages, options.n_pages - 4 - 2);
+    assert_int_equal(counts_of(&d).n_shared_pages, 8);
+    for (int i = 0; i < 25; i++) {
+        step(&d, 0);
+        voice(&d, 0);
+        assert_int_equal(d.step.n_copies, 0);
+    }
+    assert_int_equal(counts_of(&d).n_running, 0);
+    close_world(&d);
+}
+
+/* A voice's prompt in front of different texts; the donor is cancelled before the others began. */
+static void test_shared_voice(void **state) {
+    (void)state;
+    struct mill_scheduler_options options = roomy();
+    options.max_prefill_rows = 8;
+    struct drive d;
+    open_world(&d, &options);
+    struct mill_job job = plain(14);
+    job.prefix = 7;
+    job.n_prefix = 10;
+    must_add(&d, &job, 20);
+    must_add(&d, &job, 20);
+    step(&d, 0);
+    assert_step(&d, "0:9"); /* one token less than the beginning: the other waits */
+    drive_remove(&d, 0);
+    step(&d, 0);
+    assert_step(&d, "1:9");
+    must_add(&d, &job, 20); /* gets slot 0 */
+    step(&d, 0);
+    assert_step(&d, "1:5");
+    step(&d, 0);
+    assert_step(&d, "1:1 0:4");
+    assert_int_equal(d.step.n_copies, 1);
+    drive_remove(&d, 1);
+    for (int i = 0; i < 25; i++) {
+        step(&d, 0);
+        voice(&d, 0);
+    }
+    close_world(&d);
+}
+
+/* ------------------------------------------------------------------ windows */
+
+static void test_streams_are_lent(void **state) {
+    (void)state;
+    struct mill_scheduler_options options = roomy();
+    options.max_streams = 1;
+    struct drive d;
+    open_world(&d, &options);
+    struct mill_job job = streamed(2, 2);
+    must_add(&d, &job, 30);
+    must_add(&d, &job, 30);
+    for (int i = 0; i < 5; i++)
+        step(&d, 0);
+    voice(&d, 0);
+    assert_batch(&d, "0:0-2");
+    assert_true(d.batch.windows[0].fresh);
+    voice(&d, 0);
+    assert_batch(&d, "1:0-2"); /* took the stream over */
+    assert_true(d.batch.windows[0].fresh);
+    for (int i = 0; i < 4; i++)
+        step(&d, 0);
+    voice(&d, 10);
+    assert_batch(&d, "0:2-6");
+    assert_true(d.batch.windows[0].fresh);
+    drive_remove(&d, 0);
+    drive_remove(&d, 1);
+    job.lookahead = 1; /* not exact: its stream cannot begin in the middle and is not taken */
+    must_add(&d, &job, 30);
+    must_add(&d, &job, 30);
+    for (int i = 0; i < 5; i++)
+        step(&d, 11);
+    voice(&d, 11);
+    assert_int_equal(d.batch.n_windows, 1);
+    voice(&d, 11);
+    assert_int_equal(d.batch.n_windows, 0);
+    drive_remove(&d, 0);
+    drive_remove(&d, 1);
+    close_world(&d);
+}
+
+/* A listener about to run dry gets what there is instead of waiting for a large window. */
+static void test_window_before_silence(void **state) {
+    (void)state;
+    struct mill_scheduler_options options = roomy();
+    struct drive d;
+    open_world(&d, &options);
+    struct mill_job job = streamed(2, 2);
+    must_add(&d, &job, 60);
+    for (int i = 0; i < 5; i++)
+        step(&d, 0);
+    voice(&d, 0);
+    assert_batch(&d, "0:0-2");
+    step(&d, 0);
+    step(&d, 0);
+    voice(&d, -1); /* a second ahead, as far as the clock knows */
+    assert_batch(&d, "");
+    mill_scheduler_hold(d.scheduler, 0, true);
+    voice(&d, 0.03);
+    assert_batch(&d, ""); /* it does not listen */
+    mill_scheduler_hold(d.scheduler, 0, false);
+    voice(&d, 0.03);
+    assert_batch(&d, "0:2-4");
+    drive_remove(&d, 0);
+    close_world(&d);
+}
+
+/* ------------------------------------------------------------------ memory */
+
+static void test_never_allocates(void **state) {
+    (void)state;
+    if (!mill_fail_alloc_works())
+        skip();
+    struct mill_scheduler_options options = roomy();
+    options.n_pages = 60;
+    struct drive d;
+    open_world(&d, &options);
+    mill_fail_alloc_at(0);
+    struct mill_job job = streamed(9, 2);
+    job.prefix = 3;
+    job.n_prefix = 8;
+    for (int i = 0; i < 500; i++) {
+        job.fair_key = (uint64_t)i;
+        job.priority = i % 3;
+        if (counts_of(&d).n_waiting < 5)
+            must_add(&d, &job, 20);
+        step(&d, i * 0.01);
+        voice(&d, i * 0.01);
+    }
+    assert_int_equal(mill_fail_alloc_count(), 0);
+    assert_true(counts_of(&d).n_preemptions > 0);
+    for (int32_t i = 0; i < options.max_jobs; i++)
+        if (d.jobs[i].active)
+            drive_remove(&d, i);
+    close_world(&d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_preemption),       cmocka_unit_test(test_older_keeps_pages),
+        cmocka_unit_test(test_shared_prompt),    cmocka_unit_test(test_shared_voice),
+        cmocka_unit_test(test_streams_are_lent), cmocka_unit_test(test_window_before_silence),
+        cmocka_unit_test(test_never_allocates),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,225 @@
+/* simulate.c - the simulator's program: replays random arrivals against the scheduler and says what
+ * listeners would have noticed.
+ *
+ *   simulate [--arrivals N] [--load PART] [--pages N] [--seed N]   one run, with statistics
+ *   simulate --check [--arrivals N]    half load, overload, few pages, fair shares: fails where an
+ *                                      invariant does
+ *   simulate --bench                   what the scheduler itself takes for a step */
+#include "tests/sim/simulation.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const priority_names[SIM_N_PRIORITIES] = {"low", "normal", "high"};
+
+static void print_samples(const char *name, const char *kind, struct sim_samples *samples) {
+    printf("  %-12s %-7s n %6d   p50 %8.1f   p90 %8.1f   p99 %8.1f ms\n", name, kind, samples->n,
+           1e3 * sim_quantile(samples, 0.5), 1e3 * sim_quantile(samples, 0.9),
+           1e3 * sim_quantile(samples, 0.99));
+}
+
+static void print_result(const char *name, const struct sim_options *options,
+                         struct sim_result *result) {
+    double audio_s = (double)result->n_frames * options->scheduler.frame_s;
+    printf("%s: %d arrivals, load %.2f, %d pages\n", name, options->n_arrivals, options->load,
+           options->scheduler.n_pages);
+    printf("  completed %d, refused %d, cancelled %d, expired %d, underruns %d in %d streams\n",
+           result->n_completed, result->n_refused, result->n_cancelled, result->n_expired,
+           result->n_underruns, result->n_streamed);
+    printf("  %.0f s of audio in %.0f s: %.0f x real time of %.0f possible, %.1f rows a step\n",
+           audio_s, result->duration_s, audio_s / result->duration_s, sim_capacity(options),
+           (double)result->n_frames / (double)result->counts.n_steps);
+    printf("  steps %llu, preemptions %llu, pages shared %llu, copied %llu, longest idle %d steps, "
+           "longest wait %d steps, plans %016llx\n",
+           (unsigned long long)result->counts.n_steps,
+           (unsigned long long)result->counts.n_preemptions,
+           (unsigned long long)result->counts.n_shared_pages,
+           (unsigned long long)result->counts.n_copied_pages, result->longest_idle_steps,
+           result->longest_wait_steps, (unsigned long long)result->hash);
+    for (int i = SIM_N_PRIORITIES - 1; i >= 0; i--)
+        print_samples("first audio", priority_names[i], &result->first_audio_s[i]);
+    for (int i = SIM_N_PRIORITIES - 1; i >= 0; i--)
+        print_samples("wait", priority_names[i], &result->wait_s[i]);
+    print_samples("total", "all", &result->total_s);
+}
+
+/* False, with a line, where the run failed. */
+static bool run(const char *name, const struct sim_options *options, struct sim_result *result) {
+    struct mill_error err = {""};
+    if (sim_run(options, result, &err) != MILL_OK) {
+        printf("%s: FAILED: %s\n", name, err.text);
+        return false;
+    }
+    print_result(name, options, result);
+    return true;
+}
+
+static bool expect(bool holds, const char *what) {
+    if (!holds)
+        printf("  FAILED: %s\n", what);
+    return holds;
+}
+
+/* ------------------------------------------------------------------ checks */
+
+/* With half of the work it could do, nobody waits and no player runs dry. The first audio cannot
+ * come before its prompt ran and its first frames and what must be known behind them were drawn. */
+static bool check_half_load(int32_t n_arrivals) {
+    struct sim_options options = sim_options_default();
+    struct sim_result result;
+    options.n_arrivals = n_arrivals;
+    bool ok = run("half load", &options, &result);
+    if (ok) {
+        const struct sim_costs *costs = &options.costs;
+        double full_step_s = costs->step_s + options.scheduler.max_rows * costs->row_s +
+                             costs->batch_s + options.scheduler.max_batch_frames * costs->frame_s;
+        double bound_s = (2 + 10 + options.scheduler.lookahead) * full_step_s;
+        for (int i = 0; i < SIM_N_PRIORITIES; i++)
+            ok &= expect(sim_quantile(&result.first_audio_s[i], 0.99) < bound_s,
+                         "first audio within the steps that it takes");
+        ok &= expect(result.n_underruns * 1000 < result.n_streamed, "one underrun in 1000 streams");
+        ok &= expect(result.n_refused == 0 && result.n_expired == 0, "everybody is served in time");
+    }
+    sim_result_deinit(&result);
+    return ok;
+}
+
+/* With more than it can do, what is over is refused, priorities hold, those that are listened to
+ * hear no gaps, and the replica works at its capacity. */
+static bool check_overload(int32_t n_arrivals) {
+    struct sim_options options = sim_options_default();
+    struct sim_result result;
+    options.n_arrivals = n_arrivals;
+    options.load = 1.5;
+    bool ok = run("overload", &options, &result);
+    if (ok) {
+        double audio_s = (double)result.n_frames * options.scheduler.frame_s;
+        ok &=
+            expect(sim_quantile(&result.wait_s[2], 0.99) < sim_quantile(&result.wait_s[1], 0.99) &&
+                       sim_quantile(&result.wait_s[1], 0.5) < sim_quantile(&result.wait_s[0], 0.5),
+                   "higher priorities wait less");
+        ok &= expect(sim_quantile(&result.wait_s[2], 0.99) < 1, "the highest hardly waits");
+        ok &= expect(result.wait_s[0].n > 0, "the lowest is served too");
+        ok &= expect(audio_s / result.duration_s > 0.9 * sim_capacity(&options),
+                     "nine tenths of the capacity are used");
+        ok &= expect(result.n_underruns * 50 < result.n_streamed, "one underrun in 50 streams");
+        ok &= expect(result.n_refused > 0, "what is too much is refused");
+    }
+    sim_result_deinit(&result);
+    return ok;
+}
+
+/* Too few pages for the batch: jobs are forced out, and all end all the same; the same seed gives
+ * the same plans. */
+static bool check_few_pages(int32_t n_arrivals) {
+    struct sim_options options = sim_options_default();
+    struct sim_result result, again;
+    options.n_arrivals = n_arrivals;
+    options.load = 0.7;
+    options.scheduler.n_pages = 1200;
+    bool ok = run("few pages", &options, &result);
+    ok = run("few pages", &options, &again) && ok;
+    if (ok) {
+        ok &= expect(result.counts.n_preemptions > 0, "jobs are forced out");
+        ok &=
+            expect(result.n_completed + result.n_refused + result.n_cancelled + result.n_expired ==
+                       n_arrivals,
+                   "everybody ends somehow");
+        ok &= expect(result.hash == again.hash, "the same plans for the same seed");
+    }
+    sim_result_deinit(&result);
+    sim_result_deinit(&again);
+    return ok;
+}
+
+static bool check_fair_shares(void) {
+    struct sim_options options = sim_options_default();
+    struct sim_result result;
+    const int32_t backlog[SIM_N_KEYS] = {300, 100, 50, 20};
+    memcpy(options.backlog, backlog, sizeof backlog);
+    options.load = 0;
+    options.duration_s = 120;
+    bool ok = run("fair shares", &options, &result);
+    int64_t sum = 0;
+    for (int i = 0; i < SIM_N_KEYS; i++)
+        sum += result.key_frames[i];
+    for (int i = 0; ok && i < SIM_N_KEYS; i++) {
+        double share = (double)result.key_frames[i] * SIM_N_KEYS / (double)sum;
+        printf("  key %d, %3d waiting: %.3f of its share\n", i, backlog[i], share);
+        ok &= expect(share > 0.97 && share < 1.03, "shares are equal within 3 %");
+    }
+    sim_result_deinit(&result);
+    return ok;
+}
+
+static int check(int32_t n_arrivals) {
+    bool ok = check_half_load(n_arrivals);
+    ok = check_overload(n_arrivals) && ok;
+    ok = check_few_pages(n_arrivals / 5) && ok;
+    ok = check_fair_shares() && ok;
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* ------------------------------------------------------------------ the program */
+
+static int bench(void) {
+    const int32_t sizes[] = {8, 32, 64, 128, 256, 512};
+    struct mill_error err = {""};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct sim_samples samples;
+        if (sim_bench(sizes[i], 20000, &samples, &err) != MILL_OK) {
+            printf("FAILED: %s\n", err.text);
+            return EXIT_FAILURE;
+        }
+        printf("batch %3d: p50 %6.2f   p99 %6.2f us a step (plan, accept, windows, voiced)\n",
+               sizes[i], sim_quantile(&samples, 0.5), sim_quantile(&samples, 0.99));
+        free(samples.values);
+    }
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv) {
+    static const struct option names[] = {{"arrivals", required_argument, NULL, 'a'},
+                                          {"load", required_argument, NULL, 'l'},
+                                          {"pages", required_argument, NULL, 'p'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {"check", no_argument, NULL, 'c'},
+                                          {"bench", no_argument, NULL, 'b'},
+                                          {NULL, 0, NULL, 0}};
+    struct sim_options options = sim_options_default();
+    bool checks = false, benches = false;
+    for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
+        switch (c) {
+        case 'a':
+            options.n_arrivals = (int32_t)strtol(optarg, NULL, 10);
+            break;
+        case 'l':
+            options.load = strtod(optarg, NULL);
+            break;
+        case 'p':
+            options.scheduler.n_pages = (int32_t)strtol(optarg, NULL, 10);
+            break;
+        case 's':
+            options.seed = strtoull(optarg, NULL, 10);
+            break;
+        case 'c':
+            checks = true;
+            break;
+        case 'b':
+            benches = true;
+            break;
+        default:
+            return EXIT_FAILURE;
+        }
+    }
+    if (benches)
+        return bench();
+    if (checks)
+        return check(options.n_arrivals);
+    struct sim_result result;
+    bool ok = run("run", &options, &result);
+    sim_result_deinit(&result);
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,68 @@
+/* simulation.h - a replica under load without a model: random arrivals, a clock that steps by a
+ * cost model, the scheduler's plans carried out by tests/engine/schedule_driver.c.
+ *
+ * A world of 256 sequences at once, with the step times of a fast card. Jobs come from several
+ * keys, in three priorities; some have deadlines, some are cancelled, some have readers that stop
+ * for a while, some come as n-best of one prompt. What happened is kept per kind for statistics;
+ * what must never happen is told in `error`. */
+#ifndef MILL_TESTS_SIMULATION_H
+#define MILL_TESTS_SIMULATION_H
+
+#include "tests/engine/schedule_driver.h"
+
+/* Seconds. A step reads all weights once, whatever its rows; the vocoder likewise. */
+struct sim_costs {
+    double step_s, row_s, copy_s, batch_s, frame_s;
+};
+
+enum { SIM_N_KEYS = 4, SIM_N_PRIORITIES = 3 };
+
+struct sim_options {
+    struct mill_scheduler_options scheduler;
+    struct sim_costs costs;
+    int32_t n_arrivals;
+    double load; /* arrivals in audio seconds a second, as a part of what the replica can do */
+    uint64_t seed;
+    /* Not 0: no random arrivals; every key always has so many jobs waiting, all of one priority and
+     * undisturbed: for fair shares. */
+    int32_t backlog[SIM_N_KEYS];
+    double duration_s; /* with backlog */
+};
+
+/* Samples of one kind, in the order they came. */
+struct sim_samples {
+    double *values;
+    int32_t n, capacity;
+};
+
+struct sim_result {
+    struct sim_samples first_audio_s[SIM_N_PRIORITIES]; /* of streamed jobs; by priority + 1 */
+    struct sim_samples wait_s[SIM_N_PRIORITIES];        /* until the first row ran */
+    struct sim_samples total_s;
+    int64_t key_frames[SIM_N_KEYS]; /* of jobs that ended */
+    int64_t n_frames, n_windows;
+    int32_t n_completed, n_refused, n_cancelled, n_expired, n_underruns, n_streamed;
+    int32_t longest_idle_steps; /* of jobs that had begun and were not held */
+    int32_t longest_wait_steps; /* until a job first ran */
+    double duration_s, busy_s;
+    uint64_t hash; /* of everything that was planned */
+    struct mill_scheduler_counts counts;
+};
+
+/* Batch 256, room for 1024 jobs; half the load that the costs allow. */
+struct sim_options sim_options_default(void);
+/* Audio seconds a second at full batches, by the cost model. */
+double sim_capacity(const struct sim_options *options);
+
+mill_status sim_run(const struct sim_options *options, struct sim_result *result,
+                    struct mill_error *err);
+void sim_result_deinit(struct sim_result *result);
+/* Sorts. part in 0 .. 1; 0 where there are no samples. */
+double sim_quantile(struct sim_samples *samples, double part);
+
+/* Microseconds that the scheduler takes for a step of n_sequences and the vocoder's batch behind
+ * it: the median and the 99th of a hundred over n_steps. */
+mill_status sim_bench(int32_t n_sequences, int32_t n_steps, struct sim_samples *microseconds,
+                      struct mill_error *err);
+
+#endif

@@ -1,0 +1,80 @@
+/* faulty_backend.c - see faulty_backend.h. */
+#include "tests/support/faulty_backend.h"
+
+#include <pthread.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t disarmed = PTHREAD_COND_INITIALIZER;
+static enum { OFF, FAILS, HANGS } fault;
+static long n_calls, fault_at;
+
+void faulty_backend_arm(enum faulty_kind kind, long n) {
+    pthread_mutex_lock(&lock);
+    fault = kind == FAULTY_FAILS ? FAILS : HANGS;
+    fault_at = n;
+    n_calls = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+void faulty_backend_disarm(void) {
+    pthread_mutex_lock(&lock);
+    fault = OFF;
+    n_calls = 0;
+    pthread_cond_broadcast(&disarmed);
+    pthread_mutex_unlock(&lock);
+}
+
+long faulty_backend_calls(void) {
+    pthread_mutex_lock(&lock);
+    long n = n_calls;
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
+static bool is_good(void) {
+    pthread_mutex_lock(&lock);
+    bool good = ++n_calls < fault_at || fault == OFF;
+    while (!good && fault == HANGS)
+        pthread_cond_wait(&disarmed, &lock);
+    pthread_mutex_unlock(&lock);
+    return good;
+}
+
+static const struct mill_backend_ops *cpu(void) {
+    return mill_backend_find("cpu", NULL);
+}
+
+#define OPERATORS(X)                                                                               \
+    X(embed)                                                                                       \
+    X(norm)                                                                                        \
+    X(linear)                                                                                      \
+    X(glu)                                                                                         \
+    X(rope_append)                                                                                 \
+    X(attn_paged)                                                                                  \
+    X(sample)                                                                                      \
+    X(conv1d)                                                                                      \
+    X(conv_transpose1d)
+
+#define X(name)                                                                                    \
+    static mill_status run_##name(struct mill_backend *backend,                                    \
+                                  const struct mill_##name##_args *args) {                         \
+        return is_good() ? cpu()->name(backend, args) : MILL_E_DEVICE;                             \
+    }
+OPERATORS(X)
+#undef X
+
+static struct mill_backend_ops table;
+
+/* Once: backends that are open read it. */
+static void make_table(void) {
+    table = *cpu();
+#define X(name) table.name = run_##name;
+    OPERATORS(X)
+#undef X
+}
+
+const struct mill_backend_ops *faulty_backend_ops(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_table);
+    return &table;
+}

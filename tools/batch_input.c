@@ -1,0 +1,302 @@
+/* batch_input.c - see batch_input.h. */
+#include "tools/batch_input.h"
+
+#include "runtime/base/file.h"
+#include "runtime/base/memory.h"
+#include "runtime/io/config.h"
+#include "runtime/text/prompt.h"
+#include "tools/voice_labels.h"
+#include "tools/voice_open.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_INPUT_BYTES = 1 << 30, MAX_ITEMS = 1 << 24, MAX_ID = 100 };
+
+bool mill_batch_id_is_valid(const char *id) {
+    size_t n = strlen(id);
+    bool good = n >= 1 && n <= MAX_ID && id[0] != '.' && id[0] != '-';
+    for (size_t i = 0; good && i < n; i++) {
+        char c = id[i];
+        good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '.' || c == '_' || c == '-';
+    }
+    return good;
+}
+
+/* ------------------------------------------------------------------ one object */
+
+static mill_status check_keys(const json_t *object, struct mill_error *err) {
+    static const char *const known[] = {"id",      "text",     "voice",       "gender",
+                                        "pitch",   "speed",    "pitch_hz",    "speed_syllables",
+                                        "seed",    "top_k",    "temperature", "top_p",
+                                        "redraws", "priority", "max_seconds"};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+        bool found = false;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            found |= strcmp(key, known[i]) == 0;
+        if (!found)
+            return mill_fail(err, MILL_E_INPUT, "unknown key '%.64s'", key);
+    }
+    return MILL_OK;
+}
+
+static mill_status take_int(const json_t *object, const char *key, int64_t low, int64_t high,
+                            int64_t *out, struct mill_error *err) {
+    return json_object_get(object, key) ? mill_config_int(object, key, low, high, out, err)
+                                        : MILL_OK;
+}
+
+static mill_status take_number(const json_t *object, const char *key, double low, double high,
+                               double *out, struct mill_error *err) {
+    return json_object_get(object, key) ? mill_config_number(object, key, low, high, out, err)
+                                        : MILL_OK;
+}
+
+static mill_status take_label(const json_t *object, const char *key, int (*find)(const char *),
+                              const char *labels, int32_t *out, struct mill_error *err) {
+    const char *name;
+    if (!json_object_get(object, key))
+        return MILL_OK;
+    MILL_TRY(mill_config_text(object, key, &name, err));
+    *out = find(name);
+    return *out >= 0 ? MILL_OK
+                     : mill_fail(err, MILL_E_INPUT, "%s '%.40s': there are %s", key, name, labels);
+}
+
+static mill_status take_creation(const json_t *object, struct mill_engine_request *wish,
+                                 struct mill_error *err) {
+    double pitch_hz = -1;
+    int64_t syllables = -1;
+    MILL_TRY(
+        take_label(object, "gender", mill_gender_find, MILL_GENDER_LABELS, &wish->gender, err));
+    MILL_TRY(take_label(object, "pitch", mill_level_find, MILL_LEVEL_LABELS, &wish->pitch, err));
+    MILL_TRY(take_label(object, "speed", mill_level_find, MILL_LEVEL_LABELS, &wish->speed, err));
+    MILL_TRY(take_number(object, "pitch_hz", 1, 2000, &pitch_hz, err));
+    MILL_TRY(take_int(object, "speed_syllables", 0, 100, &syllables, err));
+    if ((pitch_hz < 0) != (syllables < 0))
+        return mill_fail(err, MILL_E_INPUT, "pitch_hz and speed_syllables: both or neither");
+    wish->pitch_value = pitch_hz < 0 ? -1 : mill_pitch_value_from_hz(pitch_hz);
+    wish->speed_value = (int32_t)syllables;
+    return MILL_OK;
+}
+
+static mill_status take_voice(const json_t *object, const struct mill_batch_sizes *sizes,
+                              struct mill_engine_request *wish, struct mill_voice *voice,
+                              struct mill_error *err) {
+    static const char *const others[] = {"gender", "pitch", "speed", "pitch_hz", "speed_syllables"};
+    const char *path;
+    if (!json_object_get(object, "voice"))
+        return take_creation(object, wish, err);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (json_object_get(object, others[i]))
+            return mill_fail(err, MILL_E_INPUT, "voice gives a voice and %s creates one: not both",
+                             others[i]);
+    MILL_TRY(mill_config_text(object, "voice", &path, err));
+    MILL_TRY(mill_voice_open(voice, path, sizes->registry, sizes->voice_model, err));
+    wish->global = voice->global;
+    wish->n_global = voice->n_global;
+    wish->transcript = voice->transcript;
+    wish->transcript_bytes = voice->transcript ? strlen(voice->transcript) : 0;
+    wish->semantic = voice->semantic;
+    wish->n_semantic = voice->n_semantic;
+    if (voice->sampling.given) {
+        wish->temperature = (float)voice->sampling.temperature;
+        wish->top_p = (float)voice->sampling.top_p;
+        wish->top_k = (int32_t)voice->sampling.top_k;
+        wish->seed = (uint64_t)voice->sampling.seed;
+    }
+    return MILL_OK;
+}
+
+static mill_status take_parameters(const json_t *object, const struct mill_batch_sizes *sizes,
+                                   struct mill_engine_request *wish, struct mill_error *err) {
+    int64_t seed = (int64_t)wish->seed, top_k = wish->top_k, redraws = wish->max_redraws;
+    int64_t priority = 0;
+    double temperature = (double)wish->temperature, top_p = (double)wish->top_p, seconds = 60;
+    MILL_TRY(take_int(object, "seed", 0, INT64_C(9007199254740992), &seed, err));
+    MILL_TRY(take_int(object, "top_k", 0, 1000000, &top_k, err));
+    MILL_TRY(take_int(object, "redraws", 0, 100, &redraws, err));
+    MILL_TRY(take_int(object, "priority", -2, 2, &priority, err));
+    MILL_TRY(take_number(object, "temperature", 0, 100, &temperature, err));
+    MILL_TRY(take_number(object, "top_p", 1e-6, 1, &top_p, err));
+    MILL_TRY(take_number(object, "max_seconds", 0.1, 3600, &seconds, err));
+    if (temperature > 0 && temperature < 0.01)
+        return mill_fail(err, MILL_E_INPUT, "temperature: 0, or 0.01 and more");
+    wish->seed = (uint64_t)seed;
+    wish->top_k = (int32_t)top_k;
+    wish->max_redraws = (int32_t)redraws;
+    wish->priority = (int32_t)priority;
+    wish->temperature = (float)temperature;
+    wish->top_p = (float)top_p;
+    wish->max_frames = (int32_t)fmax(1, rint(seconds * sizes->frames_per_second));
+    return MILL_OK;
+}
+
+mill_status mill_batch_item_wish(const struct mill_batch_item *item,
+                                 const struct mill_batch_sizes *sizes,
+                                 struct mill_engine_request *wish, struct mill_voice *voice,
+                                 struct mill_error *err) {
+    const json_t *object = item->object;
+    *voice = (struct mill_voice){0};
+    mill_engine_request_init(wish);
+    mill_status status = mill_config_text(object, "text", &wish->text, err);
+    if (status == MILL_OK)
+        status = take_voice(object, sizes, wish, voice, err);
+    if (status == MILL_OK) /* what the line says goes before what the voice says */
+        status = take_parameters(object, sizes, wish, err);
+    if (status == MILL_OK && wish->text[0] == '\0')
+        status = mill_fail(err, MILL_E_INPUT, "the text is empty");
+    if (status < 0) {
+        mill_voice_deinit(voice);
+        return mill_context(err, status, "line %zu", item->line);
+    }
+    wish->text_bytes = strlen(wish->text);
+    return MILL_OK;
+}
+
+/* ------------------------------------------------------------------ its key */
+
+static mill_status hash_text(char hex[MILL_SHA256_HEX_BYTES], const struct mill_buffer *text,
+                             struct mill_error *err) {
+    struct mill_sha256 *hash;
+    MILL_TRY(mill_sha256_open(&hash, err));
+    mill_status status = mill_sha256_add(hash, text->data, text->size, err);
+    if (status == MILL_OK)
+        status = mill_sha256_finish(hash, hex, err);
+    mill_sha256_close(hash);
+    return status;
+}
+
+/* Every value that the sound depends on, in words that cannot be read in two ways. */
+static mill_status describe(struct mill_buffer *text, const struct mill_engine_request *w,
+                            const char *common, struct mill_error *err) {
+    MILL_TRY(mill_buffer_printf(text, err, "%s\n%.9g %.9g %d %" PRIu64 " %d %d\n%d %d %d %d %d\n%d",
+                                common, (double)w->temperature, (double)w->top_p, w->top_k, w->seed,
+                                w->max_frames, w->max_redraws, w->gender, w->pitch, w->speed,
+                                w->pitch_value, w->speed_value, w->n_global));
+    for (int32_t i = 0; i < w->n_global; i++)
+        MILL_TRY(mill_buffer_printf(text, err, " %d", w->global[i]));
+    MILL_TRY(mill_buffer_printf(text, err, "\n%d", w->n_semantic));
+    for (int32_t i = 0; i < w->n_semantic; i++)
+        MILL_TRY(mill_buffer_printf(text, err, " %d", w->semantic[i]));
+    MILL_TRY(mill_buffer_printf(text, err, "\n%zu\n", w->transcript_bytes));
+    MILL_TRY(mill_buffer_append(text, w->transcript, w->transcript_bytes, err));
+    MILL_TRY(mill_buffer_printf(text, err, "\n%zu\n", w->text_bytes));
+    return mill_buffer_append(text, w->text, w->text_bytes, err);
+}
+
+static mill_status make_key(struct mill_batch_item *item, const struct mill_batch_sizes *sizes,
+                            struct mill_error *err) {
+    struct mill_engine_request wish;
+    struct mill_voice voice;
+    MILL_TRY(mill_batch_item_wish(item, sizes, &wish, &voice, err));
+    item->text_bytes = wish.text_bytes;
+    struct mill_buffer text;
+    mill_buffer_init(&text, MAX_INPUT_BYTES);
+    mill_status status = describe(&text, &wish, sizes->common, err);
+    if (status == MILL_OK)
+        status = hash_text(item->key, &text, err);
+    mill_buffer_deinit(&text);
+    mill_voice_deinit(&voice);
+    return status;
+}
+
+/* ------------------------------------------------------------------ the file */
+
+static mill_status read_item(struct mill_batch_item *item, const char *line, size_t size,
+                             const struct mill_batch_sizes *sizes, struct mill_error *err) {
+    char name[40];
+    snprintf(name, sizeof name, "line %zu", item->line);
+    MILL_TRY(mill_json_parse(&item->object, name, line, size, err));
+    mill_status status = json_is_object(item->object)
+                             ? check_keys(item->object, err)
+                             : mill_fail(err, MILL_E_INPUT, "not a JSON object");
+    if (status == MILL_OK)
+        status = mill_config_text(item->object, "id", &item->id, err);
+    if (status == MILL_OK && !mill_batch_id_is_valid(item->id))
+        status = mill_fail(err, MILL_E_INPUT,
+                           "id '%.40s': 1 to %d of A-Z a-z 0-9 . _ - are wanted, not beginning "
+                           "with a dot or a dash, since it names a file",
+                           item->id, MAX_ID);
+    if (status < 0)
+        return mill_context(err, status, "line %zu", item->line);
+    return make_key(item, sizes, err);
+}
+
+static int by_id(const void *a, const void *b) {
+    const struct mill_batch_item *const *x = a, *const *y = b;
+    return strcmp((*x)->id, (*y)->id);
+}
+
+static mill_status check_unique(const struct mill_batch_input *input, struct mill_error *err) {
+    const struct mill_batch_item **sorted =
+        mill_alloc_array(input->n_items, sizeof(struct mill_batch_item *));
+    if (!sorted)
+        return mill_fail(err, MILL_E_MEMORY, "no memory for %zu items", input->n_items);
+    for (size_t i = 0; i < input->n_items; i++)
+        sorted[i] = &input->items[i];
+    qsort(sorted, input->n_items, sizeof *sorted, by_id);
+    mill_status status = MILL_OK;
+    for (size_t i = 1; i < input->n_items && status == MILL_OK; i++)
+        if (strcmp(sorted[i - 1]->id, sorted[i]->id) == 0)
+            status = mill_fail(err, MILL_E_INPUT, "lines %zu and %zu: both have the id '%s'",
+                               sorted[i - 1]->line, sorted[i]->line, sorted[i]->id);
+    free(sorted);
+    return status;
+}
+
+static mill_status read_lines(struct mill_batch_input *input, const struct mill_buffer *text,
+                              const struct mill_batch_sizes *sizes, struct mill_error *err) {
+    size_t n_lines = 1;
+    for (size_t i = 0; i < text->size; i++)
+        n_lines += text->data[i] == '\n';
+    if (n_lines > MAX_ITEMS)
+        return mill_fail(err, MILL_E_INPUT, "more than %d lines", MAX_ITEMS);
+    input->items = mill_alloc_array(n_lines, sizeof *input->items);
+    if (!input->items)
+        return mill_fail(err, MILL_E_MEMORY, "no memory for %zu lines", n_lines);
+    size_t at = 0;
+    for (size_t line = 1; at < text->size; line++) {
+        const char *start = text->data + at, *end = memchr(start, '\n', text->size - at);
+        size_t size = end ? (size_t)(end - start) : text->size - at;
+        at += size + 1;
+        if (strspn(start, " \t\r") >= size)
+            continue;
+        struct mill_batch_item *item = &input->items[input->n_items++];
+        item->line = line;
+        MILL_TRY(read_item(item, start, size, sizes, err));
+    }
+    return check_unique(input, err);
+}
+
+mill_status mill_batch_input_read(struct mill_batch_input *out, const char *path,
+                                  const struct mill_batch_sizes *sizes, struct mill_error *err) {
+    *out = (struct mill_batch_input){0};
+    struct mill_buffer text;
+    mill_buffer_init(&text, MAX_INPUT_BYTES);
+    mill_status status = mill_file_read(path, &text, err);
+    if (status == MILL_OK)
+        status = mill_buffer_append(&text, "\n", 2, err); /* a last line, and a terminator */
+    if (status == MILL_OK) {
+        text.size--;
+        status = read_lines(out, &text, sizes, err);
+        if (status < 0)
+            mill_context(err, status, "'%s'", path);
+    }
+    mill_buffer_deinit(&text);
+    if (status < 0)
+        mill_batch_input_deinit(out);
+    return status;
+}
+
+void mill_batch_input_deinit(struct mill_batch_input *input) {
+    for (size_t i = 0; i < input->n_items; i++)
+        json_decref(input->items[i].object);
+    free(input->items);
+    *input = (struct mill_batch_input){0};
+}

@@ -1,0 +1,37 @@
+/* batch_results.h - the folder that `sparkmill batch` fills, and what it knows of itself.
+ *
+ *   DIR/ch01-007.wav     one sound file for each item, whole or not there
+ *   DIR/results.jsonl    one line for each item that ended, appended when its file is on the disk
+ *   DIR/.unfinished/     files under way; emptied at each start
+ *
+ * A line is written after the file that it speaks of is durable, and is durable itself before the
+ * item counts as done, so a process that is killed, or a machine that goes off, loses what was
+ * under way and nothing else. A line that was cut off is dropped at the next start. One process at
+ * a time may have the folder. */
+#ifndef MILL_TOOLS_BATCH_RESULTS_H
+#define MILL_TOOLS_BATCH_RESULTS_H
+
+#include "runtime/audio/writer.h"
+#include "tools/batch_input.h"
+
+struct mill_batch_results;
+
+/* Opens the folder, which is made where it is not there, and marks the items that are done: their
+ * last line says so with the same key, and the file is there and has the hash of that line. */
+mill_status mill_batch_results_open(struct mill_batch_results **out, const char *folder,
+                                    enum mill_audio_format format, struct mill_batch_input *input,
+                                    struct mill_error *err);
+void mill_batch_results_close(struct mill_batch_results *results);
+
+/* The item's sound, its file and its line. */
+mill_status mill_batch_results_store(struct mill_batch_results *results,
+                                     const struct mill_batch_item *item, const float *wave,
+                                     int32_t sample_rate, const struct mill_request_result *result,
+                                     struct mill_error *err);
+/* The line of an item that failed; it is tried again at the next start. */
+mill_status mill_batch_results_note_failure(struct mill_batch_results *results,
+                                            const struct mill_batch_item *item,
+                                            const struct mill_request_result *result,
+                                            struct mill_error *err);
+
+#endif
