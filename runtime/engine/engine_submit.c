@@ -168,7 +168,7 @@ static mill_status make_prompt(struct mill_engine *engine, const struct mill_eng
 /* ------------------------------------------------------------------ the request */
 
 /* Between the least and the most that the text can take. */
-static int32_t estimate(const struct mill_engine *engine, const struct mill_quality_text *text,
+static int32_t estimate(const struct mill_engine *engine, const struct mill_text_size *text,
                         int32_t max_frames) {
     const struct mill_quality_limits limits = mill_quality_limits_default();
     double rate = (double)engine->info.sample_rate / engine->info.samples_per_frame;
@@ -196,7 +196,7 @@ static mill_status make_request(struct mill_engine *engine, const struct mill_en
                                              .unread_samples = unread_samples(engine, w)};
     struct mill_request *request;
     MILL_TRY(mill_request_new(&request, w, &sizes, err));
-    request->text = mill_quality_measure(w->text, w->text_bytes);
+    request->text = mill_text_measure(w->text, w->text_bytes);
     request->estimate_frames = estimate(engine, &request->text, w->max_frames);
     if (w->global)
         memcpy(request->global, w->global, (size_t)w->n_global * sizeof *w->global);

@@ -15,6 +15,8 @@
 #ifndef MILL_ENGINE_QUALITY_H
 #define MILL_ENGINE_QUALITY_H
 
+#include "runtime/text/measure.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,16 +42,6 @@ enum { MILL_QUALITY_FINDINGS = 8 };
 /* Name of bit 0 .. MILL_QUALITY_FINDINGS - 1. */
 const char *mill_quality_finding_name(int bit);
 
-/* How much there is to say. Syllables are estimated: an ideograph, a kana, a hangul block is one, a
- * digit one and a half, other letters a third (English has 2.9 to 3.1 letters a syllable). */
-struct mill_quality_text {
-    int32_t n_characters; /* letters and digits; 0 = nothing to judge the length by */
-    int32_t n_pauses; /* places where a reader may rest: . ! ? : ; , and their like, line ends */
-    double syllables;
-};
-/* Of UTF-8; what is not UTF-8 counts as nothing. */
-struct mill_quality_text mill_quality_measure(const char *utf8, size_t n_bytes);
-
 struct mill_quality_limits {
     double fastest, slowest; /* syllables a second within which a reading lies */
     double pause_s;          /* the longest rest allowed for each pause */
@@ -69,7 +61,7 @@ struct mill_quality_limits mill_quality_limits_default(void);
  * without characters 1 and INT32_MAX. The most is also a good limit for a request that gives
  * none. */
 void mill_quality_frames(const struct mill_quality_limits *limits,
-                         const struct mill_quality_text *text, double frame_rate, int32_t *least,
+                         const struct mill_text_size *text, double frame_rate, int32_t *least,
                          int32_t *most);
 
 enum { MILL_QUALITY_MAX_PERIOD = 128 }; /* frames; longer cycles are not seen */
@@ -93,7 +85,7 @@ struct mill_quality {
 };
 
 void mill_quality_init(struct mill_quality *quality, const struct mill_quality_limits *limits,
-                       const struct mill_quality_text *text, int32_t sample_rate, int32_t hop);
+                       const struct mill_text_size *text, int32_t sample_rate, int32_t hop);
 
 /* Each returns the findings so far. A semantic token (code or id, as long as it is always the
  * same); samples in any pieces. */

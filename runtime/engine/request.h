@@ -23,7 +23,7 @@ struct mill_request {
     enum mill_grammar_start start;
     int32_t *global; /* owned: [n_voice_tokens], given or, once known, created */
     int32_t n_voice_tokens, hop;
-    struct mill_quality_text text;
+    struct mill_text_size text;
     int32_t estimate_frames;
     uint64_t prefix; /* a hash of the prompt: requests of the same one share its pages */
     double submitted_s, deadline_s; /* monotonic; 0 = none */

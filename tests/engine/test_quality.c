@@ -69,7 +69,7 @@ static uint32_t attempt(const struct script *script, const struct mill_quality_l
     struct mill_utterance u;
     struct mill_error err;
     struct mill_quality *q = &outcome->quality;
-    const struct mill_quality_text measured = mill_quality_measure(text, sizeof text - 1);
+    const struct mill_text_size measured = mill_text_measure(text, sizeof text - 1);
     mill_quality_init(q, limits, &measured, SAMPLE_RATE, HOP);
     assert_int_equal(mill_utterance_init(&u, &options, tokens, &err), MILL_OK);
     mill_status status = MILL_OK;
@@ -160,7 +160,7 @@ static void test_no_end(void **state) {
     limits.ignored = MILL_QUALITY_NO_END;
     assert_int_equal(request_with(&endless, 0, &limits).findings, 0);
     struct mill_quality q;
-    mill_quality_init(&q, &limits, &(struct mill_quality_text){600, 0, 600}, SAMPLE_RATE, HOP);
+    mill_quality_init(&q, &limits, &(struct mill_text_size){600, 0, 600}, SAMPLE_RATE, HOP);
     assert_int_equal(q.least_frames, 59 * FRAME_RATE);
     q.limits.ignored = 0;
     for (int i = 0; i < 50; i++)
@@ -217,7 +217,7 @@ static void test_cycles_by_counting(void **state) {
         struct mill_quality_limits limits = mill_quality_limits_default();
         limits.cycle_repeats = 2 + round % 4;
         limits.cycle_frames = 1 + round % 50;
-        mill_quality_init(&q, &limits, &(struct mill_quality_text){0}, SAMPLE_RATE, HOP);
+        mill_quality_init(&q, &limits, &(struct mill_text_size){0}, SAMPLE_RATE, HOP);
         int32_t tokens[300];
         bool found = false;
         for (int n = 0; n < 300; n++) {
@@ -243,13 +243,13 @@ static void test_audio(void **state) {
     const struct mill_quality_limits limits = mill_quality_limits_default();
     struct mill_quality q;
     float wave[HOP] = {0.1f, NAN, 0.1f, 0.1f};
-    mill_quality_init(&q, &limits, &(struct mill_quality_text){0}, SAMPLE_RATE, HOP);
+    mill_quality_init(&q, &limits, &(struct mill_text_size){0}, SAMPLE_RATE, HOP);
     assert_int_equal(mill_quality_audio(&q, wave, HOP), MILL_QUALITY_NOT_FINITE);
     wave[1] = INFINITY;
-    mill_quality_init(&q, &limits, &(struct mill_quality_text){0}, SAMPLE_RATE, HOP);
+    mill_quality_init(&q, &limits, &(struct mill_text_size){0}, SAMPLE_RATE, HOP);
     assert_int_equal(mill_quality_audio(&q, wave, HOP), MILL_QUALITY_NOT_FINITE);
     /* Two silences of almost 2 s with a sound between them are two. */
-    mill_quality_init(&q, &limits, &(struct mill_quality_text){0}, SAMPLE_RATE, HOP);
+    mill_quality_init(&q, &limits, &(struct mill_text_size){0}, SAMPLE_RATE, HOP);
     for (int i = 0; i < 201; i++) {
         sound_of(i == 100 ? 2 : 0, wave);
         assert_int_equal(mill_quality_audio(&q, wave, HOP), 0);
@@ -257,38 +257,6 @@ static void test_audio(void **state) {
     assert_int_equal(q.longest_silence, 100);
     sound_of(0, wave);
     assert_int_equal(mill_quality_audio(&q, wave, HOP), MILL_QUALITY_SILENCE);
-}
-
-static void test_measure(void **state) {
-    (void)state;
-    static const struct {
-        const char *text;
-        int32_t n_characters, n_pauses;
-        double syllables;
-    } cases[] = {
-        {"", 0, 0, 0},
-        {"Hello, world!", 10, 2, 10 / 3.0},
-        {"  \t -- (\"\")", 0, 0, 0},
-        {"今天。", 2, 1, 2},
-        {"カタカナ ひらがな", 8, 0, 8},
-        {"한국어", 3, 0, 3},
-        {"Привет, мир", 9, 1, 3},
-        {"naïve café", 9, 0, 3},
-        {"1984", 4, 0, 6},
-        {"…", 0, 1, 0},
-        {"😀", 0, 0, 0},
-        {"a\xff\xfe"
-         "b\xe4\xbb",
-         2, 0, 2 / 3.0},
-        {"\xed\xa0\x80", 0, 0, 0},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct mill_quality_text t = mill_quality_measure(cases[i].text, strlen(cases[i].text));
-        if (t.n_characters != cases[i].n_characters || t.n_pauses != cases[i].n_pauses ||
-            fabs(t.syllables - cases[i].syllables) > 1e-9)
-            fail_msg("'%s': %d characters, %d pauses, %g syllables", cases[i].text, t.n_characters,
-                     t.n_pauses, t.syllables);
-    }
 }
 
 /* Readings as people read, 3 to 6 syllables a second, lie well inside; 60 s of a short text do
@@ -299,14 +267,14 @@ static void test_length_of_real_text(void **state) {
                                   "possession of a good fortune, must be in want of a wife.";
     const struct mill_quality_limits limits = mill_quality_limits_default();
     int32_t least, most;
-    struct mill_quality_text t = mill_quality_measure(english, sizeof english - 1);
+    struct mill_text_size t = mill_text_measure(english, sizeof english - 1);
     mill_quality_frames(&limits, &t, FRAME_RATE, &least, &most);
     assert_true(least < 5 * FRAME_RATE && most > 15 * FRAME_RATE); /* 7 s as usually read */
-    t = mill_quality_measure("Yes.", 4);
+    t = mill_text_measure("Yes.", 4);
     mill_quality_frames(&limits, &t, FRAME_RATE, &least, &most);
     assert_int_equal(least, 1);
     assert_in_range(most, 60, 200);
-    mill_quality_frames(&limits, &(struct mill_quality_text){0}, FRAME_RATE, &least, &most);
+    mill_quality_frames(&limits, &(struct mill_text_size){0}, FRAME_RATE, &least, &most);
     assert_int_equal(least, 1);
     assert_int_equal(most, INT32_MAX);
 }
@@ -328,7 +296,6 @@ int main(void) {
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_cycles_by_counting),
         cmocka_unit_test(test_audio),
-        cmocka_unit_test(test_measure),
         cmocka_unit_test(test_length_of_real_text),
         cmocka_unit_test(test_names),
     };
