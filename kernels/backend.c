@@ -14,3 +14,9 @@ const struct mill_backend_ops *mill_backend_find(const char *name, struct mill_e
     mill_fail(err, MILL_E_NOT_FOUND, "backend '%s': there are 'cpu' and 'reference'", name);
     return NULL;
 }
+
+const char *mill_backend_failure(const struct mill_backend_ops *ops,
+                                 const struct mill_backend *backend, mill_status status) {
+    const char *text = ops->failure ? ops->failure(backend) : "";
+    return text[0] ? text : mill_status_text(status);
+}

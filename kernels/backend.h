@@ -2,8 +2,9 @@
  *
  * A backend is a table of fused operators and a few device services. An operator writes its result
  * to memory once; what is smaller is a field of its argument struct, and zero means "off".
- * Operators run in call order; only `synchronize` waits, and an operator never reads a device
- * result on the host. Nothing is allocated after open but through `alloc`.
+ * Work runs in call order; only `synchronize` and `event_wait` wait for it, and an operator never
+ * reads a device result on the host. Nothing is allocated after open but through `alloc` and
+ * `host_alloc`.
  *
  * Activations are matrices [rows, columns], columns contiguous: a row is a token, a frame or a
  * sample ("channels last"). Requests that share a batch are told apart by row ranges (`mill_span`,
@@ -24,7 +25,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MILL_BACKEND_ABI = 1 };
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { MILL_BACKEND_ABI = 2 };
 
 /* A matrix of activations, borrowed. f32 everywhere today; bf16 where a backend's caps say so. */
 struct mill_matrix {
@@ -63,12 +68,23 @@ struct mill_span {
 
 /* ------------------------------------------------------------------ common operators */
 
-/* y[r] = table[ids[r]] as f32; ids must be in range (the caller's duty: it made them). */
+/* y[r] = table[ids[r]] as f32; ids must be in range (the caller's duty: it made them). An id of
+ * -1 - k stands for drawn[k], which an earlier `sample` wrote: the step behind a draw is laid out
+ * before anyone has seen the token. A drawn -1 counts as row 0. */
 struct mill_embed_args {
     struct mill_matrix y;
     const void *table; /* [n_rows, y.columns], row-major */
     enum mill_dtype table_dtype;
-    const int32_t *ids; /* [y.rows] */
+    const int32_t *ids;   /* [y.rows] */
+    const int32_t *drawn; /* NULL = every id is 0 or more */
+};
+
+/* Row y_first + i of y = row x_first + i of x, i < n_y, for each span; places are not looked at.
+ * The spans' y rows do not overlap, nor do y and x. */
+struct mill_copy_rows_args {
+    struct mill_matrix y, x;
+    const struct mill_span *spans; /* host */
+    int32_t n_spans;
 };
 
 enum mill_norm_kind { MILL_NORM_RMS, MILL_NORM_LAYER, MILL_NORM_AFFINE };
@@ -159,14 +175,15 @@ struct mill_attn_paged_args {
     struct mill_kv_pages kv;
 };
 
-/* Draw one column per row of logits: temperature, then top_k, then top_p (the published order: a
+/* Draw one token per row of logits: temperature, then top_k, then top_p (the published order: a
  * candidate is kept while the probability before it is less than top_p), candidates by falling
  * logit, ties by rising column; the draw is the first candidate whose cumulative probability
- * exceeds u. temperature 0 = the largest logit. A row with a logit that is not finite gets column
+ * exceeds u. temperature 0 = the largest logit. A row with a logit that is not finite gets token
  * -1. u = mill_philox_uniform(seed[r], position[r]) (runtime/base/philox.h). */
 struct mill_sample_args {
     struct mill_matrix logits;        /* f32 */
-    int32_t *columns;                 /* [rows]: out */
+    const int32_t *ids;               /* [columns]: each column's token, or NULL = the column */
+    int32_t *tokens;                  /* [rows]: out */
     const float *temperature, *top_p; /* [rows]; top_p 1 = off */
     const int32_t *top_k;             /* [rows]; 0 = off */
     const uint64_t *seed, *position;  /* [rows] */
@@ -197,6 +214,18 @@ struct mill_conv_transpose1d_args {
     struct mill_weight w; /* [n_out][n_taps][n_in] */
     int32_t stride, padding;
     const float *alpha;
+    const struct mill_span *spans; /* host */
+    int32_t n_spans;
+};
+
+/* y[t] = x[t] + b2 + W2 snake2(b1 + sum over tap of W1[tap] snake1(x[t + tap * dilation -
+ * padding])), to the last bit what the backend's conv1d makes of it in two calls: W1 into a matrix
+ * of f32, then W2 with x as residual. Every output time lies in its span's input; y is not x. */
+struct mill_residual_unit_args {
+    struct mill_matrix y, x;
+    struct mill_weight dilated, pointwise; /* [c][n_taps][c] and [c][1][c]: W1, b1 and W2, b2 */
+    const float *alpha1, *alpha2;          /* [c] */
+    int32_t dilation, padding;
     const struct mill_span *spans; /* host */
     int32_t n_spans;
 };
@@ -238,23 +267,31 @@ struct mill_mix_args {
 /* ------------------------------------------------------------------ the table */
 
 struct mill_backend; /* one device: its memory, its scratch, its threads; one thread calls it */
+struct mill_event;   /* a place in the order of work */
+struct mill_graph;   /* operators and copies, recorded to be repeated */
 
 struct mill_backend_options {
     int32_t n_threads; /* cpu: 0 = one per processor */
     const char *isa; /* cpu: NULL = the best there is; "avx2", "avx512", "avx512_bf16" for tests */
+    int32_t device;  /* cuda: which card, counted from 0 */
+    size_t memory_limit_bytes; /* cuda: of the device, at most; 0 = what it has */
 };
 
 struct mill_backend_ops {
     uint32_t abi;
-    const char *name;          /* "reference", "cpu", "cuda" */
+    const char *name;          /* "reference", "cpu", "cuda", "emulator" */
     const char *weight_layout; /* name of the order weight_pack writes; part of a converted
                                   checkpoint's identity */
+    bool asynchronous;         /* calls return before their work is done */
 
     mill_status (*open)(struct mill_backend **out, const struct mill_backend_options *,
                         struct mill_error *);
     void (*close)(struct mill_backend *);
     /* What it runs on, one line for logs: "avx512_bf16, 2 threads". Borrowed. */
     const char *(*describe)(const struct mill_backend *);
+    /* What the last call that failed says of it, one line: "linear: no memory". Borrowed, until
+     * another one fails. NULL = the status says it all. */
+    const char *(*failure)(const struct mill_backend *);
 
     /* Weights: host functions. Bytes of the packed image of a shape; writing output rows
      * [first_out, first_out + n_rows) of it from f32 rows [n_rows][n_taps * n_in] in tap-major
@@ -264,16 +301,39 @@ struct mill_backend_ops {
                         const float *rows, void *image);
 
     /* Device memory, 64-byte aligned at least. `upload` makes a host region (weights) readable by
-     * operators and may return the region itself; `release` undoes it. */
+     * operators and may return the region itself; `release` undoes it. `memory`: what alloc can
+     * still give, about, and all there is; both 0 where it is the host's. */
     void *(*alloc)(struct mill_backend *, size_t bytes);
     void (*free)(struct mill_backend *, void *);
     const void *(*upload)(struct mill_backend *, const void *host, size_t bytes);
     void (*release)(struct mill_backend *, const void *device);
+    mill_status (*memory)(struct mill_backend *, size_t *free_bytes, size_t *total_bytes);
+    /* Host memory that copies need not stage; 64-byte aligned. */
+    void *(*host_alloc)(struct mill_backend *, size_t bytes);
+    void (*host_free)(struct mill_backend *, void *);
+
+    /* Copies take their turn among the operators. copy_in has read `host` when it returns, unless
+     * that is host_alloc's: then when the copy's turn is over. What copy_out and operators wrote is
+     * there after synchronize, or after event_wait on an event recorded behind it. */
     mill_status (*copy_in)(struct mill_backend *, void *device, const void *host, size_t bytes);
     mill_status (*copy_out)(struct mill_backend *, void *host, const void *device, size_t bytes);
+    mill_status (*copy_within)(struct mill_backend *, void *to, const void *from, size_t bytes);
     mill_status (*synchronize)(struct mill_backend *);
+    mill_status (*event_new)(struct mill_backend *, struct mill_event **out);
+    void (*event_free)(struct mill_backend *, struct mill_event *);
+    mill_status (*event_record)(struct mill_backend *, struct mill_event *);
+    mill_status (*event_wait)(struct mill_backend *, struct mill_event *);
+
+    /* Optional, all or none. Calls between begin and end are not run but recorded, with their
+     * arguments (pointers, not what they point to; spans by value); launch runs them all. After a
+     * failed call between the two, end says so and *out is NULL. */
+    mill_status (*graph_begin)(struct mill_backend *);
+    mill_status (*graph_end)(struct mill_backend *, struct mill_graph **out);
+    mill_status (*graph_launch)(struct mill_backend *, struct mill_graph *);
+    void (*graph_free)(struct mill_backend *, struct mill_graph *);
 
     mill_status (*embed)(struct mill_backend *, const struct mill_embed_args *);
+    mill_status (*copy_rows)(struct mill_backend *, const struct mill_copy_rows_args *);
     mill_status (*norm)(struct mill_backend *, const struct mill_norm_args *);
     mill_status (*linear)(struct mill_backend *, const struct mill_linear_args *);
 
@@ -285,6 +345,8 @@ struct mill_backend_ops {
     mill_status (*conv1d)(struct mill_backend *, const struct mill_conv1d_args *);
     mill_status (*conv_transpose1d)(struct mill_backend *,
                                     const struct mill_conv_transpose1d_args *);
+    /* Optional: NULL = two calls of conv1d. */
+    mill_status (*residual_unit)(struct mill_backend *, const struct mill_residual_unit_args *);
 
     mill_status (*attn_dense)(struct mill_backend *, const struct mill_attn_dense_args *);
     mill_status (*pool_mean)(struct mill_backend *, const struct mill_pool_mean_args *);
@@ -293,5 +355,13 @@ struct mill_backend_ops {
 
 /* A backend's table by name; NULL with the names that exist in `err`. */
 const struct mill_backend_ops *mill_backend_find(const char *name, struct mill_error *err);
+
+/* What to tell of a call of this backend that failed: its own words, else the status's. */
+const char *mill_backend_failure(const struct mill_backend_ops *ops,
+                                 const struct mill_backend *backend, mill_status status);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

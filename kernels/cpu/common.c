@@ -1,6 +1,8 @@
-/* common.c - embed, norm, linear on the cpu: argument checks, blocks of rows, and the product
- * driver below them. */
+/* common.c - embed, copy_rows, norm, linear on the cpu: argument checks, blocks of rows, and the
+ * product driver below them. */
 #include "kernels/cpu/cpu_backend.h"
+
+#include <string.h>
 
 static void rows_task(void *context, int task, int worker) {
     (void)worker;
@@ -21,10 +23,40 @@ void mill_cpu_rows_run(struct mill_backend *backend, struct rows_run *run, int32
 mill_status mill_cpu_embed(struct mill_backend *backend, const struct mill_embed_args *args) {
     (void)backend;
     size_t n = (size_t)args->y.columns, bytes = mill_dtype_bytes(args->table_dtype);
-    for (int32_t r = 0; r < args->y.rows; r++)
-        mill_dtype_to_f32(args->table_dtype,
-                          (const char *)args->table + (size_t)args->ids[r] * n * bytes,
+    for (int32_t r = 0; r < args->y.rows; r++) {
+        int32_t id = args->ids[r] < 0 ? args->drawn[-1 - args->ids[r]] : args->ids[r];
+        size_t row = id < 0 ? 0 : (size_t)id;
+        mill_dtype_to_f32(args->table_dtype, (const char *)args->table + row * n * bytes,
                           matrix_row(&args->y, r), n);
+    }
+    return MILL_OK;
+}
+
+struct copy_run {
+    const struct mill_copy_rows_args *args;
+    const struct mill_span *span;
+    int32_t rows_a_task;
+};
+
+static void copy_task(void *context, int task, int worker) {
+    (void)worker;
+    const struct copy_run *run = context;
+    const struct mill_matrix *y = &run->args->y, *x = &run->args->x;
+    int32_t first = task * run->rows_a_task, left = run->span->n_y - first;
+    int32_t n = left < run->rows_a_task ? left : run->rows_a_task;
+    size_t row_bytes = (size_t)y->columns * sizeof(float);
+    for (int32_t r = first; r < first + n; r++)
+        memcpy(matrix_row(y, run->span->y_first + r), matrix_row(x, run->span->x_first + r),
+               row_bytes);
+}
+
+mill_status mill_cpu_copy_rows(struct mill_backend *backend,
+                               const struct mill_copy_rows_args *args) {
+    for (int32_t s = 0; s < args->n_spans; s++) {
+        struct copy_run run = {args, &args->spans[s], 16384 / (args->y.columns + 1) + 1};
+        mill_pool_run(backend->pool, copy_task, &run,
+                      (run.span->n_y + run.rows_a_task - 1) / run.rows_a_task);
+    }
     return MILL_OK;
 }
 

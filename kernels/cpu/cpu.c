@@ -1,10 +1,11 @@
-/* cpu.c - opening and closing the cpu backend, its memory services, and its table.
+/* cpu.c - opening and closing the cpu backend, and its table.
  *
  * Device memory is host memory. Everything an operator needs beyond its arguments is reserved here,
  * so operators never allocate. */
 #include "kernels/cpu/cpu.h"
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/host_device.h"
 #include "runtime/base/memory.h"
 
 #include <stdio.h>
@@ -76,40 +77,6 @@ static const char *backend_describe(const struct mill_backend *backend) {
     return backend->description;
 }
 
-static void *backend_alloc(struct mill_backend *backend, size_t bytes) {
-    (void)backend;
-    return mill_alloc_aligned(bytes);
-}
-
-static void backend_free(struct mill_backend *backend, void *memory) {
-    (void)backend;
-    free(memory);
-}
-
-static const void *backend_upload(struct mill_backend *backend, const void *host, size_t bytes) {
-    (void)backend;
-    (void)bytes;
-    return host;
-}
-
-static void backend_release(struct mill_backend *backend, const void *device) {
-    (void)backend;
-    (void)device;
-}
-
-static mill_status backend_copy(struct mill_backend *backend, void *to, const void *from,
-                                size_t bytes) {
-    (void)backend;
-    if (bytes > 0)
-        memcpy(to, from, bytes);
-    return MILL_OK;
-}
-
-static mill_status backend_synchronize(struct mill_backend *backend) {
-    (void)backend;
-    return MILL_OK;
-}
-
 const struct mill_backend_ops *mill_cpu_ops(void) {
     static const struct mill_backend_ops ops = {
         .abi = MILL_BACKEND_ABI,
@@ -120,14 +87,9 @@ const struct mill_backend_ops *mill_cpu_ops(void) {
         .describe = backend_describe,
         .weight_bytes = mill_cpu_weight_bytes,
         .weight_pack = mill_cpu_weight_pack,
-        .alloc = backend_alloc,
-        .free = backend_free,
-        .upload = backend_upload,
-        .release = backend_release,
-        .copy_in = backend_copy,
-        .copy_out = backend_copy,
-        .synchronize = backend_synchronize,
+        MILL_HOST_DEVICE_SERVICES,
         .embed = mill_cpu_embed,
+        .copy_rows = mill_cpu_copy_rows,
         .norm = mill_cpu_norm,
         .linear = mill_cpu_linear,
         .glu = mill_cpu_glu,

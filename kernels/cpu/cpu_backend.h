@@ -106,6 +106,7 @@ void mill_cpu_rows_run(struct mill_backend *backend, struct rows_run *run, int32
 
 /* ---- the operators */
 mill_status mill_cpu_embed(struct mill_backend *, const struct mill_embed_args *);
+mill_status mill_cpu_copy_rows(struct mill_backend *, const struct mill_copy_rows_args *);
 mill_status mill_cpu_norm(struct mill_backend *, const struct mill_norm_args *);
 mill_status mill_cpu_linear(struct mill_backend *, const struct mill_linear_args *);
 mill_status mill_cpu_glu(struct mill_backend *, const struct mill_glu_args *);

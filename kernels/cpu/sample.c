@@ -77,29 +77,32 @@ static int32_t best_column(const float *logits, int32_t n) {
     return best;
 }
 
-mill_status mill_cpu_sample(struct mill_backend *backend, const struct mill_sample_args *args) {
+/* The candidates' memory holds as many as there are columns. */
+static int32_t draw_column(const struct mill_sample_args *args, int32_t row,
+                           struct candidate *candidates) {
+    const float *logits = matrix_row(&args->logits, row);
     int32_t n = args->logits.columns;
+    bool finite = true;
+    for (int32_t i = 0; i < n; i++)
+        finite &= isfinite(logits[i]) != 0;
+    if (!finite)
+        return -1;
+    if (args->temperature[row] <= 0)
+        return best_column(logits, n);
+    for (int32_t i = 0; i < n; i++)
+        candidates[i] = (struct candidate){.column = i, .logit = logits[i]};
+    double u = args->u ? args->u[row] : mill_philox_uniform(args->seed[row], args->position[row]);
+    return draw(candidates, n, args->temperature[row], args->top_k[row], args->top_p[row], u);
+}
+
+mill_status mill_cpu_sample(struct mill_backend *backend, const struct mill_sample_args *args) {
     struct candidate *candidates = (struct candidate *)backend->prepared;
-    if ((size_t)n > PREPARED_BYTES / sizeof *candidates || n < 1)
+    size_t n = (size_t)args->logits.columns;
+    if (n < 1 || n > PREPARED_BYTES / sizeof *candidates)
         return MILL_E_UNSUPPORTED;
     for (int32_t r = 0; r < args->logits.rows; r++) {
-        const float *logits = matrix_row(&args->logits, r);
-        bool finite = true;
-        for (int32_t i = 0; i < n; i++)
-            finite &= isfinite(logits[i]) != 0;
-        if (!finite) {
-            args->columns[r] = -1;
-            continue;
-        }
-        if (args->temperature[r] <= 0) {
-            args->columns[r] = best_column(logits, n);
-            continue;
-        }
-        for (int32_t i = 0; i < n; i++)
-            candidates[i] = (struct candidate){.column = i, .logit = logits[i]};
-        double u = args->u ? args->u[r] : mill_philox_uniform(args->seed[r], args->position[r]);
-        args->columns[r] =
-            draw(candidates, n, args->temperature[r], args->top_k[r], args->top_p[r], u);
+        int32_t column = draw_column(args, r, candidates);
+        args->tokens[r] = column >= 0 && args->ids ? args->ids[column] : column;
     }
     return MILL_OK;
 }

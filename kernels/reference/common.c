@@ -1,5 +1,6 @@
-/* common.c - embed, norm and linear in plain C; formulas in kernels/README.md. Sums are double and
- * rounded once, but for I8 weights, where every step is defined to the bit. One thread. */
+/* common.c - embed, copy_rows, norm and linear in plain C; formulas in kernels/README.md. Sums are
+ * double and rounded once, but for I8 weights, where every step is defined to the bit. One thread.
+ */
 #include "kernels/reference/internal.h"
 
 #include <math.h>
@@ -14,11 +15,34 @@ mill_status mill_reference_embed(struct mill_backend *b, const struct mill_embed
         return MILL_E_INPUT;
     size_t n = (size_t)a->y.columns, row_bytes = n * mill_dtype_bytes(a->table_dtype);
     for (int32_t r = 0; r < a->y.rows; r++)
-        if (a->ids[r] < 0)
+        if (a->ids[r] < 0 && !a->drawn)
             return MILL_E_INPUT;
-    for (int32_t r = 0; r < a->y.rows; r++)
-        mill_dtype_to_f32(a->table_dtype, (const char *)a->table + (size_t)a->ids[r] * row_bytes,
+    for (int32_t r = 0; r < a->y.rows; r++) {
+        int32_t id = a->ids[r] < 0 ? a->drawn[-1 - a->ids[r]] : a->ids[r];
+        size_t row =
+            id < 0 ? 0 : (size_t)id; /* drawn from what was not a number: any row will do */
+        mill_dtype_to_f32(a->table_dtype, (const char *)a->table + row * row_bytes,
                           mill_reference_row(&a->y, r), n);
+    }
+    return MILL_OK;
+}
+
+mill_status mill_reference_copy_rows(struct mill_backend *b, const struct mill_copy_rows_args *a) {
+    (void)b;
+    MILL_TRY(mill_reference_check_matrix(&a->x));
+    MILL_TRY(mill_reference_check_shape(&a->y, a->y.rows, a->x.columns));
+    if (a->n_spans < 0 || (a->n_spans > 0 && !a->spans))
+        return MILL_E_INPUT;
+    for (int32_t s = 0; s < a->n_spans; s++) {
+        struct mill_span copied = a->spans[s];
+        copied.n_x = copied.n_y;
+        MILL_TRY(mill_reference_check_spans(&copied, 1, &a->x, &a->y));
+    }
+    for (int32_t s = 0; s < a->n_spans; s++)
+        for (int32_t i = 0; i < a->spans[s].n_y; i++)
+            memcpy(mill_reference_row(&a->y, (int64_t)a->spans[s].y_first + i),
+                   mill_reference_row(&a->x, (int64_t)a->spans[s].x_first + i),
+                   (size_t)a->y.columns * sizeof(float));
     return MILL_OK;
 }
 

@@ -16,8 +16,9 @@ enum {
 };
 
 struct mill_backend {
-    float row[MILL_REFERENCE_MAX_INPUT];  /* one input row as the products see it */
-    double sum[MILL_REFERENCE_MAX_INPUT]; /* one output row before it is rounded */
+    float row[MILL_REFERENCE_MAX_INPUT];    /* one input row as the products see it */
+    double sum[MILL_REFERENCE_MAX_INPUT];   /* one output row before it is rounded */
+    float middle[MILL_REFERENCE_MAX_INPUT]; /* one row between two convolutions */
     int16_t quantised[MILL_REFERENCE_MAX_I8_INPUT];
 };
 
@@ -67,6 +68,7 @@ double mill_reference_activate(enum mill_activation act, double v);
 /* ---- the operators, by file */
 
 mill_status mill_reference_embed(struct mill_backend *b, const struct mill_embed_args *a);
+mill_status mill_reference_copy_rows(struct mill_backend *b, const struct mill_copy_rows_args *a);
 mill_status mill_reference_norm(struct mill_backend *b, const struct mill_norm_args *a);
 mill_status mill_reference_linear(struct mill_backend *b, const struct mill_linear_args *a);
 mill_status mill_reference_glu(struct mill_backend *b, const struct mill_glu_args *a);
@@ -77,6 +79,8 @@ mill_status mill_reference_sample(struct mill_backend *b, const struct mill_samp
 mill_status mill_reference_conv1d(struct mill_backend *b, const struct mill_conv1d_args *a);
 mill_status mill_reference_conv_transpose1d(struct mill_backend *b,
                                             const struct mill_conv_transpose1d_args *a);
+mill_status mill_reference_residual_unit(struct mill_backend *b,
+                                         const struct mill_residual_unit_args *a);
 mill_status mill_reference_attn_dense(struct mill_backend *b, const struct mill_attn_dense_args *a);
 mill_status mill_reference_pool_mean(struct mill_backend *b, const struct mill_pool_mean_args *a);
 mill_status mill_reference_mix(struct mill_backend *b, const struct mill_mix_args *a);

@@ -85,7 +85,7 @@ mill_status mill_reference_sample(struct mill_backend *b, const struct mill_samp
     MILL_TRY(mill_reference_check_matrix(&a->logits));
     if (a->logits.rows == 0)
         return MILL_OK;
-    if (!a->columns || !a->temperature || !a->top_p || !a->top_k)
+    if (!a->tokens || !a->temperature || !a->top_p || !a->top_k)
         return MILL_E_INPUT;
     if (!a->u && (!a->seed || !a->position))
         return MILL_E_INPUT;
@@ -95,8 +95,9 @@ mill_status mill_reference_sample(struct mill_backend *b, const struct mill_samp
             return MILL_E_INPUT;
     for (int32_t r = 0; r < a->logits.rows; r++) {
         double u = a->u ? a->u[r] : mill_philox_uniform(a->seed[r], a->position[r]);
-        a->columns[r] = draw(mill_reference_row(&a->logits, r), a->logits.columns,
-                             a->temperature[r], a->top_k[r], a->top_p[r], u);
+        int32_t column = draw(mill_reference_row(&a->logits, r), a->logits.columns,
+                              a->temperature[r], a->top_k[r], a->top_p[r], u);
+        a->tokens[r] = column >= 0 && a->ids ? a->ids[column] : column;
     }
     return MILL_OK;
 }

@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* name, bytes an element, the name in safetensors headers */
 #define MILL_DTYPE_MAP(X)                                                                          \
     X(F64, 8, "F64")                                                                               \
@@ -63,5 +67,9 @@ static inline uint16_t mill_bf16_from_f32(float f) {
 
 float mill_f16_to_f32(uint16_t h);
 uint16_t mill_f16_from_f32(float f);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

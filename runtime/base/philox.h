@@ -8,6 +8,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct mill_philox {
     uint32_t word[4];
 };
@@ -17,5 +21,9 @@ struct mill_philox mill_philox(uint64_t key, uint64_t counter_low, uint64_t coun
 
 /* The uniform number of draw `position` of stream `seed`: a multiple of 2^-53 in [0, 1). */
 double mill_philox_uniform(uint64_t seed, uint64_t position);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -9,6 +9,10 @@
 #ifndef MILL_BASE_STATUS_H
 #define MILL_BASE_STATUS_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* name, value, text, HTTP status a server answers with */
 #define MILL_STATUS_MAP(X)                                                                         \
     X(OK, 0, "done", 200)                                                                          \
@@ -52,5 +56,9 @@ const char *mill_status_text(mill_status code) __attribute__((visibility("defaul
         if (mill_try_status_ < 0)                                                                  \
             return mill_try_status_;                                                               \
     } while (0)
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -97,6 +97,8 @@ mill_status mill_bicodec_voice_open(struct mill_bicodec_voice **out,
         mill_bicodec_voice_row(ops, backend, weights, global, code, device_code, voice->row, err);
     if (status == MILL_OK)
         status = ops->copy_out(backend, voice->d_vector, voice->row, d * sizeof(float));
+    if (status == MILL_OK)
+        status = ops->synchronize(backend);
     if (status < 0)
         goto cleanup;
     *out = voice;
@@ -160,7 +162,8 @@ mill_status mill_bicodec_decode(struct mill_bicodec_decoder *decoder,
     mill_status status = mill_bicodec_run(machine, &request);
     if (status < 0)
         return mill_fail(err, status, "decoder: frames %d to %d: the %s backend: %s", window->first,
-                         window->end, machine->ops->name, mill_status_text(status));
+                         window->end, machine->ops->name,
+                         mill_backend_failure(machine->ops, machine->backend, status));
     int64_t n_frames = window->end - window->first, d = shape->speaker.output;
     for (int64_t i = 0; i < n_frames * shape->hop; i++)
         if (!isfinite(window->wave[i]))

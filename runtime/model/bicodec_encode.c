@@ -96,7 +96,7 @@ static mill_status look_up(const struct run *run) {
         MILL_TRY(
             linear(run, products, mill_matrix_rows(run->code, first, n), &run->weights->codebook));
         struct mill_sample_args sample = {.logits = products,
-                                          .columns = run->tokens + first,
+                                          .tokens = run->tokens + first,
                                           .temperature = run->rows.temperature,
                                           .top_p = run->rows.top_p,
                                           .top_k = run->rows.top_k,
@@ -156,7 +156,7 @@ static mill_status encode(struct run *run, const float *wave,
     ops->free(run->wav2vec2.backend, memory);
     if (status < 0)
         return mill_fail(err, status, "semantic encoder: the %s backend: %s", ops->name,
-                         mill_status_text(status));
+                         mill_backend_failure(ops, run->wav2vec2.backend, status));
     return check_tokens(result->semantic, run->wav2vec2.n_frames, err);
 }
 

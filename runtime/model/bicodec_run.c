@@ -59,7 +59,7 @@ static mill_status open_host(struct mill_bicodec_machine *m, size_t rows) {
     size_t adaptive = 1 + (size_t)m->weights->shape.prenet.n_layers;
     size_t pieces = (size_t)m->sizes.max_pieces;
     m->n_index = (int32_t)(rows * (1 + adaptive));
-    m->host_index = mill_alloc_array((size_t)m->n_index, sizeof *m->host_index);
+    m->host_index = m->ops->host_alloc(m->backend, (size_t)m->n_index * sizeof *m->host_index);
     m->spans = mill_alloc_array(2 * pieces, sizeof *m->spans);
     m->places = mill_alloc_array(MILL_BICODEC_SLABS * pieces, sizeof *m->places);
     m->states = mill_alloc_array((size_t)m->n_layers, sizeof *m->states);
@@ -77,43 +77,6 @@ static mill_status open_device(struct mill_bicodec_machine *m, const struct mill
         return MILL_E_MEMORY;
     arena = (struct mill_arena){.base = m->memory, .capacity = arena.peak};
     carve(m, &arena, elements);
-    return MILL_OK;
-}
-
-static const struct mill_weight *copy_of(const struct mill_bicodec_machine *m, int32_t columns) {
-    for (int32_t i = 0; i < m->n_copies; i++)
-        if (m->copy[i].shape.n_out == columns)
-            return &m->copy[i];
-    return NULL;
-}
-
-/* The weight that copies rows of this width, unless there is one. */
-static mill_status open_copy(struct mill_bicodec_machine *m, int32_t columns) {
-    if (copy_of(m, columns))
-        return MILL_OK;
-    struct mill_weight weight = {.shape = {columns, 1, 1, MILL_F32}};
-    size_t bytes = m->ops->weight_bytes(&weight.shape);
-    float *ones = mill_alloc_array((size_t)columns, sizeof *ones);
-    void *image = mill_alloc_aligned(bytes);
-    if (ones && image) {
-        for (int32_t i = 0; i < columns; i++)
-            ones[i] = 1;
-        m->ops->weight_pack(&weight.shape, 0, columns, ones, image);
-        weight.image = m->ops->upload(m->backend, image, bytes);
-    }
-    free(ones);
-    if (!weight.image) {
-        free(image);
-        return MILL_E_MEMORY;
-    }
-    m->copy_image[m->n_copies] = image;
-    m->copy[m->n_copies++] = weight;
-    return MILL_OK;
-}
-
-static mill_status open_copies(struct mill_bicodec_machine *m) {
-    for (int32_t k = 0; k < m->n_layers; k++)
-        MILL_TRY(open_copy(m, mill_bicodec_layer_at(&m->weights->shape, k).columns));
     return MILL_OK;
 }
 
@@ -142,8 +105,6 @@ mill_bicodec_machine_open(struct mill_bicodec_machine *machine, const struct mil
     mill_status status = open_host(m, most_rows(m, &m->scratch[0], 1));
     if (status == MILL_OK)
         status = open_device(m, m->scratch);
-    if (status == MILL_OK)
-        status = open_copies(m);
     if (status < 0)
         return mill_fail(err, status,
                          "decoder: no memory for %d frames in %d pieces a call and %d streams "
@@ -153,14 +114,11 @@ mill_bicodec_machine_open(struct mill_bicodec_machine *machine, const struct mil
 }
 
 void mill_bicodec_machine_close(struct mill_bicodec_machine *machine) {
-    for (int32_t i = 0; i < machine->n_copies; i++) {
-        machine->ops->release(machine->backend, machine->copy[i].image);
-        free(machine->copy_image[i]);
-    }
     if (machine->memory)
         machine->ops->free(machine->backend, machine->memory);
+    if (machine->host_index)
+        machine->ops->host_free(machine->backend, machine->host_index);
     free(machine->scratch);
-    free(machine->host_index);
     free(machine->spans);
     free(machine->places);
     free(machine->states);
@@ -228,14 +186,8 @@ static mill_status copy_rows(const struct run *run, struct mill_matrix y, struct
                              int32_t n_spans) {
     if (n_spans == 0)
         return MILL_OK;
-    struct mill_conv1d_args args = {.y = y,
-                                    .x = x,
-                                    .w = *copy_of(run->m, y.columns),
-                                    .depthwise = true,
-                                    .dilation = 1,
-                                    .spans = run->m->spans,
-                                    .n_spans = n_spans};
-    return run->m->ops->conv1d(run->m->backend, &args);
+    struct mill_copy_rows_args args = {y, x, run->m->spans, n_spans};
+    return run->m->ops->copy_rows(run->m->backend, &args);
 }
 
 /* The fresh rows of time line k, from where they lie in x to their place in y. */
@@ -447,10 +399,32 @@ static mill_status run_prenet(struct run *run, struct mill_bicodec_band *out) {
     return show(run, out, run->request->prenet);
 }
 
-static mill_status run_unit(struct run *run, const struct mill_residual_unit_weights *unit,
-                            const struct mill_bicodec_band *y, struct mill_bicodec_band *dilated) {
+/* The next layer, a residual unit, from x into y, which has room for the same rows. */
+static mill_status run_unit_at_once(struct run *run, const struct mill_residual_unit_weights *unit,
+                                    const struct mill_bicodec_band *y,
+                                    const struct mill_bicodec_band *x) {
     struct mill_bicodec_machine *m = run->m;
-    dilated->columns = y->columns;
+    struct mill_bicodec_layer layer = mill_bicodec_layer_at(&m->weights->shape, run->layer);
+    MILL_TRY(exchange_kept(run, x));
+    struct mill_residual_unit_args args = {.y = band_matrix(y),
+                                           .x = band_matrix(x),
+                                           .dilated = unit->dilated,
+                                           .pointwise = unit->pointwise,
+                                           .alpha1 = unit->alpha1,
+                                           .alpha2 = unit->alpha2,
+                                           .dilation = layer.dilation,
+                                           .padding = layer.padding,
+                                           .spans = m->spans,
+                                           .n_spans = layer_spans(run, y, x)};
+    run->layer++;
+    return m->ops->residual_unit(m->backend, &args);
+}
+
+/* ... or in two convolutions, from y into y. */
+static mill_status run_unit_in_two(struct run *run, const struct mill_residual_unit_weights *unit,
+                                   const struct mill_bicodec_band *y,
+                                   struct mill_bicodec_band *dilated) {
+    struct mill_bicodec_machine *m = run->m;
     place_packed(run, dilated, run->layer + 1);
     MILL_TRY(run_conv(run, dilated, y, &unit->dilated, unit->alpha1, MILL_ACT_NONE));
     int32_t n = 0;
@@ -474,13 +448,20 @@ static mill_status run_unit(struct run *run, const struct mill_residual_unit_wei
     return m->ops->conv1d(m->backend, &pointwise);
 }
 
-/* One stage from x into y; x's slab serves as the units' scratch. */
+static void swap_bands(struct mill_bicodec_band *a, struct mill_bicodec_band *b) {
+    struct mill_bicodec_band kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* One stage from *x into *y. The units work on in x's slab too. */
 static mill_status run_stage(struct run *run, const struct mill_generator_stage_weights *stage,
                              struct mill_bicodec_band *y, struct mill_bicodec_band *x) {
     struct mill_bicodec_machine *m = run->m;
     struct mill_bicodec_layer layer = mill_bicodec_layer_at(&m->weights->shape, run->layer);
+    int32_t first = run->layer + 1, last = first + MILL_BICODEC_UNITS; /* time lines of this rate */
     y->columns = x->columns / 2;
-    place_apart(run, y, run->layer + 1, run->layer + 1 + MILL_BICODEC_UNITS);
+    place_apart(run, y, first, last);
     MILL_TRY(exchange_kept(run, x));
     struct mill_conv_transpose1d_args up = {.y = band_matrix(y),
                                             .x = band_matrix(x),
@@ -492,8 +473,16 @@ static mill_status run_stage(struct run *run, const struct mill_generator_stage_
                                             .n_spans = layer_spans(run, y, x)};
     MILL_TRY(m->ops->conv_transpose1d(m->backend, &up));
     run->layer++;
-    for (int i = 0; i < MILL_BICODEC_UNITS; i++)
-        MILL_TRY(run_unit(run, &stage->units[i], y, x));
+    x->columns = y->columns;
+    for (int i = 0; i < MILL_BICODEC_UNITS; i++) {
+        if (!m->ops->residual_unit) {
+            MILL_TRY(run_unit_in_two(run, &stage->units[i], y, x));
+            continue;
+        }
+        place_apart(run, x, first, last);
+        MILL_TRY(run_unit_at_once(run, &stage->units[i], x, y));
+        swap_bands(x, y);
+    }
     return MILL_OK;
 }
 
@@ -510,9 +499,7 @@ static mill_status run_generator(struct run *run, const struct mill_bicodec_band
     MILL_TRY(run_conv(run, &x, &input, &weights->conv_in, NULL, MILL_ACT_NONE));
     for (int32_t i = 0; i < shape->generator.n_stages; i++) {
         MILL_TRY(run_stage(run, &weights->stages[i], &y, &x));
-        struct mill_bicodec_band swap = x;
-        x = y;
-        y = swap;
+        swap_bands(&x, &y);
     }
     y.columns = 1;
     place_packed(run, &y, m->n_layers);

@@ -10,8 +10,7 @@
  *
  * Packed: the fresh rows of all pieces one behind the other, as products over all rows want them.
  * In bands: each piece's rows in order of time, with room before the fresh rows for kept ones, as a
- * convolution wants them. Rows are moved between slabs and state by a depthwise convolution of one
- * tap, which is 1: the one ragged copy that every backend has.
+ * convolution wants them.
  *
  * Owns its device memory, borrows backend and weights. One thread. */
 #ifndef MILL_MODEL_BICODEC_RUN_H
@@ -37,10 +36,7 @@ struct mill_bicodec_band {
     struct mill_bicodec_place *at; /* [n_pieces] */
 };
 
-enum {
-    MILL_BICODEC_SLABS = 3,
-    MILL_BICODEC_MAX_WIDTHS = MILL_MAX_STAGES + 3,
-};
+enum { MILL_BICODEC_SLABS = 3 };
 
 struct mill_bicodec_machine {
     const struct mill_backend_ops *ops;
@@ -48,13 +44,10 @@ struct mill_bicodec_machine {
     const struct mill_decoder_weights *weights;
     struct mill_bicodec_run_sizes sizes;
     int32_t n_layers;
-    struct mill_weight copy[MILL_BICODEC_MAX_WIDTHS]; /* ones, for each width of rows */
-    void *copy_image[MILL_BICODEC_MAX_WIDTHS];        /* host: what was uploaded */
-    int32_t n_copies;
     struct mill_range *scratch;        /* [n_layers + 1] */
     struct mill_span *spans;           /* [2 * max_pieces] */
     struct mill_bicodec_place *places; /* [MILL_BICODEC_SLABS * max_pieces] */
-    int32_t *host_index;
+    int32_t *host_index;               /* [n_index]: host_alloc's */
     int32_t n_index;
     void *memory; /* device: all that follows */
     size_t memory_bytes, state_bytes;

@@ -283,6 +283,7 @@ mill_status mill_bicodec_streams_decode(struct mill_bicodec_streams *streams,
     }
     if (status < 0)
         return mill_fail(err, status, "decoder: %d pieces: the %s backend: %s", n_pieces,
-                         s->machine.ops->name, mill_status_text(status));
+                         s->machine.ops->name,
+                         mill_backend_failure(s->machine.ops, s->machine.backend, status));
     return MILL_OK;
 }

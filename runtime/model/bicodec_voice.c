@@ -40,6 +40,6 @@ mill_status mill_bicodec_voice_row(const struct mill_backend_ops *ops, struct mi
         status = ops->synchronize(backend);
     if (status < 0)
         return mill_fail(err, status, "voice: the %s backend: %s", ops->name,
-                         mill_status_text(status));
+                         mill_backend_failure(ops, backend, status));
     return MILL_OK;
 }

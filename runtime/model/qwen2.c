@@ -37,13 +37,14 @@ struct mill_qwen2 {
     struct step_arrays host, device;
     size_t arrays_bytes;
     float *x, *normed, *qkv, *attended, *gate_up, *glu, *drawn, *logits; /* in activations */
-    int32_t *columns;
+    int32_t *tokens;                          /* drawn ones, in activations */
+    int32_t *legal_ids;                       /* device: those of all legal sets */
+    const int32_t *set_ids[MILL_LEGAL_COUNT]; /* in legal_ids */
 
-    char *host_block;
-    char *host_page; /* [page_bytes]: a page on its way to another */
+    char *host_block; /* host_alloc's, as host_tokens is */
     size_t page_bytes;
-    int32_t *order;        /* [max_sequences]: sorted place -> draw */
-    int32_t *host_columns; /* [max_sequences] */
+    int32_t *order;       /* [max_sequences]: sorted place -> draw */
+    int32_t *host_tokens; /* [max_sequences] */
 };
 
 /* ------------------------------------------------------------------ opening */
@@ -74,7 +75,7 @@ static void carve_activations(struct mill_qwen2 *lm, struct mill_arena *arena) {
     lm->x = mill_arena_take(arena, row * (size_t)s->hidden);
     lm->normed = mill_arena_take(arena, row * (size_t)s->hidden);
     lm->drawn = mill_arena_take(arena, draws * (size_t)s->hidden * sizeof(float));
-    lm->columns = mill_arena_take(arena, draws * sizeof(int32_t));
+    lm->tokens = mill_arena_take(arena, draws * sizeof(int32_t));
     lm->logits = mill_arena_take(arena, draws * (size_t)lm->logits_stride * sizeof(float));
     size_t mark = mill_arena_mark(arena);
     lm->qkv = mill_arena_take(arena, row * (q + 2 * kv));
@@ -108,12 +109,11 @@ static mill_status open_blocks(struct mill_qwen2 *lm, struct mill_error *err) {
     lm->pages = device_alloc(lm, pool_bytes);
     lm->activations = device_alloc(lm, activations.peak);
     lm->device_block = device_alloc(lm, arrays.peak);
-    lm->host_block = mill_alloc_aligned(arrays.peak);
-    lm->host_page = mill_alloc_aligned(lm->page_bytes);
+    lm->host_block = lm->ops->host_alloc(lm->backend, arrays.peak);
+    lm->host_tokens = lm->ops->host_alloc(lm->backend, draws * sizeof *lm->host_tokens);
     lm->order = mill_alloc_array(draws, sizeof *lm->order);
-    lm->host_columns = mill_alloc_array(draws, sizeof *lm->host_columns);
-    if (!lm->pages || !lm->activations || !lm->device_block || !lm->host_block || !lm->host_page ||
-        !lm->order || !lm->host_columns)
+    if (!lm->pages || !lm->activations || !lm->device_block || !lm->host_block ||
+        !lm->host_tokens || !lm->order)
         return mill_fail(err, MILL_E_MEMORY,
                          "language model: no memory for %d pages and steps of %d rows (%zu bytes)",
                          options->n_pages, options->max_rows, lm->bytes);
@@ -124,6 +124,28 @@ static mill_status open_blocks(struct mill_qwen2 *lm, struct mill_error *err) {
     carve_arrays(&lm->host, &host, options);
     carve_arrays(&lm->device, &device, options);
     carve_activations(lm, &scratch);
+    return MILL_OK;
+}
+
+/* The token of every head row, on the device, where draws become the next step's input. */
+static mill_status open_legal_ids(struct mill_qwen2 *lm, struct mill_error *err) {
+    const struct mill_legal_rows *legal = lm->weights->legal;
+    size_t n = 0;
+    for (int i = 0; i < MILL_LEGAL_COUNT; i++)
+        n += (size_t)legal[i].n_rows;
+    lm->legal_ids = device_alloc(lm, n * sizeof *lm->legal_ids);
+    mill_status status = lm->legal_ids ? MILL_OK : MILL_E_MEMORY;
+    int32_t *at = lm->legal_ids;
+    for (int i = 0; i < MILL_LEGAL_COUNT && status == MILL_OK; i++) {
+        size_t bytes = (size_t)legal[i].n_rows * sizeof *at;
+        lm->set_ids[i] = at;
+        if (bytes > 0)
+            status = lm->ops->copy_in(lm->backend, at, legal[i].ids, bytes);
+        at += legal[i].n_rows;
+    }
+    if (status < 0)
+        return mill_fail(err, status, "language model: no place for %zu token ids: %s", n,
+                         mill_backend_failure(lm->ops, lm->backend, status));
     return MILL_OK;
 }
 
@@ -148,6 +170,8 @@ mill_status mill_qwen2_open(struct mill_qwen2 **out, const struct mill_backend_o
         if (padded_columns(weights->legal[i].n_rows) > lm->logits_stride)
             lm->logits_stride = padded_columns(weights->legal[i].n_rows);
     mill_status status = open_blocks(lm, err);
+    if (status == MILL_OK)
+        status = open_legal_ids(lm, err);
     if (status < 0)
         mill_qwen2_close(lm);
     else
@@ -158,14 +182,12 @@ mill_status mill_qwen2_open(struct mill_qwen2 **out, const struct mill_backend_o
 void mill_qwen2_close(struct mill_qwen2 *lm) {
     if (!lm)
         return;
-    void *blocks[] = {lm->pages, lm->activations, lm->device_block};
+    void *blocks[] = {lm->pages, lm->activations, lm->device_block, lm->legal_ids};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
-        if (blocks[i])
-            lm->ops->free(lm->backend, blocks[i]);
-    free(lm->host_block);
-    free(lm->host_page);
+        lm->ops->free(lm->backend, blocks[i]);
+    lm->ops->host_free(lm->backend, lm->host_block);
+    lm->ops->host_free(lm->backend, lm->host_tokens);
     free(lm->order);
-    free(lm->host_columns);
     free(lm);
 }
 
@@ -341,7 +363,8 @@ static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, const struct 
 
 /* Logits and draws of one legal set: sorted draws first .. first + n - 1. */
 static mill_status run_set(struct mill_qwen2 *lm, const struct mill_qwen2_step *step,
-                           const struct mill_legal_rows *legal, int32_t first, int32_t n) {
+                           enum mill_legal_set set, int32_t first, int32_t n) {
+    const struct mill_legal_rows *legal = &lm->weights->legal[set];
     int32_t hidden = lm->weights->shape.hidden;
     struct mill_matrix drawn = matrix(lm->drawn + (size_t)first * (size_t)hidden, n, hidden);
     struct mill_matrix logits = {.data = lm->logits + (size_t)first * (size_t)lm->logits_stride,
@@ -357,7 +380,8 @@ static mill_status run_set(struct mill_qwen2 *lm, const struct mill_qwen2_step *
     const struct step_arrays *arrays = &lm->device;
     return lm->ops->sample(lm->backend,
                            &(struct mill_sample_args){.logits = logits,
-                                                      .columns = lm->columns + first,
+                                                      .ids = lm->set_ids[set],
+                                                      .tokens = lm->tokens + first,
                                                       .temperature = arrays->temperature + first,
                                                       .top_p = arrays->top_p + first,
                                                       .top_k = arrays->top_k + first,
@@ -378,7 +402,7 @@ static mill_status run_draws(struct mill_qwen2 *lm, const struct mill_qwen2_step
         int32_t n = 1;
         while (first + n < step->n_draws && step->draws[lm->order[first + n]].legal == set)
             n++;
-        MILL_TRY(run_set(lm, step, &lm->weights->legal[set], first, n));
+        MILL_TRY(run_set(lm, step, set, first, n));
         first += n;
     }
     return MILL_OK;
@@ -387,8 +411,8 @@ static mill_status run_draws(struct mill_qwen2 *lm, const struct mill_qwen2_step
 static mill_status fetch(struct mill_qwen2 *lm, const struct mill_qwen2_step *step) {
     const struct mill_backend_ops *ops = lm->ops;
     size_t hidden = (size_t)lm->weights->shape.hidden;
-    MILL_TRY(ops->copy_out(lm->backend, lm->host_columns, lm->columns,
-                           (size_t)step->n_draws * sizeof *lm->columns));
+    MILL_TRY(ops->copy_out(lm->backend, lm->host_tokens, lm->tokens,
+                           (size_t)step->n_draws * sizeof *lm->tokens));
     for (int32_t at = 0; step->hidden && at < step->n_draws; at++)
         MILL_TRY(ops->copy_out(lm->backend, step->hidden + (size_t)lm->order[at] * hidden,
                                lm->drawn + (size_t)at * hidden, hidden * sizeof(float)));
@@ -402,11 +426,8 @@ static mill_status fetch(struct mill_qwen2 *lm, const struct mill_qwen2_step *st
                                n * sizeof(float)));
     }
     MILL_TRY(ops->synchronize(lm->backend));
-    for (int32_t at = 0; at < step->n_draws; at++) {
-        int32_t draw = lm->order[at], column = lm->host_columns[at];
-        step->tokens[draw] =
-            column < 0 ? -1 : lm->weights->legal[step->draws[draw].legal].ids[column];
-    }
+    for (int32_t at = 0; at < step->n_draws; at++)
+        step->tokens[lm->order[at]] = lm->host_tokens[at];
     return MILL_OK;
 }
 
@@ -438,19 +459,14 @@ mill_status mill_qwen2_copy_page(struct mill_qwen2 *lm, int32_t from, int32_t to
     if (from < 0 || from >= n_pages || to < 0 || to >= n_pages)
         return mill_fail(err, MILL_E_INPUT, "language model: page %d to page %d of %d", from, to,
                          n_pages);
-    const struct mill_backend_ops *ops = lm->ops;
     char *pages = lm->pages;
     size_t bytes = lm->page_bytes;
-    mill_status status =
-        ops->copy_out(lm->backend, lm->host_page, pages + (size_t)from * bytes, bytes);
-    if (status == MILL_OK)
-        status = ops->synchronize(lm->backend);
-    if (status == MILL_OK)
-        status = ops->copy_in(lm->backend, pages + (size_t)to * bytes, lm->host_page, bytes);
+    mill_status status = lm->ops->copy_within(lm->backend, pages + (size_t)to * bytes,
+                                              pages + (size_t)from * bytes, bytes);
     if (status < 0)
         return mill_fail(err, status,
-                         "language model: backend '%s': a page could not be copied: %s", ops->name,
-                         mill_status_text(status));
+                         "language model: backend '%s': a page could not be copied: %s",
+                         lm->ops->name, mill_backend_failure(lm->ops, lm->backend, status));
     return MILL_OK;
 }
 
@@ -460,6 +476,6 @@ mill_status mill_qwen2_run(struct mill_qwen2 *lm, const struct mill_qwen2_step *
     mill_status status = run_steps(lm, step);
     if (status < 0)
         return mill_fail(err, status, "language model: backend '%s': %s", lm->ops->name,
-                         mill_status_text(status));
+                         mill_backend_failure(lm->ops, lm->backend, status));
     return MILL_OK;
 }

@@ -48,8 +48,7 @@ struct mill_qwen2_step {
     float *logits;   /* out: draw after draw, legal.n_rows each, or NULL */
 };
 /* Page `to` becomes what page `from` is, in all layers, before the next step: for a sequence that
- * goes on from a beginning which others keep. Through host memory, since backends copy only to and
- * from there. */
+ * goes on from a beginning which others keep. */
 mill_status mill_qwen2_copy_page(struct mill_qwen2 *lm, int32_t from, int32_t to,
                                  struct mill_error *err);
 mill_status mill_qwen2_run(struct mill_qwen2 *lm, const struct mill_qwen2_step *step,

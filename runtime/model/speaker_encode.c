@@ -300,7 +300,7 @@ mill_status mill_speaker_encode(const struct mill_encoder_weights *weights, cons
     status = run_all(&run, wave, n_samples, result, z);
     if (status < 0) {
         mill_fail(err, status, "speaker encoder: the %s backend: %s", run.ops->name,
-                  mill_status_text(status));
+                  mill_backend_failure(run.ops, run.backend, status));
         goto cleanup;
     }
     if (result->z)

@@ -11,6 +11,7 @@
 
 enum operator_kind {
     OP_EMBED,
+    OP_COPY_ROWS,
     OP_NORM,
     OP_LINEAR,
     OP_GLU,
@@ -19,6 +20,7 @@ enum operator_kind {
     OP_SAMPLE,
     OP_CONV1D,
     OP_CONV_TRANSPOSE1D,
+    OP_RESIDUAL_UNIT,
     OP_ATTN_DENSE,
     OP_POOL_MEAN,
     OP_MIX
@@ -38,6 +40,7 @@ enum case_flags {
     PERF_ONLY = 4096,   /* ... too large to be tested as well: a narrower one like it is */
     OPTIONAL = 1024,    /* no model needs it: a backend may answer MILL_E_UNSUPPORTED */
     OVERLAP = 2048,     /* linear: rows of x begin every `stride` elements and overlap */
+    TOKENS = 8192,      /* embed: some ids stand for drawn ones; sample: columns have tokens */
 };
 
 #define DTYPE_BIT(dtype) (1u << (dtype))

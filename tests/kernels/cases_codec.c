@@ -1,4 +1,4 @@
-/* cases_codec.c - the case table of conv1d and conv_transpose1d. Data only. */
+/* cases_codec.c - the case table of conv1d, residual_unit and conv_transpose1d. Data only. */
 #include "tests/kernels/cases.h"
 
 #define BOTH (DTYPE_BIT(MILL_F32) | DTYPE_BIT(MILL_BF16))
@@ -17,6 +17,10 @@ static const int32_t rows_five[] = {5, -1};
 #define DEPTH(rows_, channels, taps, dilation_)                                                    \
     .op = OP_CONV1D, .rows = rows_, .dtypes = DTYPE_BIT(MILL_F32), .n_out = channels,              \
     .n_taps = taps, .n_in = 1, .dilation = dilation_, .padding = dilation_ * (taps - 1) / 2
+/* Residual units of c channels: a backend without the operator runs two convolutions. */
+#define UNIT(rows_, c, taps, dilation_)                                                            \
+    .op = OP_RESIDUAL_UNIT, .rows = rows_, .dtypes = BOTH, .n_out = c, .n_taps = taps, .n_in = c,  \
+    .dilation = dilation_, .padding = dilation_ * (taps - 1) / 2
 #define TRANSPOSE(rows_, out, taps, in, stride_)                                                   \
     .op = OP_CONV_TRANSPOSE1D, .rows = rows_, .dtypes = BOTH, .n_out = out, .n_taps = taps,        \
     .n_in = in, .stride = stride_, .padding = (taps - stride_) / 2
@@ -84,6 +88,21 @@ static const struct kernel_case cases[] = {
      CONV(rows_all, 1, 7, 96, 1),
      .act = MILL_ACT_TANH,
      .flags = BIAS | SNAKE | SPANS | PERF},
+
+    {.name = "unit 1", UNIT(rows_some, 1, 3, 1), .flags = BIAS | SNAKE | OPTIONAL},
+    {.name = "unit 6 d2",
+     UNIT(rows_all, 6, 3, 2),
+     .flags = BIAS | SNAKE | OPTIONAL | STRIDED | SPANS},
+    {.name = "unit 65 d9", UNIT(rows_some, 65, 7, 9), .flags = BIAS | SNAKE | OPTIONAL | SPANS},
+    {.name = "unit 32 d3", UNIT(rows_all, 32, 7, 3), .flags = BIAS | SNAKE | OPTIONAL | SPANS},
+    {.name = "unit 96 d1",
+     UNIT(rows_all, 96, 7, 1),
+     .flags = BIAS | SNAKE | OPTIONAL | SPANS | PERF},
+    {.name = "unit 192 d9", UNIT(rows_some, 192, 7, 9), .flags = BIAS | SNAKE | OPTIONAL | PERF},
+    {.name = "unit 384 d3", UNIT(rows_two, 384, 7, 3), .flags = BIAS | SNAKE | OPTIONAL | PERF},
+    {.name = "unit 768 d9",
+     UNIT(rows_two, 768, 7, 9),
+     .flags = BIAS | SNAKE | OPTIONAL | PERF_ONLY},
 
     {.name = "transpose 1x1x1", TRANSPOSE(rows_some, 1, 1, 1, 1)},
     {.name = "transpose 2x2x1 stride 2", TRANSPOSE(rows_some, 2, 2, 1, 2), .flags = BIAS},

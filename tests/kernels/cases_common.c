@@ -1,5 +1,5 @@
-/* cases_common.c - the case table of embed, norm and linear. Sizes: the smallest, odd ones around
- * vector widths, and the published model's (marked PERF). Data only. */
+/* cases_common.c - the case table of embed, copy_rows, norm and linear. Sizes: the smallest, odd
+ * ones around vector widths, and the published model's (marked PERF). Data only. */
 #include "tests/kernels/cases.h"
 
 #define F32 DTYPE_BIT(MILL_F32)
@@ -27,6 +27,33 @@ static const struct kernel_case cases[] = {
      .rows = rows_some,
      .dtypes = F32 | BF16,
      .n_in = 896,
+     .flags = PERF},
+
+    {.name = "embed 65 drawn",
+     .op = OP_EMBED,
+     .rows = rows_all,
+     .dtypes = F32 | BF16,
+     .n_in = 65,
+     .flags = TOKENS},
+
+    {.name = "copy 1", .op = OP_COPY_ROWS, .rows = rows_few, .dtypes = F32, .n_in = 1},
+    {.name = "copy 63 strided",
+     .op = OP_COPY_ROWS,
+     .rows = rows_all,
+     .dtypes = F32,
+     .n_in = 63,
+     .flags = STRIDED | SPANS},
+    {.name = "copy 96",
+     .op = OP_COPY_ROWS,
+     .rows = rows_all,
+     .dtypes = F32,
+     .n_in = 96,
+     .flags = SPANS | PERF},
+    {.name = "copy 1024",
+     .op = OP_COPY_ROWS,
+     .rows = rows_some,
+     .dtypes = F32,
+     .n_in = 1024,
      .flags = PERF},
 
     {.name = "rms norm 1", .op = OP_NORM, .rows = rows_few, .dtypes = F32, .n_in = 1},

@@ -20,6 +20,11 @@ static void open_or_fail(void **state, struct rig *rig) {
         fail_msg("%s", err.text);
 }
 
+static void fetch(struct rig *rig, void *host, const void *device, size_t bytes) {
+    assert_int_equal(rig->ops->copy_out(rig->backend, host, device, bytes), MILL_OK);
+    assert_int_equal(rig->ops->synchronize(rig->backend), MILL_OK);
+}
+
 static void test_services(void **state) {
     struct rig rig;
     open_or_fail(state, &rig);
@@ -29,6 +34,8 @@ static void test_services(void **state) {
     assert_true(strlen(ops->describe(rig.backend)) > 0);
     ops->close(NULL);
     ops->free(rig.backend, NULL);
+    ops->host_free(rig.backend, NULL);
+    ops->event_free(rig.backend, NULL);
 
     char in[1000], out[1000] = {0};
     for (size_t i = 0; i < sizeof in; i++)
@@ -37,7 +44,7 @@ static void test_services(void **state) {
     assert_non_null(device);
     assert_int_equal((uintptr_t)device % 64, 0);
     assert_int_equal(ops->copy_in(rig.backend, device, in, sizeof in), MILL_OK);
-    assert_int_equal(ops->copy_out(rig.backend, out, device, sizeof out), MILL_OK);
+    fetch(&rig, out, device, sizeof out);
     assert_memory_equal(in, out, sizeof in);
     assert_int_equal(ops->copy_out(rig.backend, out, device, 0), MILL_OK);
     ops->free(rig.backend, device);
@@ -45,10 +52,79 @@ static void test_services(void **state) {
     memset(out, 0, sizeof out);
     const void *uploaded = ops->upload(rig.backend, in, sizeof in);
     assert_non_null(uploaded);
-    assert_int_equal(ops->copy_out(rig.backend, out, uploaded, sizeof out), MILL_OK);
+    fetch(&rig, out, uploaded, sizeof out);
     assert_memory_equal(in, out, sizeof in);
     ops->release(rig.backend, uploaded);
-    assert_int_equal(ops->synchronize(rig.backend), MILL_OK);
+    size_t free_bytes = 1, total_bytes = 0;
+    assert_int_equal(ops->memory(rig.backend, &free_bytes, &total_bytes), MILL_OK);
+    assert_true(free_bytes <= total_bytes);
+    rig_close(&rig);
+}
+
+/* Copies of both kinds of host memory and within the device, in their order; an event behind the
+ * last is enough to see it. */
+static void test_copies_and_events(void **state) {
+    struct rig rig;
+    open_or_fail(state, &rig);
+    const struct mill_backend_ops *ops = rig.ops;
+    char passing[64];
+    char *from = ops->host_alloc(rig.backend, 64), *to = ops->host_alloc(rig.backend, 64);
+    char *device = ops->alloc(rig.backend, 192);
+    struct mill_event *event = NULL;
+    assert_true(from && to && device);
+    assert_int_equal(ops->event_new(rig.backend, &event), MILL_OK);
+    memset(from, 1, 64);
+    memset(to, 0, 64);
+    memset(passing, 2, 64);
+    assert_int_equal(ops->copy_in(rig.backend, device, from, 64), MILL_OK);
+    assert_int_equal(ops->copy_in(rig.backend, device + 64, passing, 64), MILL_OK);
+    memset(passing, 3, 64); /* has been read */
+    assert_int_equal(ops->copy_within(rig.backend, device + 128, device + 64, 64), MILL_OK);
+    assert_int_equal(ops->copy_within(rig.backend, device + 64, device, 64), MILL_OK);
+    assert_int_equal(ops->copy_out(rig.backend, to, device + 128, 64), MILL_OK);
+    assert_int_equal(ops->event_record(rig.backend, event), MILL_OK);
+    assert_int_equal(ops->event_wait(rig.backend, event), MILL_OK);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(to[i], 2);
+    fetch(&rig, passing, device + 64, 64);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(passing[i], 1);
+    ops->event_free(rig.backend, event);
+    ops->free(rig.backend, device);
+    ops->host_free(rig.backend, from);
+    ops->host_free(rig.backend, to);
+    rig_close(&rig);
+}
+
+/* A graph repeats its calls on what their pointers then point to. */
+static void test_graphs(void **state) {
+    struct rig rig;
+    open_or_fail(state, &rig);
+    const struct mill_backend_ops *ops = rig.ops;
+    if (!ops->graph_begin) {
+        assert_true(!ops->graph_end && !ops->graph_launch && !ops->graph_free);
+        rig_close(&rig);
+        skip();
+    }
+    const int32_t first[4] = {1, 2, 3, 4}, second[4] = {5, 6, 7, 8};
+    int32_t seen[4];
+    struct mill_graph *graph = NULL;
+    int32_t *device = rig_put(&rig, first, sizeof first),
+            *copy = rig_put(&rig, second, sizeof seen);
+    assert_int_equal(ops->graph_begin(rig.backend), MILL_OK);
+    assert_int_equal(ops->copy_within(rig.backend, copy, device, sizeof first), MILL_OK);
+    assert_int_equal(ops->graph_end(rig.backend, &graph), MILL_OK);
+    fetch(&rig, seen, copy, sizeof seen);
+    assert_memory_equal(seen, second, sizeof seen); /* recorded, not run */
+    assert_int_equal(ops->graph_launch(rig.backend, graph), MILL_OK);
+    fetch(&rig, seen, copy, sizeof seen);
+    assert_memory_equal(seen, first, sizeof seen);
+    assert_int_equal(ops->copy_in(rig.backend, device, second, sizeof second), MILL_OK);
+    assert_int_equal(ops->graph_launch(rig.backend, graph), MILL_OK);
+    fetch(&rig, seen, copy, sizeof seen);
+    assert_memory_equal(seen, second, sizeof seen);
+    ops->graph_free(rig.backend, graph);
+    unprepare(&rig, &(struct prepared){0});
     rig_close(&rig);
 }
 
@@ -135,6 +211,9 @@ static void test_no_rows(void **state) {
     float gain[64] = {0};
     assert_int_equal(
         rig.ops->embed(rig.backend, &(struct mill_embed_args){.y = none, .table_dtype = MILL_F32}),
+        MILL_OK);
+    assert_int_equal(
+        rig.ops->copy_rows(rig.backend, &(struct mill_copy_rows_args){.y = none, .x = none}),
         MILL_OK);
     assert_int_equal(
         rig.ops->norm(rig.backend, &(struct mill_norm_args){.y = none, .x = none, .gain = gain}),
@@ -253,13 +332,13 @@ static void test_sample_edges(void **state) {
     int32_t *drawn = rig_put(&rig, top_k, sizeof top_k);
     const struct mill_sample_args args = {
         .logits = {rig_put(&rig, logits, sizeof logits), MILL_F32, N, 4, 4},
-        .columns = drawn,
+        .tokens = drawn,
         .temperature = rig_put(&rig, temperature, sizeof temperature),
         .top_p = rig_put(&rig, top_p, sizeof top_p),
         .top_k = rig_put(&rig, top_k, sizeof top_k),
         .u = rig_put(&rig, u, sizeof u)};
     assert_int_equal(rig.ops->sample(rig.backend, &args), MILL_OK);
-    assert_int_equal(rig.ops->copy_out(rig.backend, columns, drawn, sizeof columns), MILL_OK);
+    fetch(&rig, columns, drawn, sizeof columns);
     for (int i = 0; i < N; i++)
         if (columns[i] != rows[i].column)
             fail_msg("row %d: column %d, expected %d", i, columns[i], rows[i].column);
@@ -270,6 +349,8 @@ static void test_sample_edges(void **state) {
 int contract_tests(struct options *options) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(test_services, options),
+        cmocka_unit_test_prestate(test_copies_and_events, options),
+        cmocka_unit_test_prestate(test_graphs, options),
         cmocka_unit_test_prestate(test_weight_packing, options),
         cmocka_unit_test_prestate(test_operators_allocate_nothing, options),
         cmocka_unit_test_prestate(test_no_rows, options),

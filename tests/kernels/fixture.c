@@ -84,6 +84,10 @@ struct mill_weight_shape fixture_weight_shape(const struct fixture *f) {
     return (struct mill_weight_shape){c->n_out, c->n_taps ? c->n_taps : 1, c->n_in, f->v.dtype};
 }
 
+struct mill_weight_shape fixture_pointwise_shape(const struct fixture *f) {
+    return (struct mill_weight_shape){f->v.c->n_out, 1, f->v.c->n_out, f->v.dtype};
+}
+
 /* Weights of a variance that gives outputs of unit scale; a row of zeros among them. */
 static void init_weights(struct fixture *f, uint64_t *random) {
     const struct kernel_case *c = f->v.c;
@@ -117,6 +121,14 @@ static void init_embed(struct fixture *f, uint64_t *random) {
     f->ids = fixture_take(f, (size_t)rows, sizeof *f->ids);
     for (int32_t r = 0; r < rows; r++)
         f->ids[r] = r == 0 ? N_TABLE_ROWS - 1 : (int32_t)random_below(random, N_TABLE_ROWS);
+    if (!(f->v.c->flags & TOKENS))
+        return;
+    f->drawn = fixture_take(f, (size_t)rows, sizeof *f->drawn);
+    for (int32_t r = 0; r < rows; r++) {
+        f->drawn[r] = r % 5 ? (int32_t)random_below(random, N_TABLE_ROWS) : -1;
+        if (r % 3)
+            f->ids[r] = -1 - (int32_t)random_below(random, (uint32_t)rows);
+    }
 }
 
 /* Gains of the rows' groups. */
@@ -209,6 +221,11 @@ static void init_sample(struct fixture *f, uint64_t *random) {
         f->top_k[r] = c->top_p > 0 ? c->top_k : (int32_t)random_below(random, 70);
         f->u[r] = (double)(random_bits(random) >> 11) * 0x1p-53;
     }
+    if (!(c->flags & TOKENS))
+        return;
+    f->ids = fixture_take(f, (size_t)c->n_in, sizeof *f->ids);
+    for (int32_t i = 0; i < c->n_in; i++)
+        f->ids[i] = 1000 + 7 * i;
 }
 
 /* Spans one behind the other with poisoned rows between them, and how many rows they take. */
@@ -240,7 +257,8 @@ static void init_attn_dense(struct fixture *f, uint64_t *random) {
         scale_row(&f->key, r, 2);
 }
 
-static void init_pool_mean(struct fixture *f, uint64_t *random) {
+/* pool_mean and copy_rows. */
+static void init_rows_of_spans(struct fixture *f, uint64_t *random) {
     int32_t x_rows, y_rows;
     lay_out_spans(f, &x_rows, &y_rows);
     f->x = fixture_guarded(f, x_rows, f->v.c->n_in);
@@ -266,6 +284,16 @@ static void init_convolution(struct fixture *f, uint64_t *random) {
         if (c->flags & RESIDUAL)
             guarded_fill(&f->residual, span->y_first, span->n_y, random);
     }
+}
+
+static void init_residual_unit(struct fixture *f, uint64_t *random) {
+    const size_t n = (size_t)f->v.c->n_out;
+    init_convolution(f, random);
+    float bound = sqrtf(3.0f / (float)n);
+    f->pointwise = random_values(f, n * n, -bound, bound, random);
+    f->bias2 = random_values(f, n, -1, 1, random);
+    f->alpha2 = random_values(f, n, 0.5f, 2, random);
+    f->z = fixture_guarded(f, f->y.rows, f->y.columns);
 }
 
 void fixture_init(struct fixture *f, const struct variant *v) {
@@ -295,11 +323,15 @@ void fixture_init(struct fixture *f, const struct variant *v) {
     case OP_CONV_TRANSPOSE1D:
         init_convolution(f, &random);
         break;
+    case OP_RESIDUAL_UNIT:
+        init_residual_unit(f, &random);
+        break;
     case OP_ATTN_DENSE:
         init_attn_dense(f, &random);
         break;
+    case OP_COPY_ROWS:
     case OP_POOL_MEAN:
-        init_pool_mean(f, &random);
+        init_rows_of_spans(f, &random);
         break;
     case OP_MIX:
         init_mix(f, &random);

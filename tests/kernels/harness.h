@@ -33,11 +33,13 @@ struct fixture {
     void *owned[MAX_OWNED];
     int32_t n_owned;
     struct guarded x, y, residual; /* y = what it holds before the run */
-    struct guarded key, value, z;  /* attn_dense: x is q; mix: x and z */
+    struct guarded key, value, z;  /* attn_dense: x is q; mix: x and z; residual unit: z between */
     float *weights, *bias;         /* [n_out][n_taps][n_in]; [groups][n_out] */
-    float *alpha, *gain, *shift;
+    float *pointwise, *bias2;      /* residual unit: [n_out][n_in]; [n_out] */
+    float *alpha, *alpha2, *gain, *shift;
+    bool in_two; /* residual unit: run it as two convolutions */
     void *table;
-    int32_t *group, *ids;
+    int32_t *group, *ids, *drawn;
     int32_t group_stride, n_groups, table_rows;
     int32_t *row_first, *n_cached, *page_table; /* of the whole batch */
     int32_t n_sequences, max_pages, n_pages, page_tokens;
@@ -69,6 +71,8 @@ void fixture_deinit(struct fixture *f);
 void *fixture_take(struct fixture *f, size_t n, size_t size);
 /* The logical shape of the weights. */
 struct mill_weight_shape fixture_weight_shape(const struct fixture *f);
+/* ... and of the residual unit's second one. */
+struct mill_weight_shape fixture_pointwise_shape(const struct fixture *f);
 /* fixture_batch.c, fixture_spans.c: the parts for ragged operators. */
 void fixture_init_batch(struct fixture *f, uint64_t *random);
 void fixture_init_spans(struct fixture *f);
@@ -90,7 +94,7 @@ struct piece { /* rows of y to compute in one call */
 };
 
 struct output {
-    float *values; /* all of y with its guards (rope_append: x; sample: columns); owned */
+    float *values; /* all of y with its guards (rope_append: x; sample: tokens); owned */
     float *pages;  /* rope_append: the whole pool as f32; else NULL; owned */
     size_t n_values, n_pages;
     bool refused; /* an OPTIONAL case that the backend does not have */
@@ -100,17 +104,17 @@ struct output {
 struct prepared {
     const struct fixture *f;
     struct mill_matrix x, y, residual, key, value, z;
-    struct mill_weight w;
-    void *image; /* host, owned */
-    const void *uploaded;
-    const float *alpha, *gain, *shift, *frequency;
+    struct mill_weight w, pointwise;
+    void *image[2]; /* host, owned */
+    const void *uploaded[2];
+    const float *alpha, *alpha2, *gain, *shift, *frequency;
     const void *table;
-    const int32_t *group, *ids, *page_table;
+    const int32_t *group, *ids, *drawn, *page_table;
     struct mill_kv_pages kv;
     const float *temperature, *top_p;
     const int32_t *top_k;
     const double *u;
-    int32_t *columns;
+    int32_t *tokens;
     int32_t *row_first, *n_cached, *pages_of_piece; /* device: a piece's batch */
     int32_t *host_table;                            /* its page table as made, owned */
 };

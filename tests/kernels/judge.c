@@ -54,6 +54,18 @@ static struct tolerance of_products(const struct fixture *f) {
     return t;
 }
 
+/* Two convolutions: the first one's error goes through snake (slope 2 at most) and a second sum of
+ * products, of values of unit scale that may lie at the edge of two bf16 values. */
+static struct tolerance of_residual_unit(const struct fixture *f) {
+    struct mill_weight_shape shape = fixture_pointwise_shape(f);
+    size_t n = (size_t)shape.n_out * (size_t)shape.n_in;
+    struct tolerance t = of_products(f);
+    double own = 0x1p-21 * (shape.n_in + 8) * 2 * rms(f->pointwise, n);
+    double edge = f->v.dtype == MILL_BF16 ? 0x1p-7 * 2 * 8 * largest(f->pointwise, n) : 0;
+    t.absolute = 8 * t.absolute + own + edge;
+    return t;
+}
+
 static struct tolerance of_norm(const struct fixture *f) {
     size_t n = (size_t)(f->n_groups * f->group_stride);
     double gain = largest(f->gain, n), shift = f->shift ? largest(f->shift, n) : 0;
@@ -102,6 +114,8 @@ struct tolerance tolerance_of(const struct fixture *f) {
     case OP_CONV1D:
     case OP_CONV_TRANSPOSE1D:
         return of_products(f);
+    case OP_RESIDUAL_UNIT:
+        return of_residual_unit(f);
     case OP_GLU:
         return of_glu(f);
     case OP_ROPE_APPEND:
@@ -115,6 +129,7 @@ struct tolerance tolerance_of(const struct fixture *f) {
     case OP_MIX:
         return of_mix(f);
     case OP_EMBED:
+    case OP_COPY_ROWS:
     case OP_SAMPLE:
         break;
     }

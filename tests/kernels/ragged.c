@@ -109,17 +109,29 @@ static int32_t whole_output(const struct kernel_case *c, int32_t n_x) {
     return n_x > 0 && n > 0 ? n : 0;
 }
 
-/* Spans of n_x inputs whose number of outputs is their own: as many for attention, one for a mean;
- * with SPANS two more, one of them of a single input. */
+/* Spans of n_x inputs whose number of outputs is their own: as many for attention, one for a mean,
+ * at most as many for copies; with SPANS two more, one of them of a single input. */
 static void init_whole_spans(struct fixture *f) {
     int32_t rows = f->v.rows, n_y = f->v.c->op == OP_POOL_MEAN ? 1 : rows;
     f->spans[0] = (struct mill_span){.n_x = rows, .n_y = n_y};
     f->spans[1] = (struct mill_span){.n_x = rows + 65, .n_y = n_y < 3 ? n_y : 3};
     f->spans[2] = (struct mill_span){.n_x = 1, .n_y = n_y < 2 ? n_y : 2};
+    if (f->v.c->op == OP_COPY_ROWS)
+        f->spans[2] = (struct mill_span){.n_x = 1, .x_place = 7, .n_y = 1, .y_place = -9};
+}
+
+/* A residual unit's outputs are times of its input: a whole sequence; or with SPANS also one whose
+ * middle is wanted, and one whose first row alone is. */
+static void init_unit_spans(struct fixture *f) {
+    int32_t rows = f->v.rows;
+    f->spans[0] = (struct mill_span){.n_x = rows, .n_y = rows};
+    f->spans[1] = (struct mill_span){
+        .n_x = rows + 9, .x_place = 1000, .n_y = rows, .y_place = rows ? 1004 : 1000};
+    f->spans[2] = (struct mill_span){.n_x = 3, .x_place = -5, .n_y = 1, .y_place = -5};
 }
 
 static bool is_convolution(const struct kernel_case *c) {
-    return c->op == OP_CONV1D || c->op == OP_CONV_TRANSPOSE1D;
+    return c->op == OP_CONV1D || c->op == OP_CONV_TRANSPOSE1D || c->op == OP_RESIDUAL_UNIT;
 }
 
 /* One whole sequence; or with SPANS a whole one, one from the middle whose outputs begin before its
@@ -131,6 +143,10 @@ void fixture_init_spans(struct fixture *f) {
     f->spans = fixture_take(f, 3, sizeof *f->spans);
     if (!is_convolution(c)) {
         init_whole_spans(f);
+        return;
+    }
+    if (c->op == OP_RESIDUAL_UNIT) {
+        init_unit_spans(f);
         return;
     }
     f->spans[0] = (struct mill_span){.n_x = rows, .n_y = whole_output(c, rows)};
@@ -150,7 +166,7 @@ static int64_t floor_divide(int64_t a, int64_t b) {
 static void reach(const struct kernel_case *c, const struct mill_span *span, int64_t *low,
                   int64_t *high) {
     int64_t first = span->y_place, last = first + span->n_y - 1;
-    if (c->op == OP_CONV1D) {
+    if (c->op != OP_CONV_TRANSPOSE1D) {
         *low = first - c->padding;
         *high = last - c->padding + (int64_t)(c->n_taps - 1) * c->dilation;
     } else {
@@ -171,7 +187,9 @@ int32_t pieces_of_spans(const struct fixture *f, struct piece piece, struct mill
         span.y_first += skip;
         span.y_place += skip;
         span.n_y = end - skip;
-        if (!is_convolution(f->v.c)) { /* every output needs every input */
+        if (f->v.c->op == OP_COPY_ROWS)
+            span.x_first += skip;
+        if (!is_convolution(f->v.c)) { /* every other output needs every input */
             out[n++] = span;
             continue;
         }

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { MAX_SEQUENCES = 16, COLUMN_GUARD = 0x7fffffff };
+enum { MAX_SEQUENCES = 16, TOKEN_GUARD = 0x7fffffff };
 
 bool rig_open(struct rig *rig, const char *backend, const char *isa, int32_t n_threads,
               struct mill_error *err) {
@@ -43,20 +43,28 @@ static struct mill_matrix put_matrix(struct rig *rig, const struct guarded *m) {
     return matrix;
 }
 
-static void put_weight(struct rig *rig, struct prepared *p) {
-    const struct fixture *f = p->f;
-    if (!f->weights)
-        return;
-    p->w.shape = fixture_weight_shape(f);
-    size_t bytes = rig->ops->weight_bytes(&p->w.shape);
+/* The prepared run's weight `number`, of this shape, from `rows`. */
+static struct mill_weight put_weight(struct rig *rig, struct prepared *p, int number,
+                                     struct mill_weight_shape shape, const float *rows) {
+    if (!rows)
+        return (struct mill_weight){0};
+    size_t bytes = rig->ops->weight_bytes(&shape);
     assert_true(bytes > 0);
-    p->image = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    assert_non_null(p->image);
-    rig->ops->weight_pack(&p->w.shape, 0, p->w.shape.n_out, f->weights, p->image);
-    p->uploaded = rig->ops->upload(rig->backend, p->image, bytes);
-    assert_non_null(p->uploaded);
-    p->w.image = p->uploaded;
+    p->image[number] = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    assert_non_null(p->image[number]);
+    rig->ops->weight_pack(&shape, 0, shape.n_out, rows, p->image[number]);
+    p->uploaded[number] = rig->ops->upload(rig->backend, p->image[number], bytes);
+    assert_non_null(p->uploaded[number]);
+    return (struct mill_weight){.shape = shape, .image = p->uploaded[number]};
+}
+
+static void put_weights(struct rig *rig, struct prepared *p) {
+    const struct fixture *f = p->f;
+    p->w = put_weight(rig, p, 0, fixture_weight_shape(f), f->weights);
     p->w.bias = rig_put(rig, f->bias, (size_t)(f->n_groups * f->group_stride) * sizeof(float));
+    p->pointwise = put_weight(rig, p, 1, fixture_pointwise_shape(f), f->pointwise);
+    p->pointwise.bias = rig_put(rig, f->bias2, (size_t)f->v.c->n_out * sizeof(float));
+    p->alpha2 = rig_put(rig, f->alpha2, (size_t)f->v.c->n_out * sizeof(float));
 }
 
 static void put_batch(struct rig *rig, struct prepared *p) {
@@ -88,12 +96,12 @@ static void put_sample(struct rig *rig, struct prepared *p) {
     p->top_p = rig_put(rig, f->top_p, rows * sizeof(float));
     p->top_k = rig_put(rig, f->top_k, rows * sizeof(int32_t));
     p->u = rig_put(rig, f->u, rows * sizeof(double));
-    int32_t *columns = malloc((rows + 2) * sizeof *columns);
-    assert_non_null(columns);
+    int32_t *tokens = malloc((rows + 2) * sizeof *tokens);
+    assert_non_null(tokens);
     for (size_t i = 0; i < rows + 2; i++)
-        columns[i] = COLUMN_GUARD;
-    p->columns = rig_put(rig, columns, (rows + 2) * sizeof *columns);
-    free(columns);
+        tokens[i] = TOKEN_GUARD;
+    p->tokens = rig_put(rig, tokens, (rows + 2) * sizeof *tokens);
+    free(tokens);
 }
 
 void prepare(struct rig *rig, struct prepared *p, const struct fixture *f) {
@@ -105,7 +113,7 @@ void prepare(struct rig *rig, struct prepared *p, const struct fixture *f) {
     p->key = put_matrix(rig, &f->key);
     p->value = put_matrix(rig, &f->value);
     p->z = put_matrix(rig, &f->z);
-    put_weight(rig, p);
+    put_weights(rig, p);
     put_batch(rig, p);
     put_sample(rig, p);
     size_t channels = (size_t)(c->flags & DEPTHWISE ? c->n_out : c->n_in);
@@ -116,13 +124,17 @@ void prepare(struct rig *rig, struct prepared *p, const struct fixture *f) {
     p->table = rig_put(rig, f->table,
                        (size_t)f->table_rows * (size_t)c->n_in * mill_dtype_bytes(f->v.dtype));
     p->group = rig_put(rig, f->group, (size_t)f->v.rows * sizeof(int32_t));
-    p->ids = rig_put(rig, f->ids, (size_t)f->v.rows * sizeof(int32_t));
+    size_t n_ids = (size_t)(c->op == OP_SAMPLE ? c->n_in : f->v.rows);
+    p->ids = rig_put(rig, f->ids, n_ids * sizeof(int32_t));
+    p->drawn = rig_put(rig, f->drawn, (size_t)f->v.rows * sizeof(int32_t));
 }
 
 void unprepare(struct rig *rig, struct prepared *p) {
-    if (p->uploaded)
-        rig->ops->release(rig->backend, p->uploaded);
-    free(p->image);
+    for (int i = 0; i < 2; i++) {
+        if (p->uploaded[i])
+            rig->ops->release(rig->backend, p->uploaded[i]);
+        free(p->image[i]);
+    }
     free(p->host_table);
     while (rig->n_device > 0)
         rig->ops->free(rig->backend, rig->device[--rig->n_device]);
@@ -144,11 +156,11 @@ static mill_status run_rows(struct rig *rig, const struct prepared *p, struct pi
     const struct kernel_case *c = p->f->v.c;
     struct mill_matrix x = rows_of(p->x, piece), y = rows_of(p->y, piece);
     if (c->op == OP_EMBED)
-        return rig->ops->embed(rig->backend,
-                               &(struct mill_embed_args){.y = y,
-                                                         .table = p->table,
-                                                         .table_dtype = p->f->v.dtype,
-                                                         .ids = p->ids + piece.first});
+        return rig->ops->embed(rig->backend, &(struct mill_embed_args){.y = y,
+                                                                       .table = p->table,
+                                                                       .table_dtype = p->f->v.dtype,
+                                                                       .ids = p->ids + piece.first,
+                                                                       .drawn = p->drawn});
     if (c->op == OP_NORM)
         return rig->ops->norm(rig->backend,
                               &(struct mill_norm_args){.y = y,
@@ -175,7 +187,8 @@ static mill_status run_rows(struct rig *rig, const struct prepared *p, struct pi
     if (c->op == OP_SAMPLE)
         return rig->ops->sample(
             rig->backend, &(struct mill_sample_args){.logits = x,
-                                                     .columns = p->columns + 1 + piece.first,
+                                                     .ids = p->ids,
+                                                     .tokens = p->tokens + 1 + piece.first,
                                                      .temperature = p->temperature + piece.first,
                                                      .top_p = p->top_p + piece.first,
                                                      .top_k = p->top_k + piece.first,
@@ -190,6 +203,61 @@ static mill_status run_rows(struct rig *rig, const struct prepared *p, struct pi
                                                        .residual = rows_of(p->residual, piece),
                                                        .bias_group = from(p->group, piece),
                                                        .bias_stride = p->f->group_stride});
+}
+
+static struct mill_residual_unit_args unit_args(const struct prepared *p,
+                                                const struct mill_span *spans, int32_t n_spans) {
+    return (struct mill_residual_unit_args){.y = p->y,
+                                            .x = p->x,
+                                            .dilated = p->w,
+                                            .pointwise = p->pointwise,
+                                            .alpha1 = p->alpha,
+                                            .alpha2 = p->alpha2,
+                                            .dilation = p->f->v.c->dilation,
+                                            .padding = p->f->v.c->padding,
+                                            .spans = spans,
+                                            .n_spans = n_spans};
+}
+
+/* What residual_unit must equal. The rows between go to z, those of x that are added to y. */
+static mill_status run_unit_in_two(struct rig *rig, const struct mill_residual_unit_args *unit,
+                                   struct mill_matrix z) {
+    struct mill_span rows[3], added[3];
+    for (int32_t s = 0; s < unit->n_spans; s++) {
+        struct mill_span span = unit->spans[s];
+        rows[s] = (struct mill_span){span.y_first, span.n_y, 0, span.y_first, span.n_y, 0};
+        added[s] = rows[s];
+        added[s].x_first = span.x_first + span.y_place - span.x_place;
+    }
+    struct mill_conv1d_args dilated = {.y = z,
+                                       .x = unit->x,
+                                       .w = unit->dilated,
+                                       .dilation = unit->dilation,
+                                       .padding = unit->padding,
+                                       .alpha = unit->alpha1,
+                                       .spans = unit->spans,
+                                       .n_spans = unit->n_spans};
+    struct mill_conv1d_args pointwise = {.y = unit->y,
+                                         .x = z,
+                                         .w = unit->pointwise,
+                                         .dilation = 1,
+                                         .alpha = unit->alpha2,
+                                         .residual = unit->y,
+                                         .spans = rows,
+                                         .n_spans = unit->n_spans};
+    struct mill_copy_rows_args copy = {unit->y, unit->x, added, unit->n_spans};
+    MILL_TRY(rig->ops->copy_rows(rig->backend, &copy));
+    MILL_TRY(rig->ops->conv1d(rig->backend, &dilated));
+    return rig->ops->conv1d(rig->backend, &pointwise);
+}
+
+static mill_status run_unit(struct rig *rig, const struct prepared *p,
+                            const struct mill_span *spans, int32_t n_spans) {
+    struct mill_residual_unit_args unit = unit_args(p, spans, n_spans);
+    if (p->f->in_two)
+        return run_unit_in_two(rig, &unit, p->z);
+    return rig->ops->residual_unit ? rig->ops->residual_unit(rig->backend, &unit)
+                                   : MILL_E_UNSUPPORTED;
 }
 
 static mill_status run_spans(struct rig *rig, const struct prepared *p, struct piece piece) {
@@ -208,6 +276,12 @@ static mill_status run_spans(struct rig *rig, const struct prepared *p, struct p
                                                                    .scale = 0.125f,
                                                                    .spans = spans,
                                                                    .n_spans = n_spans});
+    if (c->op == OP_COPY_ROWS)
+        return rig->ops->copy_rows(rig->backend,
+                                   &(struct mill_copy_rows_args){
+                                       .y = p->y, .x = p->x, .spans = spans, .n_spans = n_spans});
+    if (c->op == OP_RESIDUAL_UNIT)
+        return run_unit(rig, p, spans, n_spans);
     if (c->op == OP_POOL_MEAN)
         return rig->ops->pool_mean(rig->backend,
                                    &(struct mill_pool_mean_args){
@@ -279,20 +353,21 @@ mill_status run_piece(struct rig *rig, const struct prepared *p, struct piece pi
 static void fetch(struct rig *rig, void *host, const void *device, size_t bytes) {
     assert_non_null(host);
     assert_int_equal(rig->ops->copy_out(rig->backend, host, device, bytes), MILL_OK);
+    assert_int_equal(rig->ops->synchronize(rig->backend), MILL_OK);
 }
 
-/* Drawn columns as numbers; a guard that is still there becomes poison. */
-static void fetch_columns(struct rig *rig, const struct prepared *p, struct output *out) {
+/* Drawn tokens as numbers; a guard that is still there becomes poison. */
+static void fetch_tokens(struct rig *rig, const struct prepared *p, struct output *out) {
     out->n_values = (size_t)p->f->v.rows + 2;
-    int32_t *columns = malloc(out->n_values * sizeof *columns);
+    int32_t *tokens = malloc(out->n_values * sizeof *tokens);
     out->values = malloc(out->n_values * sizeof(float));
-    fetch(rig, columns, p->columns, out->n_values * sizeof *columns);
+    fetch(rig, tokens, p->tokens, out->n_values * sizeof *tokens);
     for (size_t i = 0; i < out->n_values; i++) {
-        out->values[i] = (float)columns[i];
-        if (columns[i] == COLUMN_GUARD)
+        out->values[i] = (float)tokens[i];
+        if (tokens[i] == TOKEN_GUARD)
             memset(&out->values[i], 0xff, sizeof(float));
     }
-    free(columns);
+    free(tokens);
 }
 
 static void fetch_output(struct rig *rig, const struct prepared *p, struct output *out) {
@@ -300,9 +375,8 @@ static void fetch_output(struct rig *rig, const struct prepared *p, struct outpu
     const struct guarded *m = f->y.values ? &f->y : &f->x;
     const struct mill_matrix *y = f->y.values ? &p->y : &p->x;
     *out = (struct output){0};
-    assert_int_equal(rig->ops->synchronize(rig->backend), MILL_OK);
-    if (p->columns) {
-        fetch_columns(rig, p, out);
+    if (p->tokens) {
+        fetch_tokens(rig, p, out);
         return;
     }
     out->n_values = guarded_elements(m);

@@ -56,16 +56,43 @@ static void test_embed(void **state) {
     const uint16_t table_bf16[2][2] = {{0x3f80, 0x4000}, {0xbf80, 0x3f00}};
     const int32_t ids[3] = {2, 0, 2}, ids_bf16[1] = {1}, wrong[1] = {-1};
     float y[6];
-    struct mill_embed_args args = {matrix(y, 3, 2), table, MILL_F32, ids};
+    struct mill_embed_args args = {matrix(y, 3, 2), table, MILL_F32, ids, NULL};
     assert_int_equal(ops()->embed(*state, &args), MILL_OK);
     assert_floats(y, (float[]){5, 6, 1, 2, 5, 6}, 6, 0);
-    args = (struct mill_embed_args){matrix(y, 1, 2), table_bf16, MILL_BF16, ids_bf16};
+    args = (struct mill_embed_args){matrix(y, 1, 2), table_bf16, MILL_BF16, ids_bf16, NULL};
     assert_int_equal(ops()->embed(*state, &args), MILL_OK);
     assert_floats(y, (float[]){-1, 0.5f}, 2, 0);
     args.ids = wrong;
     assert_int_equal(ops()->embed(*state, &args), MILL_E_INPUT);
     args.table_dtype = MILL_I8;
     assert_int_equal(ops()->embed(*state, &args), MILL_E_UNSUPPORTED);
+}
+
+/* ids below 0 are looked up among the drawn ones, one of which is not a token. */
+static void test_embed_drawn(void **state) {
+    const float table[3][1] = {{1}, {3}, {5}};
+    const int32_t ids[4] = {-2, 1, -1, -3}, drawn[3] = {-1, 2, 1};
+    float y[4];
+    const struct mill_embed_args args = {matrix(y, 4, 1), table, MILL_F32, ids, drawn};
+    assert_int_equal(ops()->embed(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){5, 3, 1, 3}, 4, 0);
+}
+
+static void test_copy_rows(void **state) {
+    float x[6] = {1, 2, 3, 4, 5, 6}, y[8] = {0};
+    struct mill_span spans[2] = {{.x_first = 1, .n_x = 2, .x_place = 50, .y_first = 2, .n_y = 2},
+                                 {.x_first = 0, .n_x = 1, .y_first = 0, .n_y = 1, .y_place = -4}};
+    struct mill_copy_rows_args args = {matrix(y, 4, 2), matrix(x, 3, 2), spans, 2};
+    assert_int_equal(ops()->copy_rows(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){1, 2, 0, 0, 3, 4, 5, 6}, 8, 0);
+    spans[0].x_first = 2;
+    assert_int_equal(ops()->copy_rows(*state, &args), MILL_E_INPUT);
+    spans[0].x_first = 1;
+    spans[0].y_first = 3;
+    assert_int_equal(ops()->copy_rows(*state, &args), MILL_E_INPUT);
+    spans[0].y_first = 2;
+    args.x = matrix(x, 6, 1);
+    assert_int_equal(ops()->copy_rows(*state, &args), MILL_E_INPUT);
 }
 
 static void test_norm(void **state) {
@@ -390,7 +417,7 @@ static void test_sample_draws(void **state) {
     int32_t top_k[1] = {0}, column[1];
     double u[1];
     struct mill_sample_args args = {.logits = matrix(logits, 1, 4),
-                                    .columns = column,
+                                    .tokens = column,
                                     .temperature = temperature,
                                     .top_p = top_p,
                                     .top_k = top_k,
@@ -412,8 +439,47 @@ static void test_sample_draws(void **state) {
         assert_int_equal(ops()->sample(*state, &args), MILL_OK);
         assert_int_equal(column[0], draws[i].column);
     }
+    const int32_t ids[4] = {11, 22, 33, 44};
+    args.ids = ids;
+    assert_int_equal(ops()->sample(*state, &args), MILL_OK);
+    assert_int_equal(column[0], 44);
+    logits[2] = NAN;
+    assert_int_equal(ops()->sample(*state, &args), MILL_OK);
+    assert_int_equal(column[0], -1);
     u[0] = 1;
     assert_int_equal(ops()->sample(*state, &args), MILL_E_INPUT);
+}
+
+/* snake(x) = x + sin(x)^2 with alpha 1 (1e-9 aside), which is x at 0 and at pi. */
+static void test_residual_unit(void **state) {
+    const float pi = 3.14159265f, half = pi / 2, alpha[1] = {1};
+    float x[3] = {pi, 0, half}, y[3] = {8, 8, 8};
+    const float taps[2] = {1, 2}, bias1[1] = {-pi}, three[1] = {3}, bias2[1] = {0.5f};
+    float image1[2], image2[1];
+    struct mill_span span = {.n_x = 3, .x_place = 10, .y_first = 1, .n_y = 2, .y_place = 10};
+    struct mill_residual_unit_args args = {
+        .y = matrix(y, 3, 1),
+        .x = matrix(x, 3, 1),
+        .dilated = weight(MILL_F32, 1, 2, 1, taps, bias1, image1),
+        .pointwise = weight(MILL_F32, 1, 1, 1, three, bias2, image2),
+        .alpha1 = alpha,
+        .alpha2 = alpha,
+        .dilation = 2,
+        .padding = 1,
+        .spans = &span,
+        .n_spans = 1};
+    /* time 10: taps at 9 (nothing) and 11 (0): -pi, snake the same, y = pi + 0.5 - 3 pi; time 11:
+     * taps at 10 (pi) and 12 (pi/2 + 1): pi + pi + 2 - pi = pi + 2, snake pi + 2 + sin(2)^2 */
+    assert_int_equal(ops()->residual_unit(*state, &args), MILL_OK);
+    assert_floats(y, (float[]){8, 0.5f - 2 * pi, 0.5f + 3 * (pi + 2 + sinf(2) * sinf(2))}, 3,
+                  2e-6f);
+    span.y_place = 12; /* one row behind the input */
+    assert_int_equal(ops()->residual_unit(*state, &args), MILL_E_INPUT);
+    span.y_place = 9;
+    assert_int_equal(ops()->residual_unit(*state, &args), MILL_E_INPUT);
+    span.y_place = 10;
+    args.y.data = x;
+    assert_int_equal(ops()->residual_unit(*state, &args), MILL_E_INPUT);
 }
 
 /* Two heads of one column; scores ln 1, ln 2, ln 3 for the first, equal ones for the second. */
@@ -497,6 +563,8 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_backend, close_backend)
     const struct CMUnitTest tests[] = {
         TEST(test_embed),
+        TEST(test_embed_drawn),
+        TEST(test_copy_rows),
         TEST(test_norm),
         TEST(test_linear),
         TEST(test_linear_over_windows),
@@ -512,6 +580,7 @@ int main(void) {
         TEST(test_conv1d_is_linear),
         TEST(test_conv_transpose1d_scatters),
         TEST(test_sample_draws),
+        TEST(test_residual_unit),
         TEST(test_attn_dense),
         TEST(test_pool_mean),
         TEST(test_mix),

@@ -340,11 +340,18 @@ static void test_lookahead(void **state) {
 static int calls_to_failure;
 static const struct mill_backend_ops *sound_ops;
 
+static bool is_sound(void) {
+    return calls_to_failure == 0 || --calls_to_failure > 0;
+}
+
 static mill_status failing_conv1d(struct mill_backend *backend,
                                   const struct mill_conv1d_args *args) {
-    if (calls_to_failure > 0 && --calls_to_failure == 0)
-        return MILL_E_DEVICE;
-    return sound_ops->conv1d(backend, args);
+    return is_sound() ? sound_ops->conv1d(backend, args) : MILL_E_DEVICE;
+}
+
+static mill_status failing_copy_rows(struct mill_backend *backend,
+                                     const struct mill_copy_rows_args *args) {
+    return is_sound() ? sound_ops->copy_rows(backend, args) : MILL_E_DEVICE;
 }
 
 /* A backend that fails in the middle of a call: its streams must begin again, and then give the
@@ -358,6 +365,7 @@ static void test_device_failure(void **state) {
     struct utterance *u = &crowd.utterances[0];
     const struct mill_bicodec_stream_start exact = {.exact = true};
     crowd.model->ops.conv1d = failing_conv1d;
+    crowd.model->ops.copy_rows = failing_copy_rows;
     begin(&crowd, u, 0, &exact);
     struct mill_bicodec_piece piece = {.semantic = u->tokens,
                                        .n_semantic = u->n_frames,

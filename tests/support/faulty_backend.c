@@ -46,6 +46,7 @@ static const struct mill_backend_ops *cpu(void) {
 
 #define OPERATORS(X)                                                                               \
     X(embed)                                                                                       \
+    X(copy_rows)                                                                                   \
     X(norm)                                                                                        \
     X(linear)                                                                                      \
     X(glu)                                                                                         \
