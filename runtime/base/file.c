@@ -70,6 +70,10 @@ mill_status mill_file_read(const char *path, struct mill_buffer *out, struct mil
     return status;
 }
 
+mill_status mill_write_failure(int cause) {
+    return cause == ENOSPC || cause == EDQUOT ? MILL_E_FULL : MILL_E_IO;
+}
+
 mill_status mill_output_open(struct mill_output *output, const char *path, struct mill_error *err) {
     *output = (struct mill_output){.fd = -1};
     output->path = strdup(path);
@@ -84,7 +88,8 @@ mill_status mill_output_open(struct mill_output *output, const char *path, struc
         free(output->temporary_path); /* nothing to unlink */
         output->temporary_path = NULL;
         mill_output_close(output);
-        return mill_fail(err, MILL_E_IO, "'%s': cannot be written: %s", path, strerror(cause));
+        return mill_fail(err, mill_write_failure(cause), "'%s': cannot be written: %s", path,
+                         strerror(cause));
     }
     mode_t mask = umask(0);
     umask(mask);
@@ -108,8 +113,8 @@ mill_status mill_output_write_at(struct mill_output *output, uint64_t offset, co
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return mill_fail(err, MILL_E_IO, "'%s': writing failed: %s", output->path,
-                             strerror(errno));
+            return mill_fail(err, mill_write_failure(errno), "'%s': writing failed: %s",
+                             output->path, strerror(errno));
         p += n;
         size -= (size_t)n;
         offset += (uint64_t)n;
@@ -132,7 +137,8 @@ static int sync_folder_of(const char *path) {
 mill_status mill_output_commit(struct mill_output *output, struct mill_error *err) {
     mill_status status = MILL_OK;
     if (fsync(output->fd) != 0 || rename(output->temporary_path, output->path) != 0) {
-        status = mill_fail(err, MILL_E_IO, "'%s': %s", output->path, strerror(errno));
+        status =
+            mill_fail(err, mill_write_failure(errno), "'%s': %s", output->path, strerror(errno));
     } else {
         free(output->temporary_path); /* the name is gone: nothing to unlink */
         output->temporary_path = NULL;
@@ -170,7 +176,8 @@ mill_status mill_folder_make(const char *path, struct mill_error *err) {
         char kept = *p;
         *p = '\0';
         if (mkdir(copy, 0777) != 0 && errno != EEXIST)
-            status = mill_fail(err, MILL_E_IO, "'%s': cannot be made: %s", path, strerror(errno));
+            status = mill_fail(err, mill_write_failure(errno), "'%s': cannot be made: %s", path,
+                               strerror(errno));
         *p = kept;
         if (kept == '\0')
             break;

@@ -47,6 +47,10 @@ mill_status mill_output_commit(struct mill_output *output, struct mill_error *er
 /* Remove what was not committed; harmless after commit and on a zeroed struct with fd -1. */
 void mill_output_close(struct mill_output *output);
 
+/* What it means that writing failed with this errno: MILL_E_FULL when there is no space, else
+ * MILL_E_IO. */
+mill_status mill_write_failure(int cause);
+
 /* "folder/name" in new memory; NULL when memory is short. */
 char *mill_path_join(const char *folder, const char *name);
 /* Make a folder and its parents; existing ones are fine. */

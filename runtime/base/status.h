@@ -25,7 +25,8 @@ extern "C" {
     X(E_UNSUPPORTED, -5, "not supported", 501)                                                     \
     X(E_DEVICE, -6, "the device failed", 503)                                                      \
     X(E_CANCELLED, -7, "cancelled", 499)                                                           \
-    X(E_NUMERIC, -8, "a result is not a finite number", 500)
+    X(E_NUMERIC, -8, "a result is not a finite number", 500)                                       \
+    X(E_FULL, -9, "no space is left", 507)
 
 enum mill_status_code {
 #define X(name, value, text, http) MILL_##name = value,

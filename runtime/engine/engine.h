@@ -136,6 +136,9 @@ struct mill_engine_request {
      * that run beside it wait. A negative status ends the request with that status. */
     mill_status (*deliver)(void *context, const float *samples, size_t n_samples,
                            struct mill_error *err);
+    /* Called behind every piece that was kept for mill_request_read, on a thread of the engine; may
+     * be NULL. It must not block and may not free the request. */
+    void (*readable)(void *context);
     /* Called once, after the last piece, on any thread of the engine; may be NULL. It must not
      * block and may not free the request. */
     void (*ended)(void *context, const struct mill_request_result *result);

@@ -112,12 +112,19 @@ static mill_status keep(struct mill_request *request, const float *samples, size
     return MILL_OK;
 }
 
-/* Under the lock, which is given up meanwhile. */
-static mill_status call(struct mill_request *request, const float *samples, size_t n,
-                        struct mill_error *err) {
+/* Under the lock, which is given up during the owner's callback. */
+static mill_status hand_over(struct mill_request *request, const float *samples, size_t n,
+                             struct mill_error *err) {
+    const struct mill_engine_request *wish = &request->wish;
+    mill_status status = request->unread ? keep(request, samples, n, err) : MILL_OK;
+    if (status < 0 || (request->unread && !wish->readable))
+        return status;
     request->calling = true;
     pthread_mutex_unlock(&request->lock);
-    mill_status status = request->wish.deliver(request->wish.context, samples, n, err);
+    if (request->unread)
+        wish->readable(wish->context);
+    else
+        status = wish->deliver(wish->context, samples, n, err);
     pthread_mutex_lock(&request->lock);
     request->calling = false;
     return status;
@@ -136,8 +143,7 @@ mill_status mill_request_deliver(struct mill_request *request, uint64_t first, c
         if (request->n_taken == 0)
             request->result.first_audio_s = mill_clock_seconds() - request->submitted_s;
         request->n_taken = end;
-        status =
-            request->unread ? keep(request, fresh, n_new, err) : call(request, fresh, n_new, err);
+        status = hand_over(request, fresh, n_new, err);
     }
     pthread_cond_broadcast(&request->changed);
     pthread_mutex_unlock(&request->lock);

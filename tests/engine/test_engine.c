@@ -342,6 +342,44 @@ static void test_not_opened(void **state) {
                "out of range");
 }
 
+struct readable {
+    struct mill_request *request;
+    size_t n_calls, n_read;
+    float heard[16];
+};
+
+/* On a thread of the engine, which holds no lock: it may be read. */
+static void read_all(void *context) {
+    struct readable *r = context;
+    size_t n;
+    r->n_calls++;
+    assert_int_equal(
+        mill_request_read(r->request, r->heard + r->n_read, 16 - r->n_read, 0, &n, NULL), MILL_OK);
+    r->n_read += n;
+}
+
+/* Behind each piece that was kept, not behind one that was known. */
+static void test_readable(void **state) {
+    (void)state;
+    const struct mill_request_sizes sizes = {.n_voice_tokens = 1, .hop = 1, .unread_samples = 16};
+    const float samples[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    struct readable r = {0};
+    struct mill_engine_request wish;
+    mill_engine_request_init(&wish);
+    wish.readable = read_all;
+    wish.context = &r;
+    assert_int_equal(mill_request_new(&r.request, &wish, &sizes, NULL), MILL_OK);
+    assert_int_equal(mill_request_deliver(r.request, 0, samples, 4, NULL), MILL_OK);
+    assert_int_equal(r.n_calls, 1);
+    assert_int_equal(mill_request_deliver(r.request, 0, samples, 4, NULL), MILL_OK);
+    assert_int_equal(r.n_calls, 1);
+    assert_int_equal(mill_request_deliver(r.request, 2, samples + 2, 6, NULL), MILL_OK);
+    assert_int_equal(r.n_calls, 2);
+    assert_int_equal(r.n_read, 8);
+    assert_memory_equal(r.heard, samples, sizeof samples);
+    mill_request_free(r.request);
+}
+
 /* Samples that come again, in other pieces, are taken once. */
 static void test_overlap(void **state) {
     (void)state;
@@ -383,7 +421,8 @@ int main(void) {
         cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_callback_fails),
         cmocka_unit_test(test_voice),       cmocka_unit_test(test_drain_and_close),
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_not_opened),
-        cmocka_unit_test(test_overlap),     cmocka_unit_test(test_router),
+        cmocka_unit_test(test_overlap),     cmocka_unit_test(test_readable),
+        cmocka_unit_test(test_router),
     };
     return cmocka_run_group_tests(tests, fixture_write_checkpoint, NULL);
 }
