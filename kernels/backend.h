@@ -135,7 +135,8 @@ struct mill_glu_args {
 };
 
 /* Which rows belong to which sequence, and where its keys and values are. Made by the host for a
- * step and copied to the device; every array is device memory. */
+ * step and copied to the device; every array is device memory. A page is appended to by one
+ * sequence of a step at most; others of the same step may attend to what it appends there. */
 struct mill_batch {
     int32_t n_sequences, n_rows, max_pages;
     const int32_t *row_first; /* [n_sequences + 1]: rows of sequence s are row_first[s] ..

@@ -132,14 +132,6 @@ static mill_status make_create(struct mill_engine *engine, const struct mill_eng
     return mill_prompt_create(prompt, engine->model.encoder, engine->model.control, &create, err);
 }
 
-/* FNV-1a; 0 means none. */
-static uint64_t hash_prompt(const int32_t *ids, int32_t n) {
-    uint64_t hash = 14695981039346656037u;
-    for (int32_t i = 0; i < n; i++)
-        hash = (hash ^ (uint32_t)ids[i]) * 1099511628211u;
-    return hash ? hash : 1;
-}
-
 static mill_status make_prompt(struct mill_engine *engine, const struct mill_engine_request *w,
                                struct mill_request *request, struct mill_error *err) {
     struct mill_prompt prompt = {0};
@@ -150,7 +142,6 @@ static mill_status make_prompt(struct mill_engine *engine, const struct mill_eng
     MILL_TRY(status);
     request->prompt = prompt.ids;
     request->n_prompt = prompt.n_ids;
-    request->prefix = hash_prompt(prompt.ids, prompt.n_ids);
     request->start = w->global             ? MILL_GRAMMAR_SPEAK
                      : w->pitch_value >= 0 ? MILL_GRAMMAR_CREATE_VALUES
                                            : MILL_GRAMMAR_CREATE;

@@ -1,10 +1,17 @@
-/* kv_pages.h - who holds which page of the key/value cache: host bookkeeping, no arithmetic.
+/* kv_pages.h - who holds which page of the key/value cache, and which beginnings of prompts lie in
+ * pages already: host bookkeeping, no arithmetic.
  *
  * The pool knows pages 0 .. n_pages - 1 by number alone; their memory is the model's. A page is
- * free, or held by one or more sequences (a shared prefix): it counts its holders and is free again
- * when the last one puts it. A table is one sequence's pages in order of position. A page with more
- * than one holder is only read: who wants to write it takes a copy first (mill_kv_table_own). All
- * calls take constant time a page; one thread. */
+ * free, or held by one or more sequences: it counts its holders and is free again when the last one
+ * puts it. A table is one sequence's pages in order of position.
+ *
+ * A full page may be named: by its tokens and by the named page in front of it, so that a sequence
+ * that begins with the same tokens finds it and holds it too instead of computing it again. Tokens
+ * are compared, not hashes of them, so what is found is right. Only full pages have names and only
+ * the last page of a table is written, so a page with several holders is only read. A page keeps
+ * its name while it is free, until it is taken for something else: nameless pages are taken first,
+ * then those that were put first. A table puts its last page first, so a name outlives the names
+ * behind it. All calls take constant time a page; one thread. */
 #ifndef MILL_ENGINE_KV_PAGES_H
 #define MILL_ENGINE_KV_PAGES_H
 
@@ -15,45 +22,48 @@
 
 struct mill_kv_pool;
 
-/* n_pages in 1 .. 2^30. */
-mill_status mill_kv_pool_open(struct mill_kv_pool **out, int32_t n_pages, struct mill_error *err);
+/* n_pages in 1 .. 2^30, page_tokens in 1 .. 2^16. */
+mill_status mill_kv_pool_open(struct mill_kv_pool **out, int32_t n_pages, int32_t page_tokens,
+                              struct mill_error *err);
 void mill_kv_pool_close(struct mill_kv_pool *pool);
+/* Named ones included. */
 int32_t mill_kv_pool_n_free(const struct mill_kv_pool *pool);
 
-/* A free page, held once from now on; -1 when there is none. */
+/* A free page, nameless, held once from now on; -1 when there is none. */
 int32_t mill_kv_pool_take(struct mill_kv_pool *pool);
-/* One more holder of a held page. */
+/* One more holder of a held or named page. */
 void mill_kv_pool_share(struct mill_kv_pool *pool, int32_t page);
 /* One holder less of a held page. */
 void mill_kv_pool_put(struct mill_kv_pool *pool, int32_t page);
 
 struct mill_kv_table {
-    int32_t *pages; /* borrowed: [max_pages] */
-    int32_t n_pages, max_pages;
+    int32_t *pages;           /* borrowed: [max_pages] */
+    int32_t n_pages, n_named; /* the first n_named pages are named, each behind the one before */
+    int32_t max_pages;
 };
 
 /* Pages for at least n_pages: MILL_OK; MILL_AGAIN, with nothing changed, when the pool has too few;
  * MILL_E_INPUT past max_pages. */
 mill_status mill_kv_table_grow(struct mill_kv_table *table, struct mill_kv_pool *pool,
                                int32_t n_pages);
-/* The first n_pages pages of `donor` become this empty table's too. */
-void mill_kv_table_share(struct mill_kv_table *table, struct mill_kv_pool *pool,
-                         const struct mill_kv_table *donor, int32_t n_pages);
-
-/* A page to be copied, keys and values of all layers, before anything is written to `to`. */
-struct mill_kv_copy {
-    int32_t from, to;
-};
-/* Make page `index` of the table its own, so that it may be written. MILL_OK: it is already;
- * MILL_DONE: a fresh page stands in its place and *copy is to be carried out; MILL_AGAIN, with
- * nothing changed, when the pool has no page. */
-mill_status mill_kv_table_own(struct mill_kv_table *table, struct mill_kv_pool *pool, int32_t index,
-                              struct mill_kv_copy *copy);
-
 /* Put every page back. */
 void mill_kv_table_clear(struct mill_kv_table *table, struct mill_kv_pool *pool);
-/* Whether the books are right, given all tables: the counts agree with them and the rest is free,
- * each page once. Takes no memory. MILL_E_DEVICE with what is wrong. */
+
+/* The table's sequence begins with these tokens. Hold the named pages that go on where the table
+ * ends, as far as whole pages reach; none unless all its pages are named. How many. */
+int32_t mill_kv_table_share(struct mill_kv_table *table, struct mill_kv_pool *pool,
+                            const int32_t *tokens, int32_t n_tokens);
+/* Name the table's pages that these tokens fill, as far as nobody else's page has the name: the
+ * tokens are computed, or will be before anybody reads what is shared from now on. */
+void mill_kv_table_name(struct mill_kv_table *table, struct mill_kv_pool *pool,
+                        const int32_t *tokens, int32_t n_tokens);
+/* Pages that an empty table would share and that somebody holds: they cost it nothing. */
+int32_t mill_kv_pool_count_shared(const struct mill_kv_pool *pool, const int32_t *tokens,
+                                  int32_t n_tokens);
+
+/* Whether the books are right, given all tables: the counts agree with them, the rest is free, each
+ * page once, every name is found and none is taken before those behind it. Takes no memory.
+ * MILL_E_DEVICE with what is wrong. */
 mill_status mill_kv_pool_audit(struct mill_kv_pool *pool, const struct mill_kv_table *tables,
                                int32_t n_tables, struct mill_error *err);
 

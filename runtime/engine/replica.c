@@ -61,7 +61,7 @@ static mill_status open_model(struct mill_replica *r, struct mill_error *err) {
                                                      .urgent_s = URGENT_S,
                                                      .frame_s = r->frame_s,
                                                      .audit = o->audit};
-    MILL_TRY(mill_kv_pool_open(&r->pool, lm.n_pages, err));
+    MILL_TRY(mill_kv_pool_open(&r->pool, lm.n_pages, page, err));
     r->stats.n_pages = r->stats.n_free_pages = lm.n_pages;
     size_t bytes = mill_scheduler_bytes(&scheduler);
     r->scheduler_memory = bytes ? mill_alloc_aligned(bytes) : NULL;
@@ -171,6 +171,7 @@ static void publish(struct mill_replica *r) {
     pthread_mutex_lock(&r->lock);
     r->stats.n_running = counts.n_running + counts.n_voicing;
     r->stats.n_free_pages = counts.n_free_pages;
+    r->stats.n_shared_tokens = counts.n_shared_pages * MILL_REPLICA_PAGE_TOKENS;
     r->backlog_frames = frames;
     r->since_s = mill_clock_seconds();
     pthread_mutex_unlock(&r->lock);

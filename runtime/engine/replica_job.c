@@ -54,8 +54,8 @@ static struct mill_job make_job(const struct mill_replica *r, struct mill_reques
         .priority = wish->priority,
         .fair_key = wish->fair_key,
         .deadline_s = request->deadline_s,
-        .prefix = request->prefix,
-        .n_prefix = request->n_prompt};
+        .prompt = request->prompt,
+        .n_prompt = request->n_prompt};
 }
 
 /* Ends a request that never became a job. */

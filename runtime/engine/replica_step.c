@@ -54,11 +54,8 @@ static void average(double *average_s, double seconds) {
 
 /* ------------------------------------------------------------------ the language model */
 
-/* Ids, draws and page copies of the plan. */
-static mill_status prepare(struct mill_replica *r, const struct mill_step_plan *plan,
-                           struct mill_error *err) {
-    for (int32_t i = 0; i < plan->n_copies; i++)
-        MILL_TRY(mill_qwen2_copy_page(r->lm, plan->copies[i].from, plan->copies[i].to, err));
+/* Ids and draws of the plan. */
+static void prepare(struct mill_replica *r, const struct mill_step_plan *plan) {
     int32_t n_draws = 0;
     for (int32_t s = 0; s < plan->n_sequences; s++) {
         const struct mill_plan_sequence *sequence = &plan->sequences[s];
@@ -73,7 +70,6 @@ static mill_status prepare(struct mill_replica *r, const struct mill_step_plan *
             job->result.queued_s = mill_clock_seconds() - job->request->submitted_s;
         job->started = true;
     }
-    return MILL_OK;
 }
 
 /* Look at the tokens in the order of the plan. */
@@ -105,9 +101,8 @@ static mill_status run_language_model(struct mill_replica *r, const struct mill_
                                          .tokens = r->tokens};
     double seconds;
     begin_computing(r, plan->n_rows * r->row_s);
-    mill_status status = prepare(r, plan, err);
-    if (status >= 0)
-        status = mill_qwen2_run(r->lm, &step, err);
+    prepare(r, plan);
+    mill_status status = mill_qwen2_run(r->lm, &step, err);
     if (!end_computing(r, &seconds))
         return MILL_E_CANCELLED;
     MILL_TRY(status);

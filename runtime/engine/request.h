@@ -25,7 +25,6 @@ struct mill_request {
     int32_t n_voice_tokens, hop;
     struct mill_text_size text;
     int32_t estimate_frames;
-    uint64_t prefix; /* a hash of the prompt: requests of the same one share its pages */
     double submitted_s, deadline_s; /* monotonic; 0 = none */
 
     atomic_int n_references;

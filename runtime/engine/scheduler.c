@@ -25,7 +25,6 @@ static void carve(struct mill_scheduler *s, struct mill_arena *arena,
     s->row_first = mill_arena_take(arena, (sequences + 1) * sizeof *s->row_first);
     s->n_cached = mill_arena_take(arena, sequences * sizeof *s->n_cached);
     s->page_table = mill_arena_take(arena, sequences * pages * sizeof *s->page_table);
-    s->copies = mill_arena_take(arena, jobs * sizeof *s->copies);
     s->windows = mill_arena_take(arena, (size_t)options->max_windows * sizeof *s->windows);
     mill_queue_init(&s->queue, arena, options->max_jobs);
     if (!arena->base)
@@ -91,12 +90,12 @@ static mill_status check_job(const struct mill_scheduler *s, const struct mill_j
     const struct mill_scheduler_options *o = &s->options;
     int32_t pages = o->max_pages < o->n_pages ? o->max_pages : o->n_pages;
     if (job->n_ids < 1 || job->max_ids < job->n_ids || job->estimate_frames < 1 ||
-        job->first_window < 0 || job->lookahead < 0 || job->first_frame < 0 || job->n_prefix < 0 ||
-        job->n_prefix > job->n_ids)
+        job->first_window < 0 || job->lookahead < 0 || job->first_frame < 0 || job->n_prompt < 0 ||
+        job->n_prompt > job->n_ids)
         return mill_fail(err, MILL_E_INPUT,
-                         "a job of %d tokens, at most %d, the first %d shared, and %d frames "
+                         "a job of %d tokens, at most %d, the first %d its prompt, and %d frames "
                          "cannot be",
-                         job->n_ids, job->max_ids, job->n_prefix, job->estimate_frames);
+                         job->n_ids, job->max_ids, job->n_prompt, job->estimate_frames);
     if ((int64_t)job->max_ids > (int64_t)pages * o->page_tokens)
         return mill_fail(err, MILL_E_INPUT,
                          "a job of up to %d tokens; there is room for %lld: shorten the text or "
@@ -268,8 +267,7 @@ void mill_scheduler_get_counts(const struct mill_scheduler *s,
                                              .waiting_frames = s->waiting_frames,
                                              .n_steps = (uint64_t)s->n_steps,
                                              .n_preemptions = s->n_preemptions,
-                                             .n_shared_pages = s->n_shared_pages,
-                                             .n_copied_pages = s->n_copied_pages};
+                                             .n_shared_pages = s->n_shared_pages};
 }
 
 int32_t mill_scheduler_n_preemptions(const struct mill_scheduler *scheduler, int32_t slot) {

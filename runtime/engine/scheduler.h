@@ -5,7 +5,7 @@
  * no allocation. All its memory is given at init. A job is one utterance, known by its slot; what
  * it says stays with the caller. The turn of a replica:
  *
- *     add, remove, hold ... ; plan_step ---> copy pages, run the language model ---> accept each
+ *     add, remove, hold ... ; plan_step ---> run the language model ---> accept each
  *                             plan_windows -> run the vocoder ---> voiced each ---> (remove)
  *
  * Policy. Who may start: higher priority first; then who was forced out; then what is close to its
@@ -23,9 +23,9 @@
  * which n older ones wait starts at most patience_steps + (n + 1) * (steps of the longest job)
  * steps after it was added.
  *
- * Pages. The scheduler holds every job's page table. Jobs whose prompts begin alike (`prefix`)
- * share the pages of that beginning; no page with two holders is ever written: its writer gets a
- * copy first. One thread. */
+ * Pages. The scheduler holds every job's page table. Jobs whose prompts begin alike share the full
+ * pages of that beginning, from the step on in which the first of them computes it; what stays of
+ * them when nobody needs them is found again until the pages are wanted. One thread. */
 #ifndef MILL_ENGINE_SCHEDULER_H
 #define MILL_ENGINE_SCHEDULER_H
 
@@ -78,10 +78,9 @@ struct mill_job {
     int32_t priority;
     uint64_t fair_key;
     double deadline_s; /* on the clock of now_s; 0 = none */
-    /* Jobs of one prefix (0 = none) have the same first n_prefix tokens: a number of the caller's,
-     * for instance a hash of those tokens. n-best: the whole prompt. */
-    uint64_t prefix;
-    int32_t n_prefix;
+    /* Its first n_prompt tokens, or NULL = nothing to share. Borrowed while the job is here. */
+    const int32_t *prompt;
+    int32_t n_prompt;
 };
 
 /* The job waits from now on. MILL_AGAIN when all slots are taken; MILL_E_INPUT when it could never
@@ -89,7 +88,8 @@ struct mill_job {
 mill_status mill_scheduler_add(struct mill_scheduler *scheduler, const struct mill_job *job,
                                int32_t *slot, struct mill_error *err);
 /* Finished or cancelled, whatever it was doing: its pages and its slot are free. Between plan_step
- * and accept too: then accept is not called for it. */
+ * and accept too: then accept is not called for it; its rows are run all the same, since others may
+ * share their pages. */
 void mill_scheduler_remove(struct mill_scheduler *scheduler, int32_t slot);
 /* A held job (its reader is slow) keeps its place and pages but does not run and is not voiced. */
 void mill_scheduler_hold(struct mill_scheduler *scheduler, int32_t slot, bool held);
@@ -113,9 +113,6 @@ struct mill_step_plan {
     const int32_t *row_first;  /* [n_sequences + 1] */
     const int32_t *n_cached;   /* [n_sequences] */
     const int32_t *page_table; /* [n_sequences, max_pages] */
-    /* To be done in this order before the model runs (mill_qwen2_copy_page). */
-    const struct mill_kv_copy *copies;
-    int32_t n_copies;
     /* Jobs whose deadline has passed; they are removed already. */
     const int32_t *expired;
     int32_t n_expired;
@@ -159,8 +156,8 @@ bool mill_scheduler_voiced(struct mill_scheduler *scheduler, const struct mill_p
 struct mill_scheduler_counts {
     int32_t n_waiting, n_running, n_voicing; /* now; voicing: no more tokens, not all sound yet */
     int32_t n_free_pages;
-    int64_t waiting_frames; /* estimates of those that wait, together */
-    uint64_t n_steps, n_preemptions, n_shared_pages, n_copied_pages; /* since init */
+    int64_t waiting_frames;                          /* estimates of those that wait, together */
+    uint64_t n_steps, n_preemptions, n_shared_pages; /* since init */
 };
 void mill_scheduler_get_counts(const struct mill_scheduler *scheduler,
                                struct mill_scheduler_counts *counts);

@@ -61,7 +61,7 @@ struct mill_scheduler {
     int32_t *free_streams;        /* [max_streams]; the first n_free_streams count */
     int32_t n_free_slots, n_live, n_running, n_free_streams;
     int32_t elder; /* slot, -1 = none */
-    uint64_t n_arrivals, n_preemptions, n_shared_pages, n_copied_pages;
+    uint64_t n_arrivals, n_preemptions, n_shared_pages;
     int64_t n_steps, n_batches, waiting_frames;
     struct mill_queue queue;
 
@@ -69,7 +69,6 @@ struct mill_scheduler {
     uint64_t *other_ranks; /* [max_jobs]: the sort's other side */
     struct mill_plan_sequence *sequences;
     int32_t *row_first, *n_cached, *page_table, *expired;
-    struct mill_kv_copy *copies;
     struct mill_plan_window *windows;
 };
 

@@ -1,6 +1,9 @@
 /* scheduler_step.c - the language model's step: who starts, who runs, and whose pages that takes.
  *
- * Pages are taken only when rows are planned for them. To start, a job must find room for all its
+ * Pages are taken only when rows are planned for them. A prompt's full pages are named as soon as
+ * rows are planned that fill them, so that whoever is planned behind shares them in the same step:
+ * operators run one after the other, so all rows of a step have written their keys and values
+ * before any row attends. To start, a job must find room for all its
  * known tokens beside what the running ones still want for theirs and a page for each of them, so
  * that starting rarely forces another out. Who may force whom out is a total order - level, then
  * arrival, the elder above all - so that somebody always gets on: no two jobs can take pages from
@@ -14,7 +17,6 @@ struct planning {
     double now_s;
     int64_t debt; /* pages that running jobs want for tokens they know, and do not have */
     int32_t rows_left, prefill_left;
-    uint64_t prefix_under_way; /* jobs of this prefix wait until it is computed; 0 = none */
     struct mill_step_plan *plan;
 };
 
@@ -55,53 +57,17 @@ static int32_t find_victim(const struct mill_scheduler *s, int32_t slot) {
 
 /* ------------------------------------------------------------------ shared beginnings */
 
-struct beginning {
-    int32_t donor;     /* -1 = none */
-    int32_t n_tokens;  /* that the donor has computed and this job may use */
-    bool is_under_way; /* somebody is about to compute more of it */
-};
-
-static struct beginning find_beginning(const struct mill_scheduler *s, int32_t slot) {
-    struct beginning found = {.donor = -1};
-    const struct mill_job *job = &s->entries[slot].job;
-    int32_t n_known = s->entries[slot].n_ids - 1; /* the last token is run for its draw */
-    int32_t wanted = job->n_prefix < n_known ? job->n_prefix : n_known;
-    for (int32_t i = 0; job->prefix != 0 && i < s->n_live; i++) {
-        const struct mill_entry *other = &s->entries[s->live[i]];
-        if (other->job.prefix != job->prefix || s->live[i] == slot ||
-            other->state != MILL_JOB_RUNNING)
-            continue;
-        int32_t has = other->n_cached < other->job.n_prefix ? other->n_cached : other->job.n_prefix;
-        has = has < wanted ? has : wanted;
-        if (has > found.n_tokens)
-            found.donor = s->live[i], found.n_tokens = has;
-        found.is_under_way |= !other->held && (other->planned || has > 0) && has < wanted &&
-                              other->job.n_prefix >= wanted;
-    }
-    found.is_under_way &= found.n_tokens < wanted;
-    return found;
+/* Prompt tokens whose pages the job may share: the last known token is run for its draw. */
+static int32_t sharable(const struct mill_entry *entry) {
+    return entry->n_ids > entry->job.n_prompt ? entry->job.n_prompt : entry->n_ids - 1;
 }
 
-/* Take over what others have computed of this job's beginning. False: wait, more is coming. */
-static bool share_beginning(struct planning *p, int32_t slot, bool patient) {
-    struct mill_scheduler *s = p->s;
+/* Take over what others have computed of this job's prompt, or will in this step. */
+static void share_beginning(struct mill_scheduler *s, int32_t slot) {
     struct mill_entry *entry = &s->entries[slot];
-    if (entry->job.prefix == 0 || entry->n_cached > 0 || s->tables[slot].n_pages > 0)
-        return true;
-    if (patient && entry->job.prefix == p->prefix_under_way)
-        return false;
-    struct beginning beginning = find_beginning(s, slot);
-    if (patient && beginning.is_under_way) {
-        p->prefix_under_way = entry->job.prefix;
-        return false;
-    }
-    if (beginning.donor >= 0) {
-        int32_t n_pages = mill_pages_of(s, beginning.n_tokens);
-        mill_kv_table_share(&s->tables[slot], s->pool, &s->tables[beginning.donor], n_pages);
-        entry->n_cached = beginning.n_tokens;
-        s->n_shared_pages += (uint64_t)n_pages;
-    }
-    return true;
+    int32_t n = mill_kv_table_share(&s->tables[slot], s->pool, entry->job.prompt, sharable(entry));
+    entry->n_cached += n * s->options.page_tokens;
+    s->n_shared_pages += (uint64_t)n;
 }
 
 /* ------------------------------------------------------------------ who starts */
@@ -149,11 +115,9 @@ static bool could_have_room(const struct planning *p, int32_t slot, int64_t need
 static void start_waiting(struct planning *p) {
     struct mill_scheduler *s = p->s;
     for (int32_t slot; (slot = mill_queue_best(s, p->now_s)) >= 0;) {
-        int64_t need = pages_wanted(s, slot);
-        struct beginning beginning = find_beginning(s, slot);
-        int32_t n_shared =
-            beginning.is_under_way ? s->entries[slot].job.n_prefix : beginning.n_tokens;
-        need -= n_shared / s->options.page_tokens;
+        const struct mill_entry *entry = &s->entries[slot];
+        int64_t need = pages_wanted(s, slot) -
+                       mill_kv_pool_count_shared(s->pool, entry->job.prompt, sharable(entry));
         if (!has_room(p, need)) {
             if (!could_have_room(p, slot, need))
                 return;
@@ -176,18 +140,6 @@ static bool take_pages(struct planning *p, int32_t slot, int32_t *n_rows) {
     struct mill_scheduler *s = p->s;
     struct mill_kv_table *table = &s->tables[slot];
     int32_t n_cached = s->entries[slot].n_cached, page_tokens = s->options.page_tokens;
-    if (n_cached % page_tokens != 0 && s->entries[slot].job.prefix != 0) {
-        struct mill_kv_copy *copy = &s->copies[p->plan->n_copies];
-        mill_status status;
-        while ((status = mill_kv_table_own(table, s->pool, n_cached / page_tokens, copy)) ==
-               MILL_AGAIN) {
-            int32_t victim = find_victim(s, slot);
-            if (victim < 0)
-                return false;
-            mill_scheduler_preempt(s, victim);
-        }
-        p->plan->n_copies += status == MILL_DONE;
-    }
     while (mill_kv_table_grow(table, s->pool, mill_pages_of(s, n_cached + *n_rows)) != MILL_OK) {
         int32_t victim = find_victim(s, slot);
         if (victim >= 0) {
@@ -205,9 +157,9 @@ static bool take_pages(struct planning *p, int32_t slot, int32_t *n_rows) {
 static void put_in_plan(struct planning *p, int32_t slot, int32_t n_rows) {
     struct mill_scheduler *s = p->s;
     struct mill_entry *entry = &s->entries[slot];
-    const struct mill_kv_table *table = &s->tables[slot];
-    int32_t at = p->plan->n_sequences++;
-    bool draws = entry->n_cached + n_rows == entry->n_ids;
+    struct mill_kv_table *table = &s->tables[slot];
+    int32_t at = p->plan->n_sequences++, n_tokens = entry->n_cached + n_rows;
+    bool draws = n_tokens == entry->n_ids;
     s->sequences[at] = (struct mill_plan_sequence){
         .slot = slot, .n_rows = n_rows, .n_cached = entry->n_cached, .draws = draws};
     s->n_cached[at] = entry->n_cached;
@@ -220,6 +172,8 @@ static void put_in_plan(struct planning *p, int32_t slot, int32_t n_rows) {
     p->prefill_left -= n_rows - 1;
     entry->planned = true;
     entry->ran_step = s->n_steps;
+    mill_kv_table_name(table, s->pool, entry->job.prompt,
+                       n_tokens < entry->job.n_prompt ? n_tokens : entry->job.n_prompt);
 }
 
 static void plan_job(struct planning *p, int32_t slot) {
@@ -229,8 +183,7 @@ static void plan_job(struct planning *p, int32_t slot) {
         return;
     bool patient =
         slot != s->elder && s->n_steps - entry->ran_step < (int64_t)s->options.max_idle_steps;
-    if (!share_beginning(p, slot, patient))
-        return;
+    share_beginning(s, slot);
     int32_t n_more = entry->n_ids - entry->n_cached - 1;
     if (n_more > 0 && p->prefill_left <= 0 && patient)
         return;
@@ -290,7 +243,6 @@ mill_status mill_scheduler_plan_step(struct mill_scheduler *scheduler, double no
                                     .row_first = s->row_first,
                                     .n_cached = s->n_cached,
                                     .page_table = s->page_table,
-                                    .copies = s->copies,
                                     .expired = s->expired};
     if (s->options.audit)
         MILL_TRY(mill_scheduler_audit(s, err));
@@ -306,6 +258,5 @@ mill_status mill_scheduler_plan_step(struct mill_scheduler *scheduler, double no
     p.debt = count_debt(s);
     start_waiting(&p);
     plan_running(&p);
-    s->n_copied_pages += (uint64_t)plan->n_copies;
     return MILL_OK;
 }

@@ -21,9 +21,10 @@ struct mill_replica_stats {
     int32_t n_running, n_waiting;
     int32_t n_pages, n_free_pages;
     uint64_t n_steps, n_tokens, n_frames; /* rows run are prompt tokens and draws; frames voiced */
-    double backlog_s;                     /* estimated work it holds */
-    double busy_s;                        /* time in steps */
-    double since_step_s;                  /* since its last sign of life */
+    uint64_t n_shared_tokens; /* of prompts, not run as their pages were there already */
+    double backlog_s;         /* estimated work it holds */
+    double busy_s;            /* time in steps */
+    double since_step_s;      /* since its last sign of life */
 };
 
 struct mill_engine_stats {

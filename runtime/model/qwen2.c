@@ -5,8 +5,8 @@
  * twice, laid out alike: written on the host, then copied over in one piece.
  *
  * A page holds its positions for all layers, [n_layers][2][n_kv_heads][page_tokens][head_dim], so
- * that giving, sharing or copying one is a single run of memory. Draws are sorted by legal set:
- * each set is one product over its range of head rows and one sampling call. */
+ * that a page is a single run of memory. Draws are sorted by legal set: each set is one product
+ * over its range of head rows and one sampling call. */
 #include "runtime/model/qwen2.h"
 
 #include "runtime/base/memory.h"
@@ -41,8 +41,7 @@ struct mill_qwen2 {
     int32_t *legal_ids;                       /* device: those of all legal sets */
     const int32_t *set_ids[MILL_LEGAL_COUNT]; /* in legal_ids */
 
-    char *host_block; /* host_alloc's, as host_tokens is */
-    size_t page_bytes;
+    char *host_block;     /* host_alloc's, as host_tokens is */
     int32_t *order;       /* [max_sequences]: sorted place -> draw */
     int32_t *host_tokens; /* [max_sequences] */
 };
@@ -96,10 +95,10 @@ static void *device_alloc(struct mill_qwen2 *lm, size_t bytes) {
 
 static mill_status open_blocks(struct mill_qwen2 *lm, struct mill_error *err) {
     const struct mill_qwen2_options *options = &lm->options;
-    size_t draws = (size_t)options->max_sequences, pool_bytes;
+    size_t draws = (size_t)options->max_sequences, page_bytes, pool_bytes;
     if (!mill_mul_size((size_t)lm->page_elements, mill_dtype_bytes(lm->weights->kv_dtype),
-                       &lm->page_bytes) ||
-        !mill_mul_size(lm->page_bytes, (size_t)options->n_pages, &pool_bytes))
+                       &page_bytes) ||
+        !mill_mul_size(page_bytes, (size_t)options->n_pages, &pool_bytes))
         return mill_fail(err, MILL_E_INPUT, "language model: %d pages are too many",
                          options->n_pages);
     struct mill_arena arrays = {0}, activations = {0};
@@ -451,23 +450,6 @@ static mill_status run_steps(struct mill_qwen2 *lm, const struct mill_qwen2_step
         return lm->ops->synchronize(lm->backend);
     MILL_TRY(run_draws(lm, step));
     return fetch(lm, step);
-}
-
-mill_status mill_qwen2_copy_page(struct mill_qwen2 *lm, int32_t from, int32_t to,
-                                 struct mill_error *err) {
-    int32_t n_pages = lm->options.n_pages;
-    if (from < 0 || from >= n_pages || to < 0 || to >= n_pages)
-        return mill_fail(err, MILL_E_INPUT, "language model: page %d to page %d of %d", from, to,
-                         n_pages);
-    char *pages = lm->pages;
-    size_t bytes = lm->page_bytes;
-    mill_status status = lm->ops->copy_within(lm->backend, pages + (size_t)to * bytes,
-                                              pages + (size_t)from * bytes, bytes);
-    if (status < 0)
-        return mill_fail(err, status,
-                         "language model: backend '%s': a page could not be copied: %s",
-                         lm->ops->name, mill_backend_failure(lm->ops, lm->backend, status));
-    return MILL_OK;
 }
 
 mill_status mill_qwen2_run(struct mill_qwen2 *lm, const struct mill_qwen2_step *step,

@@ -2,8 +2,9 @@
  * keys and values in pages.
  *
  * The caller (engine/) owns what a sequence is: which pages it has, how many tokens they hold. A
- * step appends its rows to the cache and draws a token after the rows it is asked to. Memory is
- * planned at open; a step allocates nothing. One thread. */
+ * step appends its rows to the cache and draws a token after the rows it is asked to. Sequences may
+ * share pages that no row is appended to, and pages that another one fills in the same step. Memory
+ * is planned at open; a step allocates nothing. One thread. */
 #ifndef MILL_MODEL_QWEN2_H
 #define MILL_MODEL_QWEN2_H
 
@@ -47,10 +48,6 @@ struct mill_qwen2_step {
     float *hidden;   /* out [n_draws, hidden] after the final norm, or NULL */
     float *logits;   /* out: draw after draw, legal.n_rows each, or NULL */
 };
-/* Page `to` becomes what page `from` is, in all layers, before the next step: for a sequence that
- * goes on from a beginning which others keep. */
-mill_status mill_qwen2_copy_page(struct mill_qwen2 *lm, int32_t from, int32_t to,
-                                 struct mill_error *err);
 mill_status mill_qwen2_run(struct mill_qwen2 *lm, const struct mill_qwen2_step *step,
                            struct mill_error *err);
 

@@ -78,6 +78,15 @@ struct mill_engine_request fixture_wish(const struct mill_engine *engine, int i,
         wish.global = voice;
         wish.n_global = info->n_voice_tokens;
     }
+    if (i % 6 == 2) { /* two texts continue one recording: their prompts begin with a page alike */
+        static const int32_t semantic[] = {5, 3, 8, 1};
+        wish.text = texts[i % 4 / 2];
+        wish.text_bytes = strlen(wish.text);
+        wish.transcript = "One for the master, and one for the dame, and one for the little boy.";
+        wish.transcript_bytes = strlen(wish.transcript);
+        wish.semantic = semantic;
+        wish.n_semantic = 4;
+    }
     wish.seed = (uint64_t)(i / 2);
     wish.max_frames = FIXTURE_FRAMES - 7 * (i % 5);
     wish.stream = i % 2 == 0;

@@ -11,24 +11,39 @@ static uint64_t mix(uint64_t a, uint64_t b) {
     return (x ^ (x >> 31)) * UINT64_C(0x94d049bb133111eb);
 }
 
-/* Jobs of one prefix begin alike; behind it everybody is different. */
-static uint64_t content_of(const struct drive_job *job, int32_t position) {
-    bool shared = job->job.prefix != 0 && position < job->job.n_prefix;
-    return mix(shared ? job->job.prefix : job->id << 32, (uint64_t)position);
+/* What stands for a token behind all tokens in front of it: in a prompt by what they are; behind it
+ * everybody is different. */
+static uint64_t content_of(const struct drive *d, const struct drive_job *job, int32_t position) {
+    size_t first = (size_t)(job - d->jobs) * (size_t)d->max_ids;
+    return position < job->job.n_prompt ? d->chains[first + (size_t)position]
+                                        : mix(job->id << 32, (uint64_t)position);
+}
+
+static void chain_prompt(struct drive *d, int32_t slot) {
+    const struct mill_job *job = &d->jobs[slot].job;
+    uint64_t chain = 0;
+    for (int32_t i = 0; d->chains && i < job->n_prompt; i++) {
+        chain = mix(chain, (uint32_t)job->prompt[i]);
+        d->chains[(size_t)slot * (size_t)d->max_ids + (size_t)i] = chain;
+    }
 }
 
 mill_status drive_open(struct drive *d, const struct mill_scheduler_options *options,
                        bool with_contents) {
     *d = (struct drive){.options = *options};
     size_t n_pages = (size_t)options->n_pages, n_jobs = (size_t)options->max_jobs;
-    MILL_TRY(mill_kv_pool_open(&d->pool, options->n_pages, &d->error));
+    MILL_TRY(mill_kv_pool_open(&d->pool, options->n_pages, options->page_tokens, &d->error));
     d->memory = mill_alloc_aligned(mill_scheduler_bytes(options));
     d->jobs = calloc(n_jobs, sizeof *d->jobs);
     d->finished = calloc(n_jobs, sizeof *d->finished);
     d->written = calloc(n_pages, sizeof *d->written);
-    if (with_contents)
+    d->max_ids = options->max_pages * options->page_tokens;
+    if (with_contents) {
         d->contents = calloc(n_pages * (size_t)options->page_tokens, sizeof *d->contents);
-    if (!d->memory || !d->jobs || !d->finished || !d->written || (with_contents && !d->contents))
+        d->chains = calloc(n_jobs * (size_t)d->max_ids, sizeof *d->chains);
+    }
+    if (!d->memory || !d->jobs || !d->finished || !d->written ||
+        (with_contents && (!d->contents || !d->chains)))
         return mill_fail(&d->error, MILL_E_MEMORY, "no memory");
     return mill_scheduler_init(&d->scheduler, options, d->pool, d->memory, &d->error);
 }
@@ -39,6 +54,7 @@ void drive_close(struct drive *d) {
     free(d->finished);
     free(d->written);
     free(d->contents);
+    free(d->chains);
     mill_kv_pool_close(d->pool);
 }
 
@@ -54,6 +70,7 @@ mill_status drive_add(struct drive *d, const struct mill_job *job, int32_t total
                                         .n_ids = job->n_ids,
                                         .n_voiced = job->first_frame,
                                         .stream = -1};
+    chain_prompt(d, *slot);
     return MILL_OK;
 }
 
@@ -69,39 +86,50 @@ static void finish(struct drive *d, int32_t slot) {
 
 /* ------------------------------------------------------------------ the language model */
 
-static mill_status compute(struct drive *d, int32_t index) {
+static int32_t page_of(const struct drive *d, int32_t index, int32_t position) {
+    return d->step.page_table[(size_t)index * (size_t)d->options.max_pages +
+                              (size_t)(position / d->options.page_tokens)];
+}
+
+static uint64_t *content_at(const struct drive *d, int32_t page, int32_t position) {
+    int32_t page_tokens = d->options.page_tokens;
+    return &d->contents[(int64_t)page * page_tokens + position % page_tokens];
+}
+
+/* The keys and values of a sequence's rows. */
+static mill_status append(struct drive *d, int32_t index) {
     const struct mill_plan_sequence *sequence = &d->step.sequences[index];
     const struct drive_job *job = &d->jobs[sequence->slot];
-    const int32_t *pages = d->step.page_table + (size_t)index * (size_t)d->options.max_pages;
-    int32_t page_tokens = d->options.page_tokens, end = sequence->n_cached + sequence->n_rows;
+    int32_t end = sequence->n_cached + sequence->n_rows;
     if (!job->active || sequence->n_rows < 1 || end > job->n_ids ||
         sequence->draws != (end == job->n_ids) || d->step.n_cached[index] != sequence->n_cached ||
         d->step.row_first[index + 1] - d->step.row_first[index] != sequence->n_rows)
         return mill_fail(&d->error, MILL_E_DEVICE, "slot %d: rows %d to %d of %d known tokens",
                          sequence->slot, sequence->n_cached, end, job->n_ids);
-    for (int32_t t = 0; d->contents && t < sequence->n_cached; t++)
-        if (d->contents[(int64_t)pages[t / page_tokens] * page_tokens + t % page_tokens] !=
-            content_of(job, t))
-            return mill_fail(&d->error, MILL_E_DEVICE, "slot %d: token %d is not in page %d",
-                             sequence->slot, t, pages[t / page_tokens]);
     for (int32_t t = sequence->n_cached; t < end; t++) {
-        int32_t page = pages[t / page_tokens];
-        bool is_first = t == sequence->n_cached || t % page_tokens == 0;
+        int32_t page = page_of(d, index, t);
+        bool is_first = t == sequence->n_cached || t % d->options.page_tokens == 0;
         if (is_first && d->written[page] == d->n_steps)
             return mill_fail(&d->error, MILL_E_DEVICE, "page %d is written by two", page);
         d->written[page] = d->n_steps;
         if (d->contents)
-            d->contents[(int64_t)page * page_tokens + t % page_tokens] = content_of(job, t);
+            *content_at(d, page, t) = content_of(d, job, t);
     }
     return MILL_OK;
 }
 
-static void copy_pages(struct drive *d) {
-    size_t page_tokens = (size_t)d->options.page_tokens;
-    for (int32_t i = 0; d->contents && i < d->step.n_copies; i++)
-        memcpy(d->contents + (size_t)d->step.copies[i].to * page_tokens,
-               d->contents + (size_t)d->step.copies[i].from * page_tokens,
-               page_tokens * sizeof *d->contents);
+/* Its rows look back at everything in front of them, what others appended in this step too. */
+static mill_status attend(struct drive *d, int32_t index) {
+    const struct mill_plan_sequence *sequence = &d->step.sequences[index];
+    const struct drive_job *job = &d->jobs[sequence->slot];
+    int32_t end = sequence->n_cached + sequence->n_rows;
+    for (int32_t t = 0; d->contents && t < end; t++) {
+        int32_t page = page_of(d, index, t);
+        if (*content_at(d, page, t) != content_of(d, job, t))
+            return mill_fail(&d->error, MILL_E_DEVICE, "slot %d: token %d is not in page %d",
+                             sequence->slot, t, page);
+    }
+    return MILL_OK;
 }
 
 static void accept(struct drive *d, const struct mill_plan_sequence *sequence) {
@@ -142,9 +170,10 @@ mill_status drive_step(struct drive *d, double now_s) {
         d->jobs[d->step.expired[i]].active = false;
     for (int32_t i = 0; i < d->options.max_jobs; i++)
         d->jobs[i].n_steps_idle++;
-    copy_pages(d);
     for (int32_t i = 0; i < d->step.n_sequences; i++)
-        MILL_TRY(compute(d, i));
+        MILL_TRY(append(d, i));
+    for (int32_t i = 0; i < d->step.n_sequences; i++)
+        MILL_TRY(attend(d, i));
     for (int32_t i = 0; i < d->step.n_sequences; i++)
         accept(d, &d->step.sequences[i]);
     return MILL_OK;

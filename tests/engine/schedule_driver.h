@@ -2,10 +2,9 @@
  * instead of tensors, and checks that they could have been carried out on tensors.
  *
  * Every position of every page holds a number that stands for the keys and values of one token
- * behind all tokens in front of it. A step first does the copies, then wants to find each
- * sequence's cached tokens in its pages, then writes its rows. A page that two sequences use must
- * not be written; a vocoder stream must have been started for the one that uses it. What is wrong
- * is told in `error`. */
+ * behind all tokens in front of it. A step first writes the rows of all its sequences, then wants
+ * to find the tokens of each in its pages. A page must not be written by two; a vocoder stream must
+ * have been started for the one that uses it. What is wrong is told in `error`. */
 #ifndef MILL_TESTS_SCHEDULE_DRIVER_H
 #define MILL_TESTS_SCHEDULE_DRIVER_H
 
@@ -31,7 +30,9 @@ struct drive {
     void *memory;
     struct mill_scheduler *scheduler;
     struct drive_job *jobs;     /* [max_jobs] by slot */
+    int32_t max_ids;            /* of a job */
     uint64_t *contents;         /* [n_pages][page_tokens]; NULL = not looked at */
+    uint64_t *chains;           /* [max_jobs][max_ids]: of prompts, what contents are to be */
     uint64_t *written;          /* [n_pages]: the step it was last written in */
     uint64_t n_steps, n_ids;    /* ids given to jobs */
     struct mill_step_plan step; /* the last ones */
@@ -45,7 +46,7 @@ mill_status drive_open(struct drive *drive, const struct mill_scheduler_options 
                        bool with_contents);
 void drive_close(struct drive *drive);
 
-/* As mill_scheduler_add. */
+/* As mill_scheduler_add; the prompt is the caller's. */
 mill_status drive_add(struct drive *drive, const struct mill_job *job, int32_t total_frames,
                       int32_t *slot);
 void drive_remove(struct drive *drive, int32_t slot);

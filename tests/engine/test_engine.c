@@ -240,6 +240,53 @@ static void test_voice(void **state) {
     drain_and_close(engine);
 }
 
+/* What a request of a voice with a transcript sounds like, and the tokens it found computed. */
+static uint64_t continue_voice(struct mill_engine *engine, int text, struct heard *heard) {
+    static const char *const texts[] = {"The mill goes round.", "Another day, another sack."};
+    static const char transcript[] = "One for the master, and one for the dame, and one for the "
+                                     "little boy who lives down the lane.";
+    static const int32_t semantic[] = {5, 3, 8, 1, 9, 2, 7, 4};
+    *heard = (struct heard){0};
+    struct mill_engine_stats before, after;
+    mill_engine_get_stats(engine, &before);
+    struct mill_engine_request wish = fixture_wish(engine, 0, heard);
+    wish.text = texts[text];
+    wish.text_bytes = strlen(texts[text]);
+    wish.transcript = transcript;
+    wish.transcript_bytes = strlen(transcript);
+    wish.semantic = semantic;
+    wish.n_semantic = 8;
+    assert_int_equal(mill_engine_submit(engine, &wish, &heard->request, NULL, NULL), MILL_OK);
+    fixture_finish(heard);
+    assert_int_equal(heard->result.status, MILL_OK);
+    mill_engine_get_stats(engine, &after);
+    return after.replicas[0].n_shared_tokens - before.replicas[0].n_shared_tokens;
+}
+
+/* One request of a voice computes its transcript; those behind it, of other texts too, share it;
+ * one of the same text shares the whole prompt. It sounds as it does on an engine of its own. */
+static void test_voice_is_computed_once(void **state) {
+    (void)state;
+    struct heard first, other, again, alone;
+    struct mill_engine *engine =
+        fixture_open((struct mill_engine_options){.devices = "cpu:1"}, NULL);
+    assert_int_equal(continue_voice(engine, 0, &first), 0);
+    uint64_t n_voice = continue_voice(engine, 1, &other);
+    uint64_t n_prompt = continue_voice(engine, 1, &again);
+    mill_engine_close(engine);
+    engine = fixture_open((struct mill_engine_options){.devices = "cpu:1"}, NULL);
+    assert_int_equal(continue_voice(engine, 1, &alone), 0);
+    mill_engine_close(engine);
+    assert_int_equal(n_voice, 16);
+    assert_int_equal(n_prompt, (uint64_t)(again.result.n_prompt - 1) / 16 * 16);
+    assert_same_sound(&alone, &other);
+    assert_same_sound(&alone, &again);
+    heard_free(&first);
+    heard_free(&other);
+    heard_free(&again);
+    heard_free(&alone);
+}
+
 static void test_drain_and_close(void **state) {
     (void)state;
     struct mill_engine *engine =
@@ -422,7 +469,7 @@ int main(void) {
         cmocka_unit_test(test_voice),       cmocka_unit_test(test_drain_and_close),
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_not_opened),
         cmocka_unit_test(test_overlap),     cmocka_unit_test(test_readable),
-        cmocka_unit_test(test_router),
+        cmocka_unit_test(test_router),      cmocka_unit_test(test_voice_is_computed_once),
     };
     return cmocka_run_group_tests(tests, fixture_write_checkpoint, NULL);
 }

@@ -75,9 +75,9 @@ static void test_refused(void **state) {
     job.max_ids = 41; /* ten pages of four */
     assert_refused(mill_scheduler_add(d.scheduler, &job, &slot, &err), &err, "41|40");
     job.max_ids = 40;
-    job.n_prefix = 4;
+    job.n_prompt = 4;
     assert_refused(mill_scheduler_add(d.scheduler, &job, &slot, &err), &err, "first 4");
-    job.n_prefix = 0;
+    job.n_prompt = 0;
     must_add(&d, &job, 5);
     assert_int_equal(mill_scheduler_add(d.scheduler, &job, &slot, &err), MILL_AGAIN);
     drive_remove(&d, 0);

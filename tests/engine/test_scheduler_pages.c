@@ -55,66 +55,130 @@ static void test_older_keeps_pages(void **state) {
     close_world(&d);
 }
 
-/* n-best: the prompt is computed once, the others wait for it, share its full pages and copy the
- * last one; whoever is left last writes in place. */
+/* A voice's transcript, ten tokens, in front of different texts. */
+static const int32_t prompts[3][14] = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14},
+                                       {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 21, 22, 23, 24},
+                                       {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 31, 32, 33, 34}};
+
+static struct mill_job prompted(int prompt, int32_t n_prompt) {
+    struct mill_job job = plain(n_prompt);
+    job.prompt = prompts[prompt];
+    job.n_prompt = n_prompt;
+    return job;
+}
+
+static void run_out(struct drive *d) {
+    struct mill_scheduler_counts counts;
+    for (int i = 0; counts = counts_of(d), counts.n_waiting + counts.n_running + counts.n_voicing;
+         i++) {
+        step(d, 0);
+        voice(d, 0);
+        assert_true(i < 100);
+    }
+    assert_int_equal(counts_of(d).n_free_pages, d->options.n_pages);
+}
+
+/* n-best: the prompt's full pages are computed once, whoever comes takes them over in the very step
+ * in which they are computed; so do those that come when all have ended. */
 static void test_shared_prompt(void **state) {
     (void)state;
     struct mill_scheduler_options options = roomy();
     options.max_prefill_rows = 8;
     struct drive d;
     open_world(&d, &options);
-    struct mill_job job = plain(14);
-    job.prefix = 7;
-    job.n_prefix = 14;
+    struct mill_job job = prompted(0, 14);
     for (int i = 0; i < 3; i++)
         must_add(&d, &job, 20);
     step(&d, 0);
-    assert_step(&d, "0:9");
+    assert_step(&d, "0:9"); /* the others would have rows too, and wait for their turn */
+    assert_int_equal(counts_of(&d).n_free_pages, options.n_pages - 3);
     step(&d, 0);
-    assert_step(&d, "0:5");
-    assert_int_equal(counts_of(&d).n_free_pages, options.n_pages - 4);
+    assert_step(&d, "0:5 1:2 2:2"); /* 12 tokens are there already */
+    assert_int_equal(counts_of(&d).n_free_pages, options.n_pages - 3 - 3);
+    assert_int_equal(counts_of(&d).n_shared_pages, 6);
+    run_out(&d);
+    int32_t slot = must_add(&d, &job, 20);
     step(&d, 0);
-    assert_step(&d, "1:1 2:1 0:1"); /* 13 tokens are there already */
-    assert_int_equal(d.step.n_copies, 2);
-    assert_int_equal(counts_of(&d).n_free_pages, options.n_pages - 4 - 2);
-    assert_int_equal(counts_of(&d).n_shared_pages, 8);
-    for (int i = 0; i < 25; i++) {
-        step(&d, 0);
-        voice(&d, 0);
-        assert_int_equal(d.step.n_copies, 0);
-    }
-    assert_int_equal(counts_of(&d).n_running, 0);
+    assert_int_equal(d.step.n_rows, 2);
+    mill_scheduler_restart(d.scheduler, slot, 14); /* drawn again: from its own pages */
+    d.jobs[slot].n_ids = 14;
+    d.jobs[slot].n_frames = 0;
+    step(&d, 0);
+    assert_int_equal(d.step.n_rows, 2);
+    assert_int_equal(counts_of(&d).n_shared_pages, 12);
+    run_out(&d);
     close_world(&d);
 }
 
-/* A voice's prompt in front of different texts; the donor is cancelled before the others began. */
+/* A voice in front of different texts, one of them cancelled; and a text alone that begins
+ * differently. */
 static void test_shared_voice(void **state) {
     (void)state;
     struct mill_scheduler_options options = roomy();
     options.max_prefill_rows = 8;
     struct drive d;
     open_world(&d, &options);
-    struct mill_job job = plain(14);
-    job.prefix = 7;
-    job.n_prefix = 10;
+    struct mill_job job = prompted(0, 14);
     must_add(&d, &job, 20);
+    job = prompted(1, 14);
     must_add(&d, &job, 20);
     step(&d, 0);
-    assert_step(&d, "0:9"); /* one token less than the beginning: the other waits */
+    assert_step(&d, "0:9");
     drive_remove(&d, 0);
     step(&d, 0);
-    assert_step(&d, "1:9");
+    assert_step(&d, "1:6");
+    job = prompted(2, 14);
     must_add(&d, &job, 20); /* gets slot 0 */
+    job.prompt = prompts[2] + 2;
+    job.n_prompt = 12;
+    must_add(&d, &job, 20);
     step(&d, 0);
-    assert_step(&d, "1:5");
+    assert_step(&d, "1:1 0:6 2:4");
+    assert_int_equal(counts_of(&d).n_shared_pages, 4);
+    run_out(&d);
+    close_world(&d);
+}
+
+/* Full pages and no token more: the last token is run for its draw, so its page is computed anew
+ * and belongs to the one that did. */
+static void test_prompt_of_full_pages(void **state) {
+    (void)state;
+    struct mill_scheduler_options options = roomy();
+    struct drive d;
+    open_world(&d, &options);
+    struct mill_job job = prompted(0, 8);
+    must_add(&d, &job, 20);
+    must_add(&d, &job, 20);
     step(&d, 0);
-    assert_step(&d, "1:1 0:4");
-    assert_int_equal(d.step.n_copies, 1);
-    drive_remove(&d, 1);
-    for (int i = 0; i < 25; i++) {
-        step(&d, 0);
-        voice(&d, 0);
-    }
+    assert_step(&d, "0:8 1:4");
+    job = prompted(1, 9); /* one more, and both pages are of use */
+    must_add(&d, &job, 20);
+    step(&d, 0);
+    assert_step(&d, "0:1 1:1 2:1");
+    run_out(&d);
+    close_world(&d);
+}
+
+/* What nobody holds is found until its pages are wanted; the end of a beginning goes first. */
+static void test_pages_stay_until_wanted(void **state) {
+    (void)state;
+    struct mill_scheduler_options options = roomy();
+    options.n_pages = options.max_pages = 8;
+    struct drive d;
+    open_world(&d, &options);
+    struct mill_job job = prompted(0, 14), large = plain(21);
+    job.max_ids = large.max_ids = 32;
+    must_add(&d, &job, 1);
+    run_out(&d); /* three named pages and five without names are free */
+    must_add(&d, &large, 1);
+    step(&d, 0); /* takes six of them */
+    assert_step(&d, "0:21");
+    run_out(&d);
+    must_add(&d, &job, 1);
+    step(&d, 0);
+    assert_step(&d, "0:6");
+    assert_int_equal(counts_of(&d).n_shared_pages, 2);
+    run_out(&d);
     close_world(&d);
 }
 
@@ -196,8 +260,8 @@ static void test_never_allocates(void **state) {
     open_world(&d, &options);
     mill_fail_alloc_at(0);
     struct mill_job job = streamed(9, 2);
-    job.prefix = 3;
-    job.n_prefix = 8;
+    job.prompt = prompts[0];
+    job.n_prompt = 9;
     for (int i = 0; i < 500; i++) {
         job.fair_key = (uint64_t)i;
         job.priority = i % 3;
@@ -216,9 +280,10 @@ static void test_never_allocates(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_preemption),       cmocka_unit_test(test_older_keeps_pages),
-        cmocka_unit_test(test_shared_prompt),    cmocka_unit_test(test_shared_voice),
-        cmocka_unit_test(test_streams_are_lent), cmocka_unit_test(test_window_before_silence),
+        cmocka_unit_test(test_preemption),           cmocka_unit_test(test_older_keeps_pages),
+        cmocka_unit_test(test_shared_prompt),        cmocka_unit_test(test_shared_voice),
+        cmocka_unit_test(test_prompt_of_full_pages), cmocka_unit_test(test_pages_stay_until_wanted),
+        cmocka_unit_test(test_streams_are_lent),     cmocka_unit_test(test_window_before_silence),
         cmocka_unit_test(test_never_allocates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -309,41 +309,42 @@ static void test_pieces_equal_the_whole(void **state) {
     free(pieces);
 }
 
-/* A second sequence takes over a beginning whose last page is half full: full pages shared, the
- * last one copied. Then both go on differently, and each gives what it gives from its own pages. */
-static void test_copied_page(void **state) {
+/* Two sequences of one beginning: the second has the full pages of it that the first fills in the
+ * same step. Each gives what it gives from its own pages. */
+static void test_shared_pages(void **state) {
     struct model *model = *state;
-    enum { BEGINNING = 40, MORE = 9, SHARED = BEGINNING / PAGE_TOKENS };
+    enum { BEGINNING = 40, ALL = 49, FULL = BEGINNING / PAGE_TOKENS, SHARED = FULL * PAGE_TOKENS };
     size_t n, n_legal = (size_t)model->weights->lm.legal[MILL_LEGAL_SEMANTIC].n_rows;
-    int32_t *ids = golden_copy("clone", "forced", MILL_I32, &n), pages[N_PAGES], table[MAX_PAGES];
-    float *wanted = mill_alloc_array(n_legal, sizeof *wanted);
-    float *found = mill_alloc_array(n_legal, sizeof *found);
-    assert_true(wanted && found && n >= BEGINNING + 2 * MORE);
+    int32_t *ids = golden_copy("clone", "forced", MILL_I32, &n), pages[N_PAGES];
+    float *wanted = mill_alloc_array(2 * n_legal, sizeof *wanted);
+    float *found = mill_alloc_array(2 * n_legal, sizeof *found);
+    assert_true(wanted && found && n >= 2 * ALL - BEGINNING);
     scatter(pages, N_PAGES);
-    int32_t *other = mill_alloc_array(BEGINNING + MORE, sizeof *other), token;
-    assert_non_null(other);
+    int32_t other[ALL], rows[2 * ALL - SHARED], tables[2 * MAX_PAGES], tokens[2];
     memcpy(other, ids, BEGINNING * sizeof *ids);
-    memcpy(other + BEGINNING, ids + BEGINNING + MORE, MORE * sizeof *ids);
-    const struct mill_draw draw = draw_at(MORE - 1, MILL_LEGAL_SEMANTIC);
-    const struct mill_qwen2_step last = {
-        .n_draws = 1, .draws = &draw, .tokens = &token, .logits = found};
+    memcpy(other + BEGINNING, ids + ALL, (ALL - BEGINNING) * sizeof *ids);
+    logits_in_pieces(model, pages + 50, ids, ALL, 100, wanted);
+    logits_in_pieces(model, pages + 50, other, ALL, 100, wanted + n_legal);
 
-    logits_in_pieces(model, pages + 50, other, BEGINNING + MORE, 100, wanted);
-    feed(model->lm, pages, 0, ids, BEGINNING, (struct mill_qwen2_step){0});
-    memcpy(table, pages, sizeof table);
-    table[SHARED] = pages[30];
-    table[SHARED + 1] = pages[31];
-    assert_int_equal(mill_qwen2_copy_page(model->lm, pages[SHARED], pages[30], NULL), MILL_OK);
-    feed(model->lm, table, BEGINNING, other + BEGINNING, MORE, last);
-    assert_memory_equal(wanted, found, n_legal * sizeof *wanted);
-
-    logits_in_pieces(model, pages + 50, ids, BEGINNING + MORE, 100, wanted);
-    feed(model->lm, pages, BEGINNING, ids + BEGINNING, MORE, last);
-    assert_memory_equal(wanted, found, n_legal * sizeof *wanted);
-    struct mill_error err;
-    assert_refused(mill_qwen2_copy_page(model->lm, 0, N_PAGES, &err), &err, "page 100 of 100");
+    memcpy(rows, ids, ALL * sizeof *ids);
+    memcpy(rows + ALL, other + SHARED, (ALL - SHARED) * sizeof *ids);
+    memcpy(tables, pages, MAX_PAGES * sizeof *pages);
+    memcpy(tables + MAX_PAGES, pages, FULL * sizeof *pages);
+    memcpy(tables + MAX_PAGES + FULL, pages + 30, (MAX_PAGES - FULL) * sizeof *pages);
+    const struct mill_draw draws[2] = {draw_at(ALL - 1, MILL_LEGAL_SEMANTIC),
+                                       draw_at(2 * ALL - SHARED - 1, MILL_LEGAL_SEMANTIC)};
+    run(model->lm, &(struct mill_qwen2_step){.n_sequences = 2,
+                                             .n_rows = 2 * ALL - SHARED,
+                                             .n_draws = 2,
+                                             .ids = rows,
+                                             .row_first = (int32_t[]){0, ALL, 2 * ALL - SHARED},
+                                             .n_cached = (int32_t[]){0, SHARED},
+                                             .page_table = tables,
+                                             .draws = draws,
+                                             .tokens = tokens,
+                                             .logits = found});
+    assert_memory_equal(wanted, found, 2 * n_legal * sizeof *wanted);
     free(ids);
-    free(other);
     free(wanted);
     free(found);
 }
@@ -572,7 +573,7 @@ int main(void) {
         cmocka_unit_test(test_golden_logits),
         cmocka_unit_test(test_golden_draws),
         cmocka_unit_test(test_pieces_equal_the_whole),
-        cmocka_unit_test(test_copied_page),
+        cmocka_unit_test(test_shared_pages),
         cmocka_unit_test(test_batch_equals_alone),
         cmocka_unit_test(test_sets_and_order),
         cmocka_unit_test(test_lower_precision),

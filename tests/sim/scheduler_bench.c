@@ -88,7 +88,7 @@ mill_status sim_bench(int32_t n_sequences, int32_t n_steps, struct sim_samples *
     microseconds->values = mill_alloc_array((size_t)n_steps, sizeof *microseconds->values);
     mill_status status = MILL_E_MEMORY;
     if (b.n_ids && b.n_frames && b.total && memory && microseconds->values)
-        status = mill_kv_pool_open(&pool, options.n_pages, err);
+        status = mill_kv_pool_open(&pool, options.n_pages, options.page_tokens, err);
     if (status == MILL_OK)
         status = mill_scheduler_init(&b.scheduler, &options, pool, memory, err);
     if (status == MILL_OK)

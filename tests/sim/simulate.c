@@ -31,12 +31,11 @@ static void print_result(const char *name, const struct sim_options *options,
     printf("  %.0f s of audio in %.0f s: %.0f x real time of %.0f possible, %.1f rows a step\n",
            audio_s, result->duration_s, audio_s / result->duration_s, sim_capacity(options),
            (double)result->n_frames / (double)result->counts.n_steps);
-    printf("  steps %llu, preemptions %llu, pages shared %llu, copied %llu, longest idle %d steps, "
+    printf("  steps %llu, preemptions %llu, pages shared %llu, longest idle %d steps, "
            "longest wait %d steps, plans %016llx\n",
            (unsigned long long)result->counts.n_steps,
            (unsigned long long)result->counts.n_preemptions,
-           (unsigned long long)result->counts.n_shared_pages,
-           (unsigned long long)result->counts.n_copied_pages, result->longest_idle_steps,
+           (unsigned long long)result->counts.n_shared_pages, result->longest_idle_steps,
            result->longest_wait_steps, (unsigned long long)result->hash);
     for (int i = SIM_N_PRIORITIES - 1; i >= 0; i--)
         print_samples("first audio", priority_names[i], &result->first_audio_s[i]);

@@ -17,6 +17,8 @@ struct sim_job {
     bool held, ran;
 };
 
+enum { N_TOKENS = 1 << 16 };
+
 struct world {
     const struct sim_options *options;
     struct sim_result *result;
@@ -25,7 +27,8 @@ struct world {
     uint64_t position;    /* of the random numbers */
     double now_s, next_arrival_s, arrivals_per_s;
     int32_t n_left; /* to arrive */
-    uint64_t n_prefixes;
+    int32_t n_groups;
+    int32_t tokens[N_TOKENS]; /* prompts are stretches of it, so each group has its own */
 };
 
 enum {
@@ -38,31 +41,28 @@ enum {
 };
 
 struct sim_options sim_options_default(void) {
-    return (struct sim_options){.scheduler = {.max_jobs = 1024,
-                                              .max_running = 320,
-                                              .max_sequences = 256,
-                                              .max_rows = 768,
-                                              .max_prefill_rows = 512,
-                                              .n_pages = 6000,
-                                              .page_tokens = 16,
-                                              .max_pages = 48,
-                                              .max_windows = 64,
-                                              .max_batch_frames = 2048,
-                                              .max_window = 128,
-                                              .max_streams = 400,
-                                              .lookahead = 67,
-                                              .max_idle_steps = 64,
-                                              .patience_steps = 20000,
-                                              .urgent_s = 2,
-                                              .frame_s = 0.02},
-                                .costs = {.step_s = 1.2e-3,
-                                          .row_s = 4e-6,
-                                          .copy_s = 2e-6,
-                                          .batch_s = 0.8e-3,
-                                          .frame_s = 4e-6},
-                                .n_arrivals = 100000,
-                                .load = 0.5,
-                                .seed = 1};
+    return (struct sim_options){
+        .scheduler = {.max_jobs = 1024,
+                      .max_running = 320,
+                      .max_sequences = 256,
+                      .max_rows = 768,
+                      .max_prefill_rows = 512,
+                      .n_pages = 6000,
+                      .page_tokens = 16,
+                      .max_pages = 48,
+                      .max_windows = 64,
+                      .max_batch_frames = 2048,
+                      .max_window = 128,
+                      .max_streams = 400,
+                      .lookahead = 67,
+                      .max_idle_steps = 64,
+                      .patience_steps = 20000,
+                      .urgent_s = 2,
+                      .frame_s = 0.02},
+        .costs = {.step_s = 1.2e-3, .row_s = 4e-6, .batch_s = 0.8e-3, .frame_s = 4e-6},
+        .n_arrivals = 100000,
+        .load = 0.5,
+        .seed = 1};
 }
 
 double sim_capacity(const struct sim_options *options) {
@@ -164,8 +164,8 @@ static mill_status arrive(struct world *w) {
         job.deadline_s = w->now_s + 5 + 20 * uniform(w);
     int32_t n_jobs = kind > 0.6 && kind < 0.62 ? N_BEST : 1;
     if (n_jobs > 1) {
-        job.prefix = ++w->n_prefixes;
-        job.n_prefix = job.n_ids;
+        job.prompt = w->tokens + w->n_groups++ % (N_TOKENS - PROMPT_MAX);
+        job.n_prompt = job.n_ids;
     }
     for (int32_t i = 0; i < n_jobs && w->n_left > 0; i++, w->n_left--)
         MILL_TRY(add(w, &job));
@@ -274,9 +274,7 @@ static mill_status run_step(struct world *w) {
     w->result->n_expired += plan->n_expired;
     for (int32_t i = 0; i < plan->n_sequences; i++)
         MILL_TRY(note_sequence(w, &plan->sequences[i]));
-    double cost_s = plan->n_sequences == 0 ? 0
-                                           : costs->step_s + plan->n_rows * costs->row_s +
-                                                 plan->n_copies * costs->copy_s;
+    double cost_s = plan->n_sequences == 0 ? 0 : costs->step_s + plan->n_rows * costs->row_s;
     w->now_s += cost_s;
     w->result->busy_s += cost_s;
     note_finished(w);
@@ -363,18 +361,25 @@ static mill_status run_world(struct world *w) {
 
 mill_status sim_run(const struct sim_options *options, struct sim_result *result,
                     struct mill_error *err) {
-    struct world w = {.options = options, .result = result};
     *result = (struct sim_result){0};
-    mill_status status = drive_open(&w.drive, &options->scheduler, false);
-    w.jobs = mill_alloc_array((size_t)options->scheduler.max_jobs, sizeof *w.jobs);
-    if (!w.jobs)
+    struct world *w = mill_alloc_array(1, sizeof *w);
+    if (!w)
+        return mill_fail(err, MILL_E_MEMORY, "no memory");
+    w->options = options;
+    w->result = result;
+    for (int32_t i = 0; i < N_TOKENS; i++)
+        w->tokens[i] = (int32_t)(uniform(w) * INT32_MAX);
+    mill_status status = drive_open(&w->drive, &options->scheduler, false);
+    w->jobs = mill_alloc_array((size_t)options->scheduler.max_jobs, sizeof *w->jobs);
+    if (!w->jobs)
         status = MILL_E_MEMORY;
     if (status == MILL_OK)
-        status = run_world(&w);
+        status = run_world(w);
     if (status < 0)
-        mill_fail(err, status, "step %llu: %s", (unsigned long long)w.drive.n_steps,
-                  w.drive.error.text);
-    free(w.jobs);
-    drive_close(&w.drive);
+        mill_fail(err, status, "step %llu: %s", (unsigned long long)w->drive.n_steps,
+                  w->drive.error.text);
+    free(w->jobs);
+    drive_close(&w->drive);
+    free(w);
     return status;
 }

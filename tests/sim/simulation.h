@@ -12,7 +12,7 @@
 
 /* Seconds. A step reads all weights once, whatever its rows; the vocoder likewise. */
 struct sim_costs {
-    double step_s, row_s, copy_s, batch_s, frame_s;
+    double step_s, row_s, batch_s, frame_s;
 };
 
 enum { SIM_N_KEYS = 4, SIM_N_PRIORITIES = 3 };
