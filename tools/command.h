@@ -1,12 +1,14 @@
 /* command.h - a command of the program `sparkmill`: one file each, listed in main.c.
  *
- * A command parses its own options with getopt_long, writes results to standard output and
+ * A command has a table of its options (mill_options_read), writes results to standard output and
  * everything else to standard error, and returns the exit status: 0 done, 1 failed, 2 wrong use or
  * bad input. --help prints its usage, at most a screen. */
 #ifndef MILL_TOOLS_COMMAND_H
 #define MILL_TOOLS_COMMAND_H
 
 #include "runtime/base/status.h"
+
+#include <stddef.h>
 
 enum { MILL_EXIT_OK = 0, MILL_EXIT_FAILED = 1, MILL_EXIT_USAGE = 2 };
 
@@ -20,6 +22,7 @@ int mill_command_inspect(int argc, char **argv);
 int mill_command_doctor(int argc, char **argv);
 int mill_command_synth_model(int argc, char **argv);
 int mill_command_pull(int argc, char **argv);
+int mill_command_bench(int argc, char **argv);
 
 /* Print "sparkmill COMMAND: message" and give the exit status that fits: 2 for bad input and what
  * was not found, else 1. */
@@ -34,5 +37,27 @@ _Bool mill_option_int(const char *command, const char *name, const char *text, l
                       long long high, long long *out);
 _Bool mill_option_number(const char *command, const char *name, const char *text, double low,
                          double high, double *out);
+
+/* One option of a command and the field of the command's struct that it fills. */
+enum mill_option_kind {
+    MILL_OPTION_TEXT,   /* const char *, borrowed */
+    MILL_OPTION_NUMBER, /* double in [low, high] */
+    MILL_OPTION_WHOLE,  /* long long in [low, high] */
+    MILL_OPTION_FLAG    /* bool, set */
+};
+struct mill_option {
+    const char *name;
+    char letter; /* short form, or 0 */
+    enum mill_option_kind kind;
+    size_t offset;
+    double low, high;
+};
+enum { MILL_MAX_OPTIONS = 64 };
+
+/* Fill `fields` from the command line; *first is the first argument that is no option, and the
+ * arguments are reordered so that those stand last. MILL_EXIT_OK, or MILL_EXIT_USAGE after saying
+ * what is wrong. */
+int mill_options_read(const char *command, const struct mill_option *options, int n_options,
+                      int argc, char **argv, void *fields, int *first);
 
 #endif

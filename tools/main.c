@@ -16,6 +16,7 @@ static const struct command commands[] = {
     {"batch", "speak many texts into a folder of sound files, resumable", mill_command_batch},
     {"clone", "a voice from a recording", mill_command_clone},
     {"voices", "keep, compare and create voices", mill_command_voices},
+    {"bench", "how fast it is here, beside what this machine allows", mill_command_bench},
     {"tokenize", "lines of text to token ids", mill_command_tokenize},
     {"inspect", "what is in a checkpoint, and is it the published one", mill_command_inspect},
     {"doctor", "what this machine has, what will be used, what is missing", mill_command_doctor},

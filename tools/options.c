@@ -1,8 +1,9 @@
-/* options.c - what every command says and reads in the same way: failures, wrong use, numbers. See
- * command.h. No state. */
+/* options.c - what every command says and reads in the same way: failures, wrong use, numbers, a
+ * table of options. See command.h. No state. */
 #include "tools/command.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -51,4 +52,56 @@ bool mill_option_number(const char *command, const char *name, const char *text,
     }
     *out = value;
     return true;
+}
+
+static bool take(const char *command, const struct mill_option *option, const char *value,
+                 void *fields) {
+    char name[40];
+    void *field = (char *)fields + option->offset;
+    snprintf(name, sizeof name, "--%s", option->name);
+    switch (option->kind) {
+    case MILL_OPTION_TEXT:
+        *(const char **)field = value;
+        return true;
+    case MILL_OPTION_NUMBER:
+        return mill_option_number(command, name, value, option->low, option->high, field);
+    case MILL_OPTION_WHOLE:
+        return mill_option_int(command, name, value, (long long)option->low,
+                               (long long)option->high, field);
+    case MILL_OPTION_FLAG:
+        *(bool *)field = true;
+        return true;
+    }
+    return false;
+}
+
+int mill_options_read(const char *command, const struct mill_option *options, int n_options,
+                      int argc, char **argv, void *fields, int *first) {
+    enum { BEHIND_LETTERS = 256 };
+    struct option table[MILL_MAX_OPTIONS + 1] = {{0}};
+    char letters[2 * MILL_MAX_OPTIONS + 2] = ":";
+    size_t n_letters = 1;
+    for (int i = 0; i < n_options; i++) {
+        int argument = options[i].kind == MILL_OPTION_FLAG ? no_argument : required_argument;
+        table[i] = (struct option){options[i].name, argument, NULL, BEHIND_LETTERS + i};
+        if (options[i].letter)
+            letters[n_letters++] = options[i].letter;
+        if (options[i].letter && argument == required_argument)
+            letters[n_letters++] = ':';
+    }
+    opterr = 0;
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, letters, table, NULL)) != -1;) {
+        if (c == ':')
+            return mill_command_usage(command, "option '%s' needs a value", argv[optind - 1]);
+        if (c == '?')
+            return mill_command_usage(command, "unknown option '%s'", argv[optind - 1]);
+        int at = c - BEHIND_LETTERS;
+        for (int i = 0; at < 0 && i < n_options; i++)
+            at = options[i].letter == c ? i : at;
+        if (!take(command, &options[at], optarg, fields))
+            return MILL_EXIT_USAGE;
+    }
+    *first = optind;
+    return MILL_EXIT_OK;
 }

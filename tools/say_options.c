@@ -6,27 +6,21 @@
 #include "tools/command.h"
 #include "tools/voice_labels.h"
 
-#include <getopt.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum kind { TEXT, NUMBER, WHOLE, FLAG };
-
-static const struct row {
-    const char *name;
-    enum kind kind;
-    size_t offset; /* of its field in struct mill_say_options */
-    double low, high;
-} rows[] = {
+static const struct mill_option rows[] = {
 #define ROW(name, kind, field, low, high)                                                          \
-    { name, kind, offsetof(struct mill_say_options, field), low, high }
+    { name, 0, MILL_OPTION_##kind, offsetof(struct mill_say_options, field), low, high }
+#define LETTER(name, letter, kind, field)                                                          \
+    { name, letter, MILL_OPTION_##kind, offsetof(struct mill_say_options, field), 0, 0 }
     ROW("file", TEXT, file, 0, 0),
     ROW("model", TEXT, model, 0, 0),
     ROW("voice", TEXT, voice, 0, 0),
     ROW("voices", TEXT, voices, 0, 0),
-    ROW("output", TEXT, output, 0, 0),
+    LETTER("output", 'o', TEXT, output),
     ROW("format", TEXT, format_name, 0, 0),
     ROW("precision", TEXT, precision, 0, 0),
     ROW("backend", TEXT, backend, 0, 0),
@@ -45,7 +39,8 @@ static const struct row {
     ROW("unrestricted", FLAG, unrestricted, 0, 0),
     ROW("no-cache", FLAG, no_cache, 0, 0),
     ROW("no-disclosure", FLAG, no_disclosure, 0, 0),
-    ROW("help", FLAG, help, 0, 0),
+    LETTER("help", 'h', FLAG, help),
+#undef LETTER
 #undef ROW
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
@@ -74,51 +69,15 @@ void mill_say_options_help(void) {
          "  --no-disclosure        do not mark the sound file as synthetic speech");
 }
 
-static bool take(struct mill_say_options *o, const struct row *row, const char *value) {
-    char name[32];
-    void *field = (char *)o + row->offset;
-    snprintf(name, sizeof name, "--%s", row->name);
-    switch (row->kind) {
-    case TEXT:
-        *(const char **)field = value;
-        return true;
-    case NUMBER:
-        return mill_option_number("say", name, value, row->low, row->high, field);
-    case WHOLE:
-        return mill_option_int("say", name, value, (long long)row->low, (long long)row->high,
-                               field);
-    case FLAG:
-        *(bool *)field = true;
-        return true;
-    }
-    return false;
-}
-
 static int read_arguments(struct mill_say_options *o, int argc, char **argv) {
-    struct option table[N_ROWS + 1] = {{0}};
-    for (int i = 0; i < N_ROWS; i++)
-        table[i] = (struct option){rows[i].name,
-                                   rows[i].kind == FLAG ? no_argument : required_argument, NULL, 0};
-    opterr = 0;
-    optind = 1;
-    int at, c;
-    while ((c = getopt_long(argc, argv, ":o:h", table, &at)) != -1) {
-        if (c == ':')
-            return mill_command_usage("say", "option '%s' needs a value", argv[optind - 1]);
-        if (c == '?')
-            return mill_command_usage("say", "unknown option '%s'", argv[optind - 1]);
-        if (c == 'o')
-            o->output = optarg;
-        else if (c == 'h')
-            o->help = true;
-        else if (!take(o, &rows[at], optarg))
-            return MILL_EXIT_USAGE;
-    }
-    if (argc - optind > 1)
+    int first, result = mill_options_read("say", rows, N_ROWS, argc, argv, o, &first);
+    if (result != MILL_EXIT_OK)
+        return result;
+    if (argc - first > 1)
         return mill_command_usage("say", "one text is wanted, not %d: put it in quotes",
-                                  argc - optind);
-    if (optind < argc)
-        o->text = argv[optind];
+                                  argc - first);
+    if (first < argc)
+        o->text = argv[first];
     return MILL_EXIT_OK;
 }
 

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,6 +35,43 @@ static void test_number(void **state) {
     assert_true(value == 0.25);
 }
 
+struct fields {
+    const char *text;
+    double number;
+    long long whole;
+    bool flag;
+};
+
+static int read_line(struct fields *fields, int *first, int argc, const char **argv) {
+    static const struct mill_option options[] = {
+        {"text", 't', MILL_OPTION_TEXT, offsetof(struct fields, text), 0, 0},
+        {"number", 0, MILL_OPTION_NUMBER, offsetof(struct fields, number), 0, 1},
+        {"whole", 'n', MILL_OPTION_WHOLE, offsetof(struct fields, whole), 1, 9},
+        {"flag", 'f', MILL_OPTION_FLAG, offsetof(struct fields, flag), 0, 0}};
+    char *arguments[8] = {0};
+    for (int i = 0; i < argc; i++)
+        arguments[i] = (char *)(uintptr_t)argv[i];
+    return mill_options_read("c", options, 4, argc, arguments, fields, first);
+}
+
+static void test_table(void **state) {
+    (void)state;
+    struct fields fields = {0};
+    int first = 0;
+    const char *all[] = {"c", "rest", "--number=0.5", "-n", "7", "-f", "--text", "hello"};
+    assert_int_equal(read_line(&fields, &first, 8, all), MILL_EXIT_OK);
+    assert_int_equal(first, 7);
+    assert_string_equal(fields.text, "hello");
+    assert_true(fields.number == 0.5 && fields.whole == 7 && fields.flag);
+
+    const char *out_of_range[] = {"c", "-n", "10"}, *unknown[] = {"c", "--other"};
+    const char *no_value[] = {"c", "-t"};
+    assert_int_equal(read_line(&fields, &first, 3, out_of_range), MILL_EXIT_USAGE);
+    assert_int_equal(read_line(&fields, &first, 2, unknown), MILL_EXIT_USAGE);
+    assert_int_equal(read_line(&fields, &first, 2, no_value), MILL_EXIT_USAGE);
+    assert_int_equal(fields.whole, 7);
+}
+
 static void test_exit_status(void **state) {
     (void)state;
     struct mill_error err = {"cause"};
@@ -46,6 +84,7 @@ static void test_exit_status(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_int), cmocka_unit_test(test_number),
+                                       cmocka_unit_test(test_table),
                                        cmocka_unit_test(test_exit_status)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

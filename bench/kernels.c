@@ -1,23 +1,19 @@
-/* model_bench.c - how fast the model runs here, each figure beside the limit measured in the same
- * run.
- *
- *     bench_model --model DIR [--precision fp32|bf16|int8] [--threads N]
+/* kernels.c - see kernels.h.
  *
  * The limits: reading memory (decoding one sequence must read every weight once a step), and
  * oneDNN's matmul (the decoder and prompts are arithmetic). Times are the best of several, so that
- * a busy moment of the machine does not count; the spread is printed beside them. One line of CSV a
- * figure on standard output, the same as a table on standard error. */
+ * a busy moment of the machine does not count; the spread is printed beside them. */
+#include "bench/kernels.h"
+
 #include "bench/limits.h"
+#include "bench/paper.h"
+#include "bench/statistics.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
-#include "runtime/engine/model.h"
 #include "runtime/model/bicodec_decode.h"
 #include "runtime/model/bicodec_stream.h"
 #include "runtime/model/qwen2.h"
-#include "tools/cache_folder.h"
-#include "tools/command.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +37,7 @@ struct bench {
     struct mill_bicodec_decoder *decoder;
     int32_t pages_a_sequence;
     int32_t *page_table; /* [MAX_BATCH][pages_a_sequence] */
+    struct bench_paper_model paper;
     double bandwidth, peak[MILL_DTYPE_COUNT];
 };
 
@@ -49,14 +46,9 @@ struct times {
     double best, median;
 };
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static struct times summarise(double *seconds, int n) {
-    qsort(seconds, (size_t)n, sizeof *seconds, by_value);
-    return (struct times){seconds[0], seconds[n / 2]};
+    bench_sort(seconds, (size_t)n);
+    return (struct times){seconds[0], bench_percentile(seconds, (size_t)n, 50)};
 }
 
 static void report(const char *what, double value, const char *unit, double limit,
@@ -67,37 +59,6 @@ static void report(const char *what, double value, const char *unit, double limi
                 100 * value / limit, limit_name, limit);
     else
         fprintf(stderr, "  %-34s %10.4g %s\n", what, value, unit);
-}
-
-/* Bytes that a decode step of one sequence reads: every linear layer and the legal head, without
- * the embedding. */
-static double step_bytes(const struct bench *b) {
-    const struct mill_lm_weights *lm = &b->device.weights->lm;
-    const struct mill_llm_shape *s = &lm->shape;
-    double q = (double)s->n_heads * s->head_dim, kv = (double)s->n_kv_heads * s->head_dim;
-    double layer = s->hidden * (2 * q + 2 * kv) + 3.0 * s->hidden * s->intermediate;
-    double weights =
-        s->n_layers * layer + (double)lm->legal[MILL_LEGAL_SEMANTIC].n_rows * s->hidden;
-    return weights * (double)mill_dtype_bytes(lm->head.shape.dtype);
-}
-
-/* Multiply-adds of a decoded frame, twice: prenet and wave generator. */
-static double decoder_flop_a_frame(const struct mill_bicodec_shape *s) {
-    const struct mill_vocos_shape *p = &s->prenet;
-    double block = 7.0 * p->dim + 2.0 * p->dim * p->intermediate;
-    double flop = (double)p->input * p->dim + (double)p->dim * p->output +
-                  p->n_samplings * (7.0 * p->dim * p->dim + 2 * block) + 7.0 * p->dim * p->dim +
-                  p->n_layers * block;
-    flop += 7.0 * s->generator.input * s->generator.channels;
-    double rows = 1, c = s->generator.channels;
-    for (int32_t i = 0; i < s->generator.n_stages; i++) {
-        flop +=
-            rows * c * (c / 2) * s->generator.kernels[i]; /* each input row meets every tap once */
-        rows *= s->generator.rates[i];
-        c /= 2;
-        flop += rows * 3 * (7 * c * c + c * c);
-    }
-    return 2 * (flop + rows * 7 * c);
 }
 
 /* One step of `n` sequences with `rows` rows each behind `cached` tokens; a draw after each
@@ -147,7 +108,7 @@ static mill_status bench_language_model(struct bench *b, struct mill_error *err)
         struct times t = summarise(seconds, STEPS);
         char what[64];
         snprintf(what, sizeof what, "decode step, batch %d", n);
-        report(what, n / t.best, "tokens/s", n * b->bandwidth / step_bytes(b),
+        report(what, n / t.best, "tokens/s", n * b->bandwidth / b->paper.weight_bytes,
                "reading the weights once");
         if (n == 1)
             report("decode step, batch 1, median", 1 / t.median, "tokens/s", 0, "");
@@ -159,7 +120,7 @@ static mill_status bench_language_model(struct bench *b, struct mill_error *err)
         seconds[i] = mill_clock_seconds() - start;
     }
     struct times t = summarise(seconds, 4);
-    double flop = 2 * PROMPT * step_bytes(b) / (double)mill_dtype_bytes(dtype);
+    double flop = PROMPT * b->paper.token_flop;
     /* 8-bit weights meet 16-bit activations: two products an instruction, bf16's rate */
     enum mill_dtype rate = dtype == MILL_I8 ? MILL_BF16 : dtype;
     report("prompt of 200 tokens", flop / t.best / 1e9, "GFLOP/s", b->peak[rate] / 1e9,
@@ -201,7 +162,7 @@ static mill_status bench_decoder(struct bench *b, int32_t window, struct mill_er
     enum mill_dtype dtype = b->device.weights->decoder.conv_in.shape.dtype;
     char what[64];
     snprintf(what, sizeof what, "decoder, windows of %d frames", window);
-    report(what, decoder_flop_a_frame(s) * FRAMES / t.best / 1e9, "GFLOP/s", b->peak[dtype] / 1e9,
+    report(what, b->paper.frame_flop * FRAMES / t.best / 1e9, "GFLOP/s", b->peak[dtype] / 1e9,
            "oneDNN matmul");
     snprintf(what, sizeof what, "the same, per audio second");
     report(what, t.best / audio, "s", 0, "");
@@ -282,7 +243,7 @@ static mill_status bench_streams(struct bench *b, struct mill_error *err) {
     if (status == MILL_OK) {
         double audio = STREAMS * STREAM_FRAMES * (double)s->hop / s->sample_rate;
         report("decoder, 8 streams x 25 frames",
-               STREAMS * STREAM_FRAMES * decoder_flop_a_frame(s) / carried.best / 1e9, "GFLOP/s",
+               STREAMS * STREAM_FRAMES * b->paper.frame_flop / carried.best / 1e9, "GFLOP/s",
                b->peak[weights->conv_in.shape.dtype] / 1e9, "oneDNN matmul");
         report("the same, per audio second", carried.best / audio, "s", 0, "");
         report("8 windows of 25, per audio second", windows.best / audio, "s", 0, "");
@@ -315,6 +276,10 @@ static mill_status bench_run(struct bench *b, struct mill_error *err) {
         .max_rows = PROMPT, .max_sequences = MAX_BATCH, .page_tokens = PAGE_TOKENS};
     lm.max_pages = b->pages_a_sequence = CONTEXT / PAGE_TOKENS + 1;
     lm.n_pages = MAX_BATCH * lm.max_pages;
+    const struct mill_lm_weights *weights = &b->device.weights->lm;
+    b->paper = bench_paper_model_of(
+        &b->model.shape, (double)mill_dtype_bytes(weights->head.shape.dtype),
+        (double)mill_dtype_bytes(weights->kv_dtype), weights->legal[MILL_LEGAL_SEMANTIC].n_rows);
     b->page_table = mill_alloc_array((size_t)lm.n_pages, sizeof *b->page_table);
     if (!b->page_table)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
@@ -325,42 +290,21 @@ static mill_status bench_run(struct bench *b, struct mill_error *err) {
     MILL_TRY(mill_bicodec_decoder_open(&b->decoder, b->device.ops, b->device.backend,
                                        &b->device.weights->decoder, FRAMES, err));
 
-    report("bytes of a decode step", step_bytes(b) / 1e6, "MB", 0, "");
+    report("bytes of a decode step", b->paper.weight_bytes / 1e6, "MB", 0, "");
     MILL_TRY(bench_language_model(b, err));
     MILL_TRY(bench_decoder(b, FRAMES, err));
     MILL_TRY(bench_decoder(b, 100, err));
     return bench_streams(b, err);
 }
 
-int main(int argc, char **argv) {
-    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
-                                            {"precision", required_argument, NULL, 'p'},
-                                            {"threads", required_argument, NULL, 't'},
-                                            {0}};
-    char *cache = mill_cache_folder();
-    struct mill_device_options open = {.cache = cache};
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        long long n = 0;
-        if (c == 'm')
-            open.folder = optarg;
-        else if (c == 'p')
-            open.precision = optarg;
-        else if (c == 't' && mill_option_int("bench_model", "--threads", optarg, 0, 256, &n))
-            open.n_threads = (int32_t)n;
-        else
-            return MILL_EXIT_USAGE;
-    }
-    if (!open.folder)
-        return mill_command_usage("bench_model", "--model DIR [--precision P] [--threads N]");
-    struct bench bench = {.options = open};
-    struct mill_error err = {0};
+mill_status bench_kernels_run(const struct mill_device_options *options, struct mill_error *err) {
+    struct bench bench = {.options = *options};
     printf("what,value,unit,limit,limit_is\n");
-    mill_status status = bench_run(&bench, &err);
+    mill_status status = bench_run(&bench, err);
     free(bench.page_table);
     mill_bicodec_decoder_close(bench.decoder);
     mill_qwen2_close(bench.lm);
     mill_device_close(&bench.device);
     mill_model_close(&bench.model);
-    free(cache);
-    return status < 0 ? mill_command_fail("bench_model", status, &err) : MILL_EXIT_OK;
+    return status;
 }

@@ -1,0 +1,182 @@
+/* bench_engine.c - `sparkmill bench engine`: loads on the engine of this process.
+ *
+ * The engine is opened once, with room for the largest load. Each point of load is run a few times
+ * with the same requests; beside what was measured stands what paper predicts from this machine's
+ * own bandwidth and peak, measured before (or given, for a card). */
+#include "bench/engine_target.h"
+#include "bench/limits.h"
+#include "bench/paper.h"
+#include "bench/result.h"
+#include "runtime/engine/model.h"
+#include "tools/bench.h"
+#include "tools/cache_folder.h"
+#include "tools/progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Frames for each byte of text of a model that never ends by itself: English read at 15 characters
+ * a second. */
+#define FRAMES_PER_BYTE (50.0 / 15)
+enum { PROMPT_TOKENS = 60, BYTES_F32 = 4, BYTES_BF16 = 2, BYTES_INT8 = 1 };
+
+struct bench {
+    const struct mill_bench_options *options;
+    struct mill_engine *engine;
+    struct bench_passages passages;
+    struct bench_energy *energy;
+    struct bench_engine_target target;
+    struct bench_result result;
+    struct bench_paper_model paper;
+    struct bench_paper_device device; /* zero = unknown: nothing is predicted */
+    struct mill_progress progress;
+};
+
+/* ------------------------------------------------------------------ opening */
+
+static bool on_cpu(const struct mill_bench_options *o) {
+    return !o->devices || strncmp(o->devices, "cpu", 3) == 0;
+}
+
+static mill_status predict_with(struct bench *b, struct mill_error *err) {
+    const struct mill_bench_options *o = b->options;
+    struct mill_shape shape;
+    enum mill_precision precision;
+    MILL_TRY(mill_shape_read(&shape, o->model, err));
+    if (!mill_precision_find(o->precision, o->devices, &precision))
+        return mill_fail(err, MILL_E_INPUT, "--precision '%s': there are auto, fp32, bf16 and int8",
+                         o->precision);
+    bool exact = precision == MILL_PRECISION_FP32;
+    double bytes = exact ? BYTES_F32 : precision == MILL_PRECISION_BF16 ? BYTES_BF16 : BYTES_INT8;
+    /* im_end and every semantic token */
+    int32_t head_rows = mill_engine_get_info(b->engine)->n_semantic_codes + 1;
+    b->paper = bench_paper_model_of(&shape, bytes, exact ? BYTES_F32 : BYTES_BF16, head_rows);
+    if (o->bandwidth_gb > 0 && o->peak_tflop > 0) {
+        b->device = (struct bench_paper_device){o->bandwidth_gb * 1e9, o->peak_tflop * 1e12,
+                                                o->peak_tflop * 1e12};
+    } else if (on_cpu(o)) {
+        struct mill_pool *pool;
+        MILL_TRY(mill_pool_open(&pool, 0, err));
+        b->device.bytes_per_s = bench_read_bandwidth(pool);
+        mill_pool_close(pool);
+        /* 8-bit weights meet 16-bit activations: two products an instruction, bf16's rate */
+        double peak = bench_onednn_peak(exact ? MILL_F32 : MILL_BF16);
+        b->device.lm_flop_per_s = b->device.decoder_flop_per_s = peak;
+    }
+    return MILL_OK;
+}
+
+static void show_weights(void *context, size_t done_bytes, size_t all_bytes) {
+    struct bench *b = context;
+    b->progress.total = (double)all_bytes;
+    mill_progress_update(&b->progress, (double)done_bytes);
+}
+
+static mill_status open_engine(struct bench *b, struct mill_error *err) {
+    const struct mill_bench_options *o = b->options;
+    char *cache = o->no_cache ? NULL : mill_cache_folder();
+    struct mill_engine_options options = {
+        .model = o->model, .devices = o->devices, .precision = o->precision, .cache = cache};
+    options.max_running = 8; /* an open loop takes what comes */
+    for (int i = 0; i < o->n_concurrencies; i++)
+        if (o->concurrencies[i] > options.max_running)
+            options.max_running = o->concurrencies[i];
+    options.max_queue = 4096;
+    const struct mill_engine_progress progress = {.update = show_weights, .context = b};
+    mill_status status = mill_engine_open(&b->engine, &options, err);
+    free(cache);
+    MILL_TRY(status);
+    MILL_TRY(predict_with(b, err));
+    mill_progress_start(&b->progress, "preparing weights", "bytes", 0);
+    status = mill_engine_start(b->engine, &progress, err);
+    mill_progress_end(&b->progress);
+    b->energy = bench_energy_open();
+    b->target = (struct bench_engine_target){
+        .engine = b->engine,
+        .energy = b->energy,
+        .stream = !o->whole,
+        .frames_per_byte = mill_engine_get_info(b->engine)->synthetic ? FRAMES_PER_BYTE : 0};
+    return status;
+}
+
+static void describe(struct bench *b) {
+    const struct mill_bench_options *o = b->options;
+    struct mill_engine_stats stats;
+    mill_engine_get_stats(b->engine, &stats);
+    snprintf(b->result.settings, sizeof b->result.settings,
+             "model=%.200s synthetic=%s devices=%.100s (%s) precision=%s text=%.200s stream=%s "
+             "seed=%lld energy=%s",
+             o->model, b->target.frames_per_byte > 0 ? "yes" : "no",
+             o->devices ? o->devices : "cpu", stats.replicas[0].device,
+             o->precision ? o->precision : "auto", o->text ? o->text : "built-in",
+             o->whole ? "no" : "yes", o->seed,
+             b->energy ? bench_energy_source(b->energy) : "not told");
+    fprintf(stderr, "%s; %d processors; %.1f GB; load %.2f\n%s\n", b->result.machine.cpu,
+            b->result.machine.n_processors, b->result.machine.memory_gb, b->result.machine.load,
+            b->result.settings);
+}
+
+/* ------------------------------------------------------------------ running */
+
+static double predict(const struct bench *b, const struct bench_point *point) {
+    if (point->concurrency == 0 || b->device.bytes_per_s <= 0 || b->device.lm_flop_per_s <= 0)
+        return 0;
+    const struct bench_outcome *outcome = &point->outcomes[0];
+    double frames =
+        outcome->frames_per_s * outcome->wall_s / (outcome->n_done ? outcome->n_done : 1);
+    return bench_paper_frames_per_s(&b->paper, &b->device, point->concurrency,
+                                    PROMPT_TOKENS + frames / 2);
+}
+
+static mill_status run_point(struct bench *b, int32_t concurrency, double rate,
+                             struct mill_error *err) {
+    const struct mill_bench_options *o = b->options;
+    struct bench_point *point = &b->result.points[b->result.n_points];
+    const struct bench_target target = bench_engine_target_of(&b->target);
+    struct bench_load load = {.concurrency = concurrency,
+                              .rate = rate,
+                              .n_requests = (int32_t)o->n_requests,
+                              .n_warmup = (int32_t)o->n_warmup,
+                              .seed = (uint64_t)o->seed};
+    if (load.n_requests == 0)
+        load.n_requests = concurrency > 4 ? 2 * concurrency : 8;
+    *point = (struct bench_point){.concurrency = concurrency, .rate = rate};
+    for (int i = 0; i < (int)o->n_repetitions; i++) {
+        MILL_TRY(bench_load_run(&load, &target, &b->passages, &point->outcomes[i], err));
+        point->n_repetitions++;
+        load.n_warmup = 0; /* it is warm now */
+    }
+    point->predicted_frames_per_s = predict(b, point);
+    b->result.n_points++;
+    bench_result_print_point(stderr, point);
+    return MILL_OK;
+}
+
+static mill_status run_points(struct bench *b, struct mill_error *err) {
+    const struct mill_bench_options *o = b->options;
+    bench_result_print_header(stderr);
+    for (int i = 0; i < o->n_concurrencies; i++)
+        MILL_TRY(run_point(b, o->concurrencies[i], 0, err));
+    for (int i = 0; i < o->n_rates; i++)
+        MILL_TRY(run_point(b, 0, o->rates[i], err));
+    b->result.peak_memory_mb = bench_peak_memory_mb();
+    fprintf(stderr, "peak memory %.0f MB\n", b->result.peak_memory_mb);
+    return o->output ? bench_result_write(&b->result, o->output, err) : MILL_OK;
+}
+
+mill_status mill_bench_engine(const struct mill_bench_options *options, struct mill_error *err) {
+    struct bench b = {.options = options, .result = {.kind = "engine"}};
+    bench_machine_describe(&b.result.machine);
+    mill_status status = bench_passages_open(&b.passages, options->text, err);
+    if (status == MILL_OK)
+        status = open_engine(&b, err);
+    if (status == MILL_OK) {
+        describe(&b);
+        status = run_points(&b, err);
+    }
+    mill_engine_close(b.engine);
+    bench_energy_close(b.energy);
+    bench_passages_close(&b.passages);
+    return status;
+}
