@@ -3,7 +3,7 @@ import os
 import re
 
 TOP_FOLDERS = ["kernels", "runtime", "tools", "bench", "tests"]
-SUFFIXES = (".c", ".h", ".inc", ".cu", ".cuh")
+SUFFIXES = (".c", ".h", ".inc", ".cu", ".cuh", ".cpp")
 
 # A comment, a string or a character; what is blanked keeps its line breaks, so lines keep numbers.
 _BLANKED = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)

@@ -1,0 +1,98 @@
+/* block.h - the one block that is resident: its threads, warps and barriers, and who runs next.
+ *
+ * Blocks run one after another, threads of a block as fibers of the host thread that synchronises,
+ * under the one lock of cudart.h. A thread that must wait names a counter that has to change; the
+ * scheduler goes round from there to the next thread that can run. When there is none although
+ * some are left, the block is in a deadlock. */
+#ifndef MILL_TESTS_EMULATOR_BLOCK_H
+#define MILL_TESTS_EMULATOR_BLOCK_H
+
+#include "tests/emulator/emulator.h"
+#include "tests/emulator/fiber.h"
+
+#include <cuda_runtime.h>
+
+#include <vector>
+
+namespace emulator {
+
+enum { LANES = 32, MAX_THREADS = MAX_FIBERS, MAX_WARPS = MAX_THREADS / LANES, N_BARRIERS = 16 };
+
+/* Lanes of `mask` on their way to one warp operation; free when nobody arrived. */
+struct meeting {
+    uint32_t mask, arrived;
+    meeting_function function;
+    const char *what;
+    site at;
+    void *arguments[LANES];
+    uint64_t n_held; /* changes when all have met */
+};
+
+struct warp {
+    unsigned index;
+    uint32_t existing, finished; /* lanes */
+    meeting meetings[LANES];     /* disjoint masks at most */
+};
+
+struct barrier {
+    unsigned arrived, wanted;
+    site first;                     /* where the first came from, in this phase */
+    unsigned counted, last_counted; /* predicates, of this phase and of the last one */
+    uint64_t n_held;
+};
+
+struct pending_copy {
+    char *to;
+    const char *from;
+    uint32_t bytes;
+    bool valid;
+    uint32_t group;
+    site at;
+};
+
+struct thread {
+    struct place place;
+    struct fiber fiber;
+    struct warp *warp;
+    unsigned index, lane;
+    bool finished;
+    const uint64_t *waits_for; /* runs on when this is no longer `seen`; NULL: can run */
+    uint64_t seen;
+    const char *waits_in;
+    site waits_at;
+    std::vector<pending_copy> copies;
+    uint32_t copy_group; /* the one that is being filled */
+};
+
+struct block {
+    const struct launch *launch;
+    unsigned n_threads, n_live, n_warps;
+    struct thread threads[MAX_THREADS];
+    struct warp warps[MAX_WARPS];
+    struct barrier barriers[N_BARRIERS];
+    uint64_t n_idle_yields; /* since anything else happened */
+};
+
+extern thread *self; /* the running one; NULL outside kernels */
+extern block resident;
+
+/* Runs all blocks of a launch; what went wrong is reported and its error returned. */
+cudaError_t launch_run(const launch &, const emulator_settings &);
+
+/* Lets others run until *counter is not what it is now. */
+void wait_for_change(const uint64_t *counter, const char *what, site);
+
+/* Ends the launch: the running thread did what a kernel must not do. */
+[[noreturn]] void fail(cudaError_t, site, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same without ending it, for what is found behind the fact. */
+void complain(cudaError_t, site, const char *format, ...) __attribute__((format(printf, 3, 4)));
+const site nowhere = {nullptr, 0, 0};
+
+/* The running thread is about to end: an error where others wait for it. */
+void barriers_thread_finished();
+void warp_lane_finished();
+
+} // namespace emulator
+
+#endif

@@ -1,0 +1,107 @@
+/* shared.cpp - the arena, see shared.h. Places are the same for all blocks of a launch. */
+#include "tests/emulator/shared.h"
+
+#include "tests/emulator/block.h"
+#include "tests/emulator/poison.h"
+
+namespace emulator {
+
+const size_t red_zone_bytes = 64;
+const size_t dynamic_at = 1024; /* keeps it aligned to what wgmma's descriptors ask for */
+
+struct piece {
+    const shared_site *site; /* NULL: the dynamic part */
+    size_t at, bytes;
+    bool in_use; /* by this block */
+};
+
+static struct {
+    alignas(1024) unsigned char bytes[320 << 10];
+    piece pieces[64];
+    unsigned n_pieces;
+    size_t end;          /* of the last piece's red zone */
+    size_t static_bytes; /* of all but the dynamic part */
+} arena;
+
+static void poison_piece(piece *p) {
+    poison(arena.bytes + p->at - red_zone_bytes, p->bytes + 2 * red_zone_bytes);
+    p->in_use = true;
+}
+
+static piece *add_piece(const shared_site *site, size_t at, size_t bytes) {
+    piece *p = &arena.pieces[arena.n_pieces++];
+    *p = {site, at, bytes, false};
+    arena.end = at + bytes + red_zone_bytes;
+    return p;
+}
+
+void shared_begin_launch(size_t dynamic_bytes) {
+    arena.n_pieces = 0;
+    arena.static_bytes = 0;
+    add_piece(nullptr, dynamic_at, dynamic_bytes);
+}
+
+void shared_begin_block() {
+    for (unsigned i = 0; i < arena.n_pieces; i++)
+        arena.pieces[i].in_use = false;
+    poison_piece(&arena.pieces[0]);
+}
+
+void *shared_dynamic() {
+    return arena.bytes + dynamic_at;
+}
+
+static piece *new_piece(const shared_site *site) {
+    arena.static_bytes += site->bytes;
+    if (arena.static_bytes > shared_default_bytes ||
+        arena.static_bytes + arena.pieces[0].bytes > shared_most_bytes ||
+        arena.n_pieces == sizeof arena.pieces / sizeof *arena.pieces)
+        fail(cudaErrorLaunchOutOfResources, site->at,
+             "%s: %zu bytes of CU_SHARED, %zu dynamic: a kernel has %zu, together at most %zu",
+             site->name, arena.static_bytes, arena.pieces[0].bytes, shared_default_bytes,
+             shared_most_bytes);
+    size_t at = arena.end + red_zone_bytes + site->alignment - 1;
+    return add_piece(site, at / site->alignment * site->alignment, site->bytes);
+}
+
+void *shared_get(const shared_site *site) {
+    piece *found = nullptr;
+    for (unsigned i = 1; i < arena.n_pieces && !found; i++)
+        if (arena.pieces[i].site == site)
+            found = &arena.pieces[i];
+    if (!found)
+        found = new_piece(site);
+    if (!found->in_use)
+        poison_piece(found);
+    return arena.bytes + found->at;
+}
+
+static void check_red_zone(const piece *p, const unsigned char *zone, const char *side) {
+    if (is_poison(zone, red_zone_bytes))
+        return;
+    site at = p->site ? p->site->at : nowhere;
+    complain(cudaErrorIllegalAddress, at, "the shared memory %s '%s', %zu bytes, was written", side,
+             p->site ? p->site->name : "dynamic", p->bytes);
+}
+
+void shared_end_block() {
+    for (unsigned i = 0; i < arena.n_pieces; i++) {
+        const piece *p = &arena.pieces[i];
+        if (!p->in_use)
+            continue;
+        check_red_zone(p, arena.bytes + p->at - red_zone_bytes, "in front of");
+        check_red_zone(p, arena.bytes + p->at + p->bytes, "behind");
+    }
+}
+
+bool shared_has(const void *at, size_t bytes) {
+    uintptr_t offset = (uintptr_t)at - (uintptr_t)arena.bytes;
+    for (unsigned i = 0; i < arena.n_pieces; i++) {
+        const piece *p = &arena.pieces[i];
+        if (p->in_use && offset >= p->at && offset < p->at + p->bytes)
+            return bytes <= p->at + p->bytes - offset;
+    }
+    return false;
+}
+
+} // namespace emulator

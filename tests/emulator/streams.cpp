@@ -1,0 +1,421 @@
+/* streams.cpp - streams, events, and launches into them. An event is a mark in one queue that
+ * another queue, or the host, can wait for; waiting runs the queue up to the mark. A kernel that
+ * fails makes the waiting call fail and empties its queue. */
+#include "tests/emulator/block.h"
+#include "tests/emulator/cudart.h"
+#include "tests/emulator/memory.h"
+#include "tests/emulator/report.h"
+#include "tests/emulator/shared.h"
+
+#include <chrono>
+#include <map>
+#include <set>
+
+namespace emulator {
+
+static struct {
+    std::set<CUstream_st *> streams;
+    std::set<CUevent_st *> events;
+    std::map<int, CUstream_st> defaults;              /* by device */
+    std::map<const void *, size_t> most_shared_bytes; /* by kernel: cudaFuncSetAttribute */
+} state;
+
+CUstream_st *stream_find(cudaStream_t stream) {
+    if (stream)
+        return state.streams.count(stream) ? stream : nullptr;
+    CUstream_st &own = state.defaults[current_device()];
+    own.device = current_device();
+    own.blocking = true;
+    return &own;
+}
+
+static CUevent_st *event_find(cudaEvent_t event) {
+    return state.events.count(event) ? event : nullptr;
+}
+
+static double now_ms() {
+    using namespace std::chrono;
+    return duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
+}
+
+/* ------------------------------------------------------------------ running */
+
+static void drop_queue(CUstream_st *stream) {
+    for (operation &o : stream->queue)
+        if (o.mark)
+            o.mark->done = true;
+    stream->queue.clear();
+}
+
+static cudaError_t run_one(CUstream_st *stream);
+
+static cudaError_t run_until(const record &r) {
+    cudaError_t error = cudaSuccess;
+    while (!r.done && error == cudaSuccess)
+        error = run_one(r.stream);
+    return error;
+}
+
+static cudaError_t run_one(CUstream_st *stream) {
+    operation o = std::move(stream->queue.front());
+    stream->queue.pop_front();
+    cudaError_t error = o.after ? run_until(*o.after) : cudaSuccess;
+    if (error == cudaSuccess && o.run)
+        error = o.run();
+    if (o.mark) {
+        o.mark->done = true;
+        o.mark->time_ms = now_ms();
+    }
+    if (error != cudaSuccess)
+        drop_queue(stream);
+    return error;
+}
+
+static cudaError_t run_all(CUstream_st *stream) {
+    cudaError_t error = cudaSuccess;
+    while (!stream->queue.empty() && error == cudaSuccess)
+        error = run_one(stream);
+    return error;
+}
+
+cudaError_t device_run(int device) {
+    cudaError_t error = run_all(&state.defaults[device]);
+    for (CUstream_st *s : state.streams)
+        if (s->device == device && error == cudaSuccess)
+            error = run_all(s);
+    return error;
+}
+
+void device_drop_streams(int device) {
+    drop_queue(&state.defaults[device]);
+    for (CUstream_st *s : state.streams)
+        if (s->device == device)
+            drop_queue(s);
+}
+
+/* ------------------------------------------------------------------ enqueuing */
+
+static std::shared_ptr<record> add_mark(CUstream_st *stream) {
+    auto mark = std::make_shared<record>(record{stream, false, 0});
+    stream->queue.push_back({nullptr, nullptr, mark});
+    return mark;
+}
+
+static void add_order(CUstream_st *earlier, CUstream_st *later) {
+    if (!earlier->queue.empty())
+        later->queue.push_back({nullptr, add_mark(earlier), nullptr});
+}
+
+/* What is in the default stream is ordered with every blocking stream of its device. */
+static void order_with_default(CUstream_st *stream) {
+    CUstream_st *own = &state.defaults[stream->device];
+    if (stream != own && stream->blocking)
+        add_order(own, stream);
+    if (stream == own)
+        for (CUstream_st *other : state.streams)
+            if (other->blocking && other->device == stream->device)
+                add_order(other, stream);
+}
+
+cudaError_t stream_enqueue(CUstream_st *stream, std::function<cudaError_t()> run) {
+    if (stream->capture) {
+        if (stream->capture->invalid)
+            return cudaErrorStreamCaptureInvalidated;
+        stream->capture->captured.push_back(std::move(run));
+        return cudaSuccess;
+    }
+    order_with_default(stream);
+    stream->queue.push_back({std::move(run), nullptr, nullptr});
+    return cudaSuccess;
+}
+
+bool capture_forbids() {
+    for (CUstream_st *s : state.streams)
+        if (s->capture && s->capture->mode == cudaStreamCaptureModeGlobal) {
+            s->capture->invalid = true;
+            return true;
+        }
+    return false;
+}
+
+/* ------------------------------------------------------------------ launches */
+
+static cudaError_t check_launch(const launch &l) {
+    uint64_t threads = (uint64_t)l.block.x * l.block.y * l.block.z;
+    uint64_t most_x = 0x7fffffff, most_yz = 65535;
+    if (threads == 0 || threads > MAX_THREADS || l.block.z > 64 || l.grid.x == 0 || l.grid.y == 0 ||
+        l.grid.z == 0 || l.grid.x > most_x || l.grid.y > most_yz || l.grid.z > most_yz)
+        return cudaErrorInvalidConfiguration;
+    auto asked = state.most_shared_bytes.find(l.function);
+    size_t most = asked == state.most_shared_bytes.end() ? shared_default_bytes : asked->second;
+    return l.shared_bytes <= most ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+static cudaError_t run_launch(const launch &l) {
+    cudaError_t error = launch_run(l, settings());
+    if (!memory_check_red_zones()) {
+        report("... by kernel %s, or by one in front of it", l.kernel);
+        error = error == cudaSuccess ? cudaErrorIllegalAddress : error;
+    }
+    return error;
+}
+
+void launch_enqueue(launch &&l, cudaStream_t handle) {
+    api_call call(EMULATOR_LAUNCH);
+    CUstream_st *stream = stream_find(handle);
+    cudaError_t error = call.error;
+    if (error == cudaSuccess && (!stream || stream->device != current_device()))
+        error = cudaErrorInvalidResourceHandle;
+    if (error == cudaSuccess)
+        error = check_launch(l);
+    if (error == cudaSuccess)
+        error = stream_enqueue(stream, [l = std::move(l)] { return run_launch(l); });
+    call.done(error);
+}
+
+} // namespace emulator
+
+using namespace emulator;
+
+extern "C" {
+
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value) {
+    api_call call;
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize)
+        return call.done(cudaSuccess);
+    if (value < 0 || (size_t)value > shared_most_bytes)
+        return call.done(cudaErrorInvalidValue);
+    state.most_shared_bytes[kernel] = (size_t)value;
+    return call.done(cudaSuccess);
+}
+
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *n_blocks, const void *, int threads,
+                                                          size_t shared_bytes) {
+    api_call call;
+    if (threads < 1 || threads > MAX_THREADS)
+        return call.done(cudaErrorInvalidValue);
+    const size_t reserved = 1024;
+    *n_blocks =
+        std::min(2048 / threads, (int)((shared_most_bytes + reserved) / (shared_bytes + reserved)));
+    return call.done(cudaSuccess);
+}
+
+/* ------------------------------------------------------------------ streams */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags) {
+    api_call call;
+    if (call.error != cudaSuccess)
+        return call.error;
+    *out = new CUstream_st{current_device(), !(flags & cudaStreamNonBlocking), {}, nullptr};
+    state.streams.insert(*out);
+    return call.done(cudaSuccess);
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t *out) {
+    return cudaStreamCreateWithFlags(out, cudaStreamDefault);
+}
+
+/* Work that nobody waited for is lost. */
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    api_call call;
+    if (!state.streams.erase(stream))
+        return call.done(cudaErrorInvalidResourceHandle);
+    drop_queue(stream);
+    delete stream;
+    return call.done(call.error);
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
+    api_call call(EMULATOR_SYNCHRONIZE);
+    CUstream_st *stream = stream_find(handle);
+    if (call.error != cudaSuccess)
+        return call.error;
+    if (!stream)
+        return call.done(cudaErrorInvalidResourceHandle);
+    if (stream->capture) {
+        stream->capture->invalid = true;
+        return call.done(cudaErrorStreamCaptureUnsupported);
+    }
+    return call.done(run_all(stream));
+}
+
+/* Each query lets one operation run, so that a host that polls gets on. */
+cudaError_t cudaStreamQuery(cudaStream_t handle) {
+    api_call call(EMULATOR_SYNCHRONIZE);
+    CUstream_st *stream = stream_find(handle);
+    if (call.error != cudaSuccess)
+        return call.error;
+    if (!stream)
+        return call.done(cudaErrorInvalidResourceHandle);
+    if (stream->queue.empty())
+        return cudaSuccess;
+    cudaError_t error = run_one(stream);
+    return error == cudaSuccess ? cudaErrorNotReady : call.done(error);
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t handle_event, unsigned) {
+    api_call call(EMULATOR_EVENT);
+    CUstream_st *stream = stream_find(handle);
+    CUevent_st *event = event_find(handle_event);
+    if (call.error != cudaSuccess)
+        return call.error;
+    if (!stream || !event)
+        return call.done(cudaErrorInvalidResourceHandle);
+    if (stream->capture)
+        return call.done(cudaErrorStreamCaptureIsolation);
+    if (event->last && !event->last->done)
+        stream->queue.push_back({nullptr, event->last, nullptr});
+    return call.done(cudaSuccess);
+}
+
+/* ------------------------------------------------------------------ events */
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags) {
+    api_call call(EMULATOR_EVENT);
+    if (call.error != cudaSuccess)
+        return call.error;
+    *out = new CUevent_st{current_device(), !(flags & cudaEventDisableTiming), nullptr};
+    state.events.insert(*out);
+    return call.done(cudaSuccess);
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *out) {
+    return cudaEventCreateWithFlags(out, cudaEventDefault);
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    api_call call;
+    if (!state.events.erase(event))
+        return call.done(cudaErrorInvalidResourceHandle);
+    delete event;
+    return call.done(call.error);
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t handle_event, cudaStream_t handle) {
+    api_call call(EMULATOR_EVENT);
+    CUstream_st *stream = stream_find(handle);
+    CUevent_st *event = event_find(handle_event);
+    if (call.error != cudaSuccess)
+        return call.error;
+    if (!stream || !event || stream->device != event->device)
+        return call.done(cudaErrorInvalidResourceHandle);
+    if (stream->capture)
+        return call.done(cudaErrorNotSupported); /* forks of a capture are not modelled */
+    order_with_default(stream);
+    event->last = add_mark(stream);
+    return call.done(cudaSuccess);
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t handle_event) {
+    api_call call(EMULATOR_EVENT);
+    CUevent_st *event = event_find(handle_event);
+    if (call.error != cudaSuccess)
+        return call.error;
+    if (!event)
+        return call.done(cudaErrorInvalidResourceHandle);
+    return call.done(event->last ? run_until(*event->last) : cudaSuccess);
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t handle_event) {
+    api_call call(EMULATOR_EVENT);
+    CUevent_st *event = event_find(handle_event);
+    if (call.error != cudaSuccess)
+        return call.error;
+    if (!event)
+        return call.done(cudaErrorInvalidResourceHandle);
+    if (!event->last || event->last->done)
+        return cudaSuccess;
+    cudaError_t error = run_one(event->last->stream);
+    return error == cudaSuccess ? cudaErrorNotReady : call.done(error);
+}
+
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to) {
+    api_call call;
+    if (!event_find(from) || !event_find(to) || !from->timing || !to->timing || !from->last ||
+        !to->last)
+        return call.done(cudaErrorInvalidResourceHandle);
+    if (!from->last->done || !to->last->done)
+        return cudaErrorNotReady;
+    *ms = (float)(to->last->time_ms - from->last->time_ms);
+    return call.done(cudaSuccess);
+}
+
+/* ------------------------------------------------------------------ graphs */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) {
+    api_call call(EMULATOR_GRAPH);
+    if (call.error != cudaSuccess)
+        return call.error;
+    CUstream_st *stream = handle ? stream_find(handle) : nullptr; /* not the default stream */
+    if (!stream || stream->capture)
+        return call.done(cudaErrorStreamCaptureUnsupported);
+    stream->capture.reset(new capture{mode, {}, false});
+    return call.done(cudaSuccess);
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t *out) {
+    api_call call(EMULATOR_GRAPH);
+    CUstream_st *stream = stream_find(handle);
+    *out = nullptr;
+    if (!stream || !stream->capture)
+        return call.done(cudaErrorInvalidValue);
+    std::unique_ptr<capture> captured = std::move(stream->capture);
+    if (call.error != cudaSuccess)
+        return call.error;
+    if (captured->invalid)
+        return call.done(cudaErrorStreamCaptureInvalidated);
+    *out = new CUgraph_st{std::move(captured->captured)};
+    return call.done(cudaSuccess);
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus *out) {
+    api_call call;
+    CUstream_st *stream = stream_find(handle);
+    if (!stream)
+        return call.done(cudaErrorInvalidResourceHandle);
+    *out = !stream->capture           ? cudaStreamCaptureStatusNone
+           : stream->capture->invalid ? cudaStreamCaptureStatusInvalidated
+                                      : cudaStreamCaptureStatusActive;
+    return call.done(cudaSuccess);
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
+    api_call call(EMULATOR_GRAPH);
+    if (call.error != cudaSuccess)
+        return call.error;
+    *out = new CUgraphExec_st{std::make_shared<const operations>(graph->operations)};
+    return call.done(cudaSuccess);
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) {
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t handle) {
+    api_call call(EMULATOR_GRAPH);
+    CUstream_st *stream = stream_find(handle);
+    if (call.error != cudaSuccess)
+        return call.error;
+    if (!stream)
+        return call.done(cudaErrorInvalidResourceHandle);
+    return call.done(stream_enqueue(stream, [all = graph->operations] {
+        cudaError_t error = cudaSuccess;
+        for (size_t i = 0; i < all->size() && error == cudaSuccess; i++)
+            error = (*all)[i]();
+        return error;
+    }));
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    api_call call;
+    delete graph;
+    return call.done(call.error);
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    api_call call;
+    delete graph;
+    return call.done(call.error);
+}
+
+} // extern "C"
