@@ -77,7 +77,7 @@ static void print_help(void) {
          "max_seconds, redraws, priority. DIR/results.jsonl gets a line for each.\n\n"
          "  --model DIR          checkpoint folder, as sparkmill pull makes it\n"
          "  -o, --output DIR     folder for sound files and results\n"
-         "  --format NAME        wav wav24 wavfloat flac pcm; wav where not given\n"
+         "  --format NAME        wav wav24 wavfloat pcm flac mp3 opus aac m4a; else wav\n"
          "  --voices DIR         the folder of kept voices\n"
          "  --devices LIST       NAME or NAME:THREADS with commas between; cpu\n"
          "  --max-running N      texts at once on a device; 8\n"
@@ -132,8 +132,8 @@ static int read_options(struct options *o, int argc, char **argv) {
         return mill_command_usage("batch",
                                   "which model? --model DIR, as `sparkmill pull` makes it");
     if (o->format_name && !mill_audio_format_find(o->format_name, &o->format))
-        return mill_command_usage(
-            "batch", "--format '%s': there are wav, wav24, wavfloat, flac and pcm", o->format_name);
+        return mill_command_usage("batch", "--format '%s': there are " MILL_AUDIO_FORMAT_NAMES,
+                                  o->format_name);
     return MILL_EXIT_OK;
 }
 

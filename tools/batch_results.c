@@ -175,7 +175,7 @@ mill_status mill_batch_results_open(struct mill_batch_results **out, const char 
         return mill_fail(err, MILL_E_MEMORY, "no memory");
     r->folder_fd = r->lines_fd = -1;
     r->format = format;
-    r->ending = format == MILL_AUDIO_FLAC ? "flac" : format == MILL_AUDIO_PCM ? "pcm" : "wav";
+    r->ending = mill_audio_format_ending(format);
     r->folder = strdup(folder);
     r->unfinished = mill_path_join(folder, ".unfinished");
     mill_status status = r->folder && r->unfinished ? open_folder(r, input, err)
@@ -205,8 +205,10 @@ void mill_batch_results_close(struct mill_batch_results *r) {
 
 static mill_status write_sound(const char *path, enum mill_audio_format format, const float *wave,
                                size_t n_samples, int32_t sample_rate, struct mill_error *err) {
+    const struct mill_audio_encoding encoding = {
+        .format = format, .sample_rate = sample_rate, .comment = MILL_DISCLOSURE};
     struct mill_audio_writer *writer;
-    MILL_TRY(mill_audio_writer_open(&writer, path, format, sample_rate, MILL_DISCLOSURE, err));
+    MILL_TRY(mill_audio_writer_open(&writer, path, &encoding, err));
     mill_status status = mill_audio_writer_write(writer, wave, n_samples, err);
     if (status == MILL_OK)
         status = mill_audio_writer_finish(writer, err);

@@ -10,6 +10,7 @@
 #include <getopt.h>
 #include <glob.h>
 #include <jansson.h>
+#include <libavcodec/avcodec.h>
 #include <openssl/crypto.h>
 #include <sched.h>
 #include <sndfile.h>
@@ -125,7 +126,7 @@ static void print_libraries(void) {
     pcre2_config(PCRE2_CONFIG_JIT, &has_jit);
     if (has_jit && pcre2_config(PCRE2_CONFIG_JITTARGET, NULL) <= (int)sizeof jit)
         pcre2_config(PCRE2_CONFIG_JITTARGET, jit);
-    unsigned xxhash = XXH_versionNumber();
+    unsigned xxhash = XXH_versionNumber(), libav = avcodec_version();
     printf("libraries    jansson %s, libyaml %s, zlib %s, ICU %s\n", jansson_version_str(),
            yaml_get_version_string(), zlibVersion(), icu);
     printf("             PCRE2 %s, %s%s\n", pcre2,
@@ -133,6 +134,10 @@ static void print_libraries(void) {
     printf("             %s, curl %s, %s, xxHash %u.%u.%u\n", sf_version_string(),
            curl_version_info(CURLVERSION_NOW)->version, OpenSSL_version(OPENSSL_VERSION),
            xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
+    printf("             libavcodec %u.%u.%u%s%s%s\n", libav >> 16, libav >> 8 & 255, libav & 255,
+           avcodec_find_encoder_by_name("libmp3lame") ? "" : ", no mp3",
+           avcodec_find_encoder_by_name("libopus") ? "" : ", no opus",
+           avcodec_find_encoder_by_name("aac") ? "" : ", no aac");
 }
 
 /* Bytes of the regular files under a folder; 0 where there is none. */

@@ -171,12 +171,12 @@ static mill_status start(struct saying *s, struct mill_error *err) {
 
 static mill_status open_output(struct saying *s, struct mill_error *err) {
     const struct mill_say_options *o = &s->options;
-    int32_t rate = mill_engine_get_info(s->engine)->sample_rate;
-    const char *comment = o->no_disclosure ? NULL : MILL_DISCLOSURE;
-    return o->to_pipe
-               ? mill_audio_writer_open_stream(&s->writer, STDOUT_FILENO, o->format, rate, comment,
-                                               err)
-               : mill_audio_writer_open(&s->writer, o->output, o->format, rate, comment, err);
+    const struct mill_audio_encoding encoding = {
+        .format = o->format,
+        .sample_rate = mill_engine_get_info(s->engine)->sample_rate,
+        .comment = o->no_disclosure ? NULL : MILL_DISCLOSURE};
+    return o->to_pipe ? mill_audio_writer_open_stream(&s->writer, STDOUT_FILENO, &encoding, err)
+                      : mill_audio_writer_open(&s->writer, o->output, &encoding, err);
 }
 
 /* ------------------------------------------------------------------ speaking */

@@ -49,12 +49,12 @@ void mill_say_options_help(void) {
     puts("Usage: sparkmill say TEXT|-|--file FILE --model DIR -o FILE|- [OPTION]...\n"
          "Speak a text (- = from standard input) into a file or a pipe.\n\n"
          "  --model DIR            checkpoint folder, as sparkmill pull makes it\n"
-         "  -o, --output FILE      sound file; - = standard output, while it is made\n"
-         "  --format NAME          wav wav24 wavfloat flac pcm; else by the file's ending\n"
+         "  -o, --output FILE      sound file, - = standard output, while it is made\n"
+         "  --format NAME          wav wav24 wavfloat pcm flac mp3 opus aac m4a, where\n"
+         "                         the file's ending does not say it\n"
          "  --voice FILE|NAME      a voice's file, or its name in the registry (--voices\n"
          "                         DIR; see sparkmill voices); else a voice is created:\n"
-         "  --gender NAME          female male\n"
-         "  --pitch, --speed NAME  very_low low moderate high very_high\n"
+         "  --gender female|male   --pitch, --speed very_low|low|moderate|high|very_high\n"
          "  --pitch-hz HZ --speed-syllables N    exact, N a second; both or neither\n"
          "  --save-voice FILE      keep the voice for --voice\n"
          "  --seed N               0, or the voice's; the same seed gives the same sound\n"
@@ -112,12 +112,12 @@ static int check_output(struct mill_say_options *o) {
     o->to_pipe = strcmp(o->output, "-") == 0;
     o->format = MILL_AUDIO_WAV16;
     if (o->format_name && !mill_audio_format_find(o->format_name, &o->format))
-        return mill_command_usage(
-            "say", "--format '%s': there are wav, wav24, wavfloat, flac and pcm", o->format_name);
+        return mill_command_usage("say", "--format '%s': there are " MILL_AUDIO_FORMAT_NAMES,
+                                  o->format_name);
     if (!o->format_name && !o->to_pipe && !mill_audio_format_of_path(o->output, &o->format))
         return mill_command_usage("say",
-                                  "-o '%s': the format is not known by its ending (.wav .flac .pcm "
-                                  ".raw): say it with --format",
+                                  "-o '%s': the format is not known by its ending (.wav .pcm .flac "
+                                  ".mp3 .opus .aac .m4a): say it with --format",
                                   o->output);
     if (o->to_pipe && isatty(STDOUT_FILENO))
         return mill_command_usage("say", "-o -: standard output is a terminal, sound would only "

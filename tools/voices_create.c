@@ -110,9 +110,11 @@ static mill_status speak(struct creation *c, long long k, int32_t *global, struc
     struct mill_audio_writer *writer = NULL;
     struct mill_request *request = c->requests[k - 1];
     MILL_TRY(candidate_path(c, k, "wav", &path, err));
-    mill_status status = mill_audio_writer_open(&writer, path, MILL_AUDIO_WAV16,
-                                                mill_engine_get_info(c->engine)->sample_rate,
-                                                c->no_disclosure ? NULL : MILL_DISCLOSURE, err);
+    const struct mill_audio_encoding encoding = {
+        .format = MILL_AUDIO_WAV16,
+        .sample_rate = mill_engine_get_info(c->engine)->sample_rate,
+        .comment = c->no_disclosure ? NULL : MILL_DISCLOSURE};
+    mill_status status = mill_audio_writer_open(&writer, path, &encoding, err);
     if (status == MILL_OK)
         status = write_samples(c, request, writer, err);
     if (status == MILL_OK)

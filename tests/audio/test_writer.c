@@ -1,5 +1,6 @@
-/* test_writer.c - audio written by runtime/audio/writer.c, read back by libsndfile: every format,
- * to a file and to a pipe; and what is left behind when nothing was finished. */
+/* test_writer.c - audio written by runtime/audio/writer.c, read back by libsndfile: every format
+ * that keeps its samples, to a file and to a pipe; and what is left behind when nothing was
+ * finished. */
 #include "runtime/audio/writer.h"
 #include "runtime/base/file.h"
 
@@ -19,9 +20,15 @@
 
 #include <cmocka.h>
 
-enum { N = 16001, RATE = 16000 }; /* odd: a 24-bit file then needs RIFF's padding byte */
+/* An odd number: a 24-bit file then needs RIFF's padding byte. */
+enum { N = 16001, RATE = 16000, N_LOSSLESS = MILL_AUDIO_FLAC + 1 };
 
 static const char folder[] = MILL_SCRATCH "/writer";
+
+static struct mill_audio_encoding as(int format) {
+    return (struct mill_audio_encoding){.format = (enum mill_audio_format)format,
+                                        .sample_rate = RATE};
+}
 
 static float *make_samples(void) {
     float *x = malloc(N * sizeof *x);
@@ -109,19 +116,18 @@ static void read_back(const char *path, enum mill_audio_format format, const flo
 static void test_files(void **state) {
     (void)state;
     float *x = make_samples();
-    for (int format = 0; format < MILL_AUDIO_FORMAT_COUNT; format++) {
+    for (int format = 0; format < N_LOSSLESS; format++) {
         char path[sizeof folder + 20];
         snprintf(path, sizeof path, "%s/file%d", folder, format);
         struct mill_audio_writer *w;
         struct mill_error err;
-        assert_int_equal(
-            mill_audio_writer_open(&w, path, (enum mill_audio_format)format, RATE, NULL, &err),
-            MILL_OK);
+        const struct mill_audio_encoding encoding = as(format);
+        assert_int_equal(mill_audio_writer_open(&w, path, &encoding, &err), MILL_OK);
         assert_int_not_equal(access(path, F_OK), 0); /* not visible before it is finished */
         write_in_pieces(w, x);
         read_back(path, (enum mill_audio_format)format, x, true);
     }
-    assert_int_equal(n_files(), MILL_AUDIO_FORMAT_COUNT);
+    assert_int_equal(n_files(), N_LOSSLESS);
     free(x);
 }
 
@@ -144,7 +150,7 @@ static void *drain_pipe(void *context) {
 static void test_pipes(void **state) {
     (void)state;
     float *x = make_samples();
-    for (int format = 0; format < MILL_AUDIO_FORMAT_COUNT; format++) {
+    for (int format = 0; format < N_LOSSLESS; format++) {
         char path[sizeof folder + 20];
         snprintf(path, sizeof path, "%s/pipe%d", folder, format);
         int fds[2];
@@ -154,9 +160,8 @@ static void test_pipes(void **state) {
         assert_int_equal(pthread_create(&thread, NULL, drain_pipe, &drain), 0);
         struct mill_audio_writer *w;
         struct mill_error err;
-        assert_int_equal(mill_audio_writer_open_stream(&w, fds[1], (enum mill_audio_format)format,
-                                                       RATE, NULL, &err),
-                         MILL_OK);
+        const struct mill_audio_encoding encoding = as(format);
+        assert_int_equal(mill_audio_writer_open_stream(&w, fds[1], &encoding, &err), MILL_OK);
         write_in_pieces(w, x);
         close(fds[1]);
         pthread_join(thread, NULL);
@@ -200,8 +205,8 @@ static void test_unfinished(void **state) {
     float x[100] = {0};
     for (int format = 0; format < MILL_AUDIO_FORMAT_COUNT; format++) {
         struct mill_audio_writer *w;
-        assert_int_equal(mill_audio_writer_open(&w, MILL_SCRATCH "/writer/never",
-                                                (enum mill_audio_format)format, RATE, NULL, NULL),
+        const struct mill_audio_encoding encoding = as(format);
+        assert_int_equal(mill_audio_writer_open(&w, MILL_SCRATCH "/writer/never", &encoding, NULL),
                          MILL_OK);
         assert_int_equal(mill_audio_writer_write(w, x, 100, NULL), MILL_OK);
         assert_int_equal(n_files(), before + 1);
@@ -215,20 +220,22 @@ static void test_failures(void **state) {
     (void)state;
     struct mill_audio_writer *w;
     struct mill_error err;
-    assert_int_equal(mill_audio_writer_open(&w, MILL_SCRATCH "/writer/none/x", MILL_AUDIO_WAV16,
-                                            RATE, NULL, &err),
+    struct mill_audio_encoding encoding = as(MILL_AUDIO_WAV16);
+    assert_int_equal(mill_audio_writer_open(&w, MILL_SCRATCH "/writer/none/x", &encoding, &err),
                      MILL_E_IO);
     assert_non_null(strstr(err.text, "writer/none/x"));
     assert_null(w);
-    assert_int_equal(
-        mill_audio_writer_open(&w, MILL_SCRATCH "/writer/x", MILL_AUDIO_FLAC, 0, NULL, &err),
-        MILL_E_INPUT);
+    encoding.sample_rate = 0;
+    assert_int_equal(mill_audio_writer_open(&w, MILL_SCRATCH "/writer/x", &encoding, &err),
+                     MILL_E_INPUT);
     float x[5000] = {0};
     for (int format = 0; format < MILL_AUDIO_FORMAT_COUNT; format++) {
+        if (format == MILL_AUDIO_M4A) /* not into streams */
+            continue;
         int full = open("/dev/full", O_WRONLY);
         assert_true(full >= 0);
-        mill_status status = mill_audio_writer_open_stream(&w, full, (enum mill_audio_format)format,
-                                                           RATE, NULL, &err);
+        encoding = as(format);
+        mill_status status = mill_audio_writer_open_stream(&w, full, &encoding, &err);
         for (int i = 0; i < 10 && status == MILL_OK; i++)
             status = mill_audio_writer_write(w, x, 5000, &err);
         assert_int_equal(status, MILL_E_IO);
@@ -245,8 +252,8 @@ static void test_reader_gone(void **state) {
     assert_int_equal(pipe(fds), 0);
     close(fds[0]);
     struct mill_audio_writer *w;
-    assert_int_equal(mill_audio_writer_open_stream(&w, fds[1], MILL_AUDIO_WAV16, RATE, NULL, NULL),
-                     MILL_E_CANCELLED);
+    const struct mill_audio_encoding encoding = as(MILL_AUDIO_WAV16);
+    assert_int_equal(mill_audio_writer_open_stream(&w, fds[1], &encoding, NULL), MILL_E_CANCELLED);
     assert_null(w);
     close(fds[1]);
 }
@@ -265,15 +272,14 @@ static void write_commented(struct mill_audio_writer *w) {
 static void test_comment(void **state) {
     (void)state;
     static const char path[] = MILL_SCRATCH "/writer/commented";
-    for (int i = 0; i < 2 * MILL_AUDIO_FORMAT_COUNT; i++) {
-        enum mill_audio_format format = (enum mill_audio_format)(i / 2);
+    for (int i = 0; i < 2 * (MILL_AUDIO_WAV_FLOAT + 1); i++) {
+        struct mill_audio_encoding encoding = as(i / 2);
+        encoding.comment = comment;
         struct mill_audio_writer *w;
-        if (format == MILL_AUDIO_PCM)
-            continue;
         int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
         assert_true(fd >= 0);
-        assert_int_equal(i & 1 ? mill_audio_writer_open_stream(&w, fd, format, RATE, comment, NULL)
-                               : mill_audio_writer_open(&w, path, format, RATE, comment, NULL),
+        assert_int_equal(i & 1 ? mill_audio_writer_open_stream(&w, fd, &encoding, NULL)
+                               : mill_audio_writer_open(&w, path, &encoding, NULL),
                          MILL_OK);
         write_commented(w);
         close(fd);
@@ -285,17 +291,17 @@ static void test_comment(void **state) {
         assert_true(got[0] > 0.499 && got[0] < 0.501 && got[1] == 0);
         const char *text = sf_get_string(f, SF_STR_COMMENT);
         if (!text || strcmp(text, comment) != 0)
-            fail_msg("format %d %s: '%s'", format, i & 1 ? "piped" : "filed", text ? text : "none");
+            fail_msg("format %d %s: '%s'", i / 2, i & 1 ? "piped" : "filed", text ? text : "none");
         sf_close(f);
     }
     char longest[MILL_AUDIO_COMMENT_BYTES + 1] = "";
     memset(longest, 'x', MILL_AUDIO_COMMENT_BYTES);
     struct mill_audio_writer *w;
-    assert_int_equal(mill_audio_writer_open(&w, path, MILL_AUDIO_WAV16, RATE, longest, NULL),
-                     MILL_E_INPUT);
+    struct mill_audio_encoding encoding = as(MILL_AUDIO_WAV16);
+    encoding.comment = longest;
+    assert_int_equal(mill_audio_writer_open(&w, path, &encoding, NULL), MILL_E_INPUT);
     longest[MILL_AUDIO_COMMENT_BYTES - 1] = '\0';
-    assert_int_equal(mill_audio_writer_open(&w, path, MILL_AUDIO_WAV16, RATE, longest, NULL),
-                     MILL_OK);
+    assert_int_equal(mill_audio_writer_open(&w, path, &encoding, NULL), MILL_OK);
     write_commented(w);
     unlink(path);
 }
@@ -305,13 +311,21 @@ static void test_formats(void **state) {
     enum mill_audio_format format = MILL_AUDIO_FORMAT_COUNT;
     assert_true(mill_audio_format_find("wav24", &format));
     assert_int_equal(format, MILL_AUDIO_WAV24);
-    assert_false(mill_audio_format_find("mp3", &format));
+    assert_string_equal(mill_audio_format_ending(format), "wav");
+    assert_true(mill_audio_format_find("mp3", &format));
+    assert_string_equal(mill_audio_format_media_type(format), "audio/mpeg");
+    assert_false(mill_audio_format_find("MP3", &format));
+    assert_false(mill_audio_format_find("wma", &format));
     assert_true(mill_audio_format_of_path("a.b/c.FLAC", &format));
     assert_int_equal(format, MILL_AUDIO_FLAC);
     assert_true(mill_audio_format_of_path("x.raw", &format));
     assert_int_equal(format, MILL_AUDIO_PCM);
+    assert_true(mill_audio_format_of_path("x.wav", &format));
+    assert_int_equal(format, MILL_AUDIO_WAV16);
+    assert_true(mill_audio_format_of_path("x.ogg", &format));
+    assert_int_equal(format, MILL_AUDIO_OPUS);
     assert_false(mill_audio_format_of_path("wav", &format));
-    assert_false(mill_audio_format_of_path("x.mp3", &format));
+    assert_false(mill_audio_format_of_path("x.txt", &format));
 }
 
 int main(void) {
