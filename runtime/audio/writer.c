@@ -34,7 +34,8 @@ static mill_status write_stream(void *context, uint64_t offset, const void *data
         if (n < 0 && errno == EPIPE)
             return mill_fail(err, MILL_E_CANCELLED, "the reader of the audio has gone");
         if (n < 0)
-            return mill_fail(err, MILL_E_IO, "writing audio failed: %s", strerror(errno));
+            return mill_fail(err, mill_write_failure(errno), "writing audio failed: %s",
+                             strerror(errno));
         bytes += n;
         size -= (size_t)n;
     }

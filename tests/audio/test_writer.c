@@ -238,7 +238,7 @@ static void test_failures(void **state) {
         mill_status status = mill_audio_writer_open_stream(&w, full, &encoding, &err);
         for (int i = 0; i < 10 && status == MILL_OK; i++)
             status = mill_audio_writer_write(w, x, 5000, &err);
-        assert_int_equal(status, MILL_E_IO);
+        assert_int_equal(status, MILL_E_FULL);
         assert_non_null(strstr(err.text, "No space left"));
         mill_audio_writer_close(w);
         close(full);
