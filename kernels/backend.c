@@ -1,17 +1,91 @@
-/* backend.c - finds a backend's table by name. */
+/* backend.c - finds a backend's table by name: those that are part of the program, and those that
+ * are libraries of their own, so that the program starts where what they need is missing.
+ *
+ * A library lies beside what this code is part of (the program, or libsparkmill.so), or in the
+ * folder `sparkmill` of the libraries. Once open it stays open: its table and its threads may be in
+ * use. No state; any thread. */
 #include "kernels/backend.h"
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/plugin.h"
 #include "kernels/reference/reference.h"
 
+#include <dlfcn.h>
+#include <limits.h>
+#include <link.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+/* The folder of the program or library that this code is in; false where it cannot be told. */
+static bool own_folder(char folder[PATH_MAX]) {
+    Dl_info info;
+    struct link_map *map = NULL;
+    if (!dladdr1((const void *)own_folder, &info, (void **)&map, RTLD_DL_LINKMAP) || !map)
+        return false;
+    if (map->l_name[0] == '\0') { /* the program itself */
+        ssize_t n = readlink("/proc/self/exe", folder, PATH_MAX - 1);
+        folder[n > 0 ? n : 0] = '\0';
+    } else {
+        snprintf(folder, PATH_MAX, "%s", map->l_name);
+    }
+    char *name = strrchr(folder, '/');
+    if (folder[0] != '/' || !name)
+        return false;
+    *name = '\0';
+    return true;
+}
+
+/* Where the library of this backend is. */
+static bool find_library(char path[PATH_MAX], const char *name) {
+    static const char *const places[] = {"", "/sparkmill", "/../" MILL_LIBRARY_FOLDER "/sparkmill"};
+    char folder[PATH_MAX];
+    if (!own_folder(folder))
+        return false;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        int n = snprintf(path, PATH_MAX, "%s%s/libsparkmill-%s.so", folder, places[i], name);
+        if (n < PATH_MAX && access(path, F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const struct mill_backend_ops *open_library(const char *name, struct mill_error *err) {
+    char path[PATH_MAX];
+    if (!find_library(path, name)) {
+        mill_fail(err, MILL_E_NOT_FOUND,
+                  "backend '%s': this build has none (no libsparkmill-%s.so beside the program)",
+                  name, name);
+        return NULL;
+    }
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        mill_fail(err, MILL_E_UNSUPPORTED, "backend '%s': %s", name, dlerror());
+        return NULL;
+    }
+    mill_backend_plugin_function *plugin = NULL;
+    *(void **)&plugin = dlsym(library, MILL_BACKEND_PLUGIN);
+    const struct mill_backend_ops *ops = plugin ? plugin() : NULL;
+    if (!ops || ops->abi != MILL_BACKEND_ABI || strcmp(ops->name, name) != 0) {
+        mill_fail(err, MILL_E_UNSUPPORTED,
+                  "backend '%s': '%s' is of another version than the program: install both from "
+                  "the same build",
+                  name, path);
+        return NULL;
+    }
+    return ops;
+}
 
 const struct mill_backend_ops *mill_backend_find(const char *name, struct mill_error *err) {
     const struct mill_backend_ops *const tables[] = {mill_cpu_ops(), mill_reference_ops()};
+    static const char *const libraries[] = {"cuda", "emulator"};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (strcmp(name, tables[i]->name) == 0)
             return tables[i];
-    mill_fail(err, MILL_E_NOT_FOUND, "backend '%s': there are 'cpu' and 'reference'", name);
+    for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++)
+        if (strcmp(name, libraries[i]) == 0)
+            return open_library(name, err);
+    mill_fail(err, MILL_E_NOT_FOUND, "backend '%s': there are 'cpu', 'cuda' and 'reference'", name);
     return NULL;
 }
 

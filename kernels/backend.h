@@ -232,8 +232,8 @@ struct mill_residual_unit_args {
 };
 
 /* ------------------------------------------------------------------ encoder operators
- * A backend may lack this group (all three NULL): cloning then runs on the cpu backend. A strided
- * convolution without padding is a linear layer over overlapping rows (x.stride less than
+ * A backend may lack attn_dense and pool_mean (NULL): cloning then runs on the cpu backend. A
+ * strided convolution without padding is a linear layer over overlapping rows (x.stride less than
  * x.columns); the nearest codeword is a linear layer and a draw at temperature 0; the spectrogram
  * is two linear layers with MAGNITUDE between them. */
 
@@ -285,6 +285,8 @@ struct mill_backend_ops {
                                   checkpoint's identity */
     bool asynchronous;         /* calls return before their work is done */
 
+    /* Devices that `open` can be asked for; 0 with the reason in the error. NULL = one. */
+    int32_t (*n_devices)(struct mill_error *);
     mill_status (*open)(struct mill_backend **out, const struct mill_backend_options *,
                         struct mill_error *);
     void (*close)(struct mill_backend *);

@@ -184,7 +184,7 @@ static bool visit_allocations(const struct variant *v, void *context) {
     long n_allocations = mill_fail_alloc_count();
     unprepare(rig, &p);
     fixture_deinit(&f);
-    if (status == MILL_E_UNSUPPORTED && v->c->flags & OPTIONAL)
+    if (status == MILL_E_UNSUPPORTED && variant_is_optional(v))
         status = MILL_OK;
     char name[128];
     if (n_allocations || status != MILL_OK)
@@ -225,6 +225,10 @@ static void test_no_rows(void **state) {
     assert_int_equal(
         rig.ops->mix(rig.backend, &(struct mill_mix_args){.y = none, .x = none, .z = none}),
         MILL_OK);
+    if (!rig.ops->attn_dense) { /* no encoder group */
+        rig_close(&rig);
+        return;
+    }
     assert_int_equal(
         rig.ops->pool_mean(rig.backend, &(struct mill_pool_mean_args){.y = none, .x = none}),
         MILL_OK);
@@ -263,11 +267,11 @@ static bool visit_not_finite(const struct variant *v, void *context) {
     struct fixture f;
     struct output clean, spoiled;
     fixture_init(&f, v);
-    bool good = run(rig, &f, &(struct piece){0, 9}, 1, &clean);
+    bool good = run(rig, &f, &(struct piece){0, 9}, 1, &clean), refused = clean.refused;
     spoil(&f, 2, NAN);
     spoil(&f, 7, v->dtype == MILL_I8 ? INFINITY : NAN);
     good &= run(rig, &f, &(struct piece){0, 9}, 1, &spoiled);
-    for (int32_t r = 0; r < 9; r++)
+    for (int32_t r = 0; r < 9 && !refused; r++)
         for (int32_t i = 0; i < f.y.columns; i++) {
             size_t at = ((size_t)r + 1) * (size_t)f.y.stride + (size_t)i;
             good &= (r == 2 || r == 7) && depends_on_spoiled(&f, i)

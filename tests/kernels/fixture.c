@@ -348,9 +348,20 @@ int32_t fixture_rows(const struct fixture *f) {
     return f->y.values ? f->y.rows : f->x.rows;
 }
 
+bool variant_is_optional(const struct variant *v) {
+    return v->c->flags & OPTIONAL || v->c->op == OP_RESIDUAL_UNIT || v->c->op == OP_ATTN_DENSE ||
+           v->c->op == OP_POOL_MEAN;
+}
+
 const char *variant_name(const struct variant *v, char text[128]) {
     snprintf(text, 128, "%s %s x%d", v->c->name, mill_dtype_name(v->dtype), v->rows);
     return text;
+}
+
+static const char *beginning = "";
+
+void each_variant_only(const char *wanted) {
+    beginning = wanted;
 }
 
 static int32_t each_of_list(struct case_list list, bool timed, variant_visit *visit,
@@ -359,6 +370,8 @@ static int32_t each_of_list(struct case_list list, bool timed, variant_visit *vi
     int32_t n_failed = 0;
     for (int32_t i = 0; i < list.n; i++) {
         const struct kernel_case *c = &list.cases[i];
+        if (strncmp(c->name, beginning, strlen(beginning)) != 0)
+            continue;
         if (timed ? !(c->flags & (PERF | PERF_ONLY)) : (c->flags & PERF_ONLY) != 0)
             continue;
         for (int dtype = 0; dtype < MILL_DTYPE_COUNT; dtype++) {

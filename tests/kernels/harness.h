@@ -97,7 +97,7 @@ struct output {
     float *values; /* all of y with its guards (rope_append: x; sample: tokens); owned */
     float *pages;  /* rope_append: the whole pool as f32; else NULL; owned */
     size_t n_values, n_pages;
-    bool refused; /* an OPTIONAL case that the backend does not have */
+    bool refused; /* an optional case that the backend does not have */
 };
 
 /* Operators' arguments, ready to call; made by prepare, which copies the fixture to the device. */

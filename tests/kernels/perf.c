@@ -85,7 +85,7 @@ static double median_seconds(struct rig *rig, struct prepared *p) {
     struct piece all = {0, fixture_rows(p->f)};
     mill_status status = run_piece(rig, p, all);
     if (status < 0)
-        seconds[n++] = status == MILL_E_UNSUPPORTED && p->f->v.c->flags & OPTIONAL ? 0 : -1;
+        seconds[n++] = status == MILL_E_UNSUPPORTED && variant_is_optional(&p->f->v) ? 0 : -1;
     while (status == MILL_OK && n < N_RUNS_MOST && (n < 3 || total < SECONDS_A_CASE)) {
         if (n_copies)
             p->w.image = copies[n % n_copies];

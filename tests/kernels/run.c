@@ -266,6 +266,9 @@ static mill_status run_spans(struct rig *rig, const struct prepared *p, struct p
     int32_t n_spans = pieces_of_spans(p->f, piece, spans);
     if (piece.n == p->y.rows) /* the whole keeps all that was given, needed or not */
         memcpy(spans, p->f->spans, (size_t)(n_spans = p->f->n_spans) * sizeof *spans);
+    if ((c->op == OP_ATTN_DENSE && !rig->ops->attn_dense) ||
+        (c->op == OP_POOL_MEAN && !rig->ops->pool_mean))
+        return MILL_E_UNSUPPORTED;
     if (c->op == OP_ATTN_DENSE)
         return rig->ops->attn_dense(rig->backend,
                                     &(struct mill_attn_dense_args){.y = p->y,
@@ -402,7 +405,7 @@ bool run(struct rig *rig, const struct fixture *f, const struct piece *pieces, i
         status = run_piece(rig, &p, pieces[i]);
     fetch_output(rig, &p, out);
     unprepare(rig, &p);
-    out->refused = status == MILL_E_UNSUPPORTED && f->v.c->flags & OPTIONAL;
+    out->refused = status == MILL_E_UNSUPPORTED && variant_is_optional(&f->v);
     if (out->refused)
         return true;
     char name[128];

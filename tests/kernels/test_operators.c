@@ -1,9 +1,10 @@
 /* test_operators.c - the operator case table on one backend:
  *
- *     test_operators BACKEND [ISA] [test | perf]
+ *     test_operators BACKEND [ISA] [test | perf] [only TEXT]
  *
- * `test` compares every case with the reference backend and with itself: row by row, cut at random,
- * and with other thread counts, to the last bit. Exit status 77 where the processor lacks ISA. */
+ * `only` those cases whose name begins with TEXT. `test` compares every case with the reference
+ * backend and with itself: row by row, cut at random, and with other thread counts, to the last
+ * bit. Exit status 77 where the processor lacks ISA. */
 #include "tests/kernels/harness.h"
 
 #include <setjmp.h>
@@ -183,8 +184,14 @@ static int test_all(struct options *options) {
 
 int main(int argc, char **argv) {
     struct options options = {argc > 1 ? argv[1] : "reference", NULL};
-    bool perf = argc > 1 && strcmp(argv[argc - 1], "perf") == 0;
-    if (argc > 2 && strcmp(argv[2], "perf") != 0 && strcmp(argv[2], "test") != 0)
-        options.isa = argv[2];
+    bool perf = false;
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "perf") == 0)
+            perf = true;
+        else if (strcmp(argv[i], "only") == 0 && i + 1 < argc)
+            each_variant_only(argv[++i]);
+        else if (strcmp(argv[i], "test") != 0)
+            options.isa = argv[i];
+    }
     return perf ? perf_run(&options) : test_all(&options);
 }

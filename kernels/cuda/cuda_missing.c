@@ -1,0 +1,23 @@
+/* cuda_missing.c - operators that are not written yet: they refuse. A definition elsewhere takes
+ * the place of the weak one here. */
+#include "kernels/cuda/cuda_backend.h"
+
+#define MISSING(name)                                                                              \
+    __attribute__((weak)) mill_status mill_cuda_##name(struct mill_backend *backend,               \
+                                                       const struct mill_##name##_args *args) {    \
+        (void)backend;                                                                             \
+        (void)args;                                                                                \
+        return MILL_E_UNSUPPORTED;                                                                 \
+    }
+
+MISSING(embed)
+MISSING(copy_rows)
+MISSING(norm)
+MISSING(linear)
+MISSING(glu)
+MISSING(rope_append)
+MISSING(attn_paged)
+MISSING(sample)
+MISSING(conv1d)
+MISSING(conv_transpose1d)
+MISSING(mix)
