@@ -53,15 +53,15 @@ static void after_switch(fiber *self) {
         leaving->stack_bytes = bytes;
     }
 }
-static void forget_frames(char *stack) {
-    __asan_unpoison_memory_region(stack, fiber_stack_bytes);
+void fiber_forget_frames(fiber *f) {
+    __asan_unpoison_memory_region(f->stack, f->stack_bytes);
 }
 #else
 static void before_switch(fiber *, fiber *, bool) {
 }
 static void after_switch(fiber *) {
 }
-static void forget_frames(char *) {
+void fiber_forget_frames(fiber *) {
 }
 #endif
 
@@ -104,7 +104,7 @@ void fiber_prepare(fiber *f, unsigned index, void (*entry)()) {
     f->stack = fiber_stack(index);
     f->stack_bytes = fiber_stack_bytes;
     f->fake_stack = nullptr;
-    forget_frames(f->stack);
+    fiber_forget_frames(f);
     /* Staggered, so that all fibers' frames do not share a few sets of the cache. */
     uintptr_t *top = reinterpret_cast<uintptr_t *>(f->stack + fiber_stack_bytes - index % 32 * 128);
     *--top = 0; /* no caller; entry() finds the stack aligned as behind a call */
@@ -124,7 +124,7 @@ void fiber_prepare(fiber *f, unsigned index, void (*entry)()) {
     f->stack = fiber_stack(index);
     f->stack_bytes = fiber_stack_bytes;
     f->fake_stack = nullptr;
-    forget_frames(f->stack);
+    fiber_forget_frames(f);
     getcontext(&f->context);
     f->context.uc_stack.ss_sp = f->stack;
     f->context.uc_stack.ss_size = f->stack_bytes;
