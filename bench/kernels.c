@@ -36,7 +36,7 @@ struct bench {
     struct mill_qwen2 *lm;
     struct mill_bicodec_decoder *decoder;
     int32_t pages_a_sequence;
-    int32_t *page_table; /* [MAX_BATCH][pages_a_sequence] */
+    int32_t *pages; /* [MAX_BATCH][pages_a_sequence] */
     struct bench_paper_model paper;
     double bandwidth, peak[MILL_DTYPE_COUNT];
 };
@@ -66,6 +66,7 @@ static void report(const char *what, double value, const char *unit, double limi
 static mill_status run_step(struct bench *b, int32_t n, int32_t rows, int32_t cached,
                             struct mill_error *err) {
     int32_t first[MAX_BATCH + 1], held[MAX_BATCH], tokens[MAX_BATCH];
+    const int32_t *pages[MAX_BATCH];
     struct mill_draw draws[MAX_BATCH];
     int32_t *ids = mill_alloc_array((size_t)(n * rows), sizeof *ids);
     if (!ids)
@@ -75,6 +76,7 @@ static mill_status run_step(struct bench *b, int32_t n, int32_t rows, int32_t ca
     for (int32_t i = 0; i < n; i++) {
         first[i] = i * rows;
         held[i] = cached;
+        pages[i] = b->pages + i * b->pages_a_sequence;
         draws[i] = (struct mill_draw){.row = (i + 1) * rows - 1,
                                       .legal = MILL_LEGAL_SEMANTIC,
                                       .temperature = 0.8f,
@@ -88,7 +90,7 @@ static mill_status run_step(struct bench *b, int32_t n, int32_t rows, int32_t ca
                                    .ids = ids,
                                    .row_first = first,
                                    .n_cached = held,
-                                   .page_table = b->page_table,
+                                   .pages = pages,
                                    .draws = draws,
                                    .tokens = tokens};
     mill_status status = mill_qwen2_run(b->lm, &step, err);
@@ -280,11 +282,11 @@ static mill_status bench_run(struct bench *b, struct mill_error *err) {
     b->paper = bench_paper_model_of(
         &b->model.shape, (double)mill_dtype_bytes(weights->head.shape.dtype),
         (double)mill_dtype_bytes(weights->kv_dtype), weights->legal[MILL_LEGAL_SEMANTIC].n_rows);
-    b->page_table = mill_alloc_array((size_t)lm.n_pages, sizeof *b->page_table);
-    if (!b->page_table)
+    b->pages = mill_alloc_array((size_t)lm.n_pages, sizeof *b->pages);
+    if (!b->pages)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
     for (int32_t i = 0; i < lm.n_pages; i++)
-        b->page_table[i] = i;
+        b->pages[i] = i;
     MILL_TRY(mill_qwen2_open(&b->lm, b->device.ops, b->device.backend, &b->device.weights->lm, &lm,
                              err));
     MILL_TRY(mill_bicodec_decoder_open(&b->decoder, b->device.ops, b->device.backend,
@@ -301,7 +303,7 @@ mill_status bench_kernels_run(const struct mill_device_options *options, struct 
     struct bench bench = {.options = *options};
     printf("what,value,unit,limit,limit_is\n");
     mill_status status = bench_run(&bench, err);
-    free(bench.page_table);
+    free(bench.pages);
     mill_bicodec_decoder_close(bench.decoder);
     mill_qwen2_close(bench.lm);
     mill_device_close(&bench.device);

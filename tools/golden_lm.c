@@ -22,14 +22,14 @@ struct prompt_case {
     const char *item;
     struct golden_array prompt;
     int32_t n_prompt;
-    int32_t *page_table; /* every page of the model, in order */
-    int32_t n_columns;   /* golden logits: im_end and the semantic ids */
-    int32_t *row_of;     /* [n_columns]: where our legal rows have them */
-    float *legal;        /* [legal rows] */
-    float *hidden;       /* [N_STORED][hidden] */
-    float *logits;       /* [N_STORED][n_columns] */
-    float *every;        /* [vocabulary]: after the prompt */
-    double logit_error;  /* largest on the stored rows; NaN = not measured */
+    int32_t *pages;     /* every page of the model, in order */
+    int32_t n_columns;  /* golden logits: im_end and the semantic ids */
+    int32_t *row_of;    /* [n_columns]: where our legal rows have them */
+    float *legal;       /* [legal rows] */
+    float *hidden;      /* [N_STORED][hidden] */
+    float *logits;      /* [N_STORED][n_columns] */
+    float *every;       /* [vocabulary]: after the prompt */
+    double logit_error; /* largest on the stored rows; NaN = not measured */
 };
 
 static const struct mill_legal_rows *legal_rows(const struct prompt_case *c,
@@ -64,7 +64,7 @@ static mill_status run_piece(const struct prompt_case *c, const int32_t *ids, in
                                        .ids = ids + from,
                                        .row_first = (const int32_t[]){0, n},
                                        .n_cached = &from,
-                                       .page_table = c->page_table,
+                                       .pages = (const int32_t *const[]){c->pages},
                                        .draws = &draw,
                                        .u = want->u,
                                        .tokens = &want->token,
@@ -420,22 +420,22 @@ static mill_status case_init(struct prompt_case *c, struct golden_run *run, cons
                               .logit_error = NAN};
     MILL_TRY(golden_folder_read(&run->folder, item, "prompt", MILL_I32, 1, &c->prompt, err));
     c->n_prompt = (int32_t)c->prompt.n;
-    c->page_table = mill_alloc_array((size_t)n_pages, sizeof *c->page_table);
+    c->pages = mill_alloc_array((size_t)n_pages, sizeof *c->pages);
     c->row_of = mill_alloc_array((size_t)c->n_columns, sizeof *c->row_of);
     c->legal = mill_alloc_array((size_t)legal_rows(c, MILL_LEGAL_SEMANTIC)->n_rows, sizeof(float));
     c->hidden = mill_alloc_array((size_t)run->model.shape.llm.hidden * N_STORED, sizeof(float));
     c->logits = mill_alloc_array((size_t)c->n_columns * N_STORED, sizeof(float));
     c->every = mill_alloc_array((size_t)legal_rows(c, MILL_LEGAL_ANY)->n_rows, sizeof(float));
-    if (!c->page_table || !c->row_of || !c->legal || !c->hidden || !c->logits || !c->every)
+    if (!c->pages || !c->row_of || !c->legal || !c->hidden || !c->logits || !c->every)
         return mill_fail(err, MILL_E_MEMORY, "%s: no memory", item);
     for (int32_t i = 0; i < n_pages; i++)
-        c->page_table[i] = i;
+        c->pages[i] = i;
     return map_columns(c, err);
 }
 
 static void case_deinit(struct prompt_case *c) {
     free(c->prompt.data);
-    free(c->page_table);
+    free(c->pages);
     free(c->row_of);
     free(c->legal);
     free(c->hidden);

@@ -232,7 +232,7 @@ static mill_status draw_first(struct selftest *t, int32_t *token, struct mill_er
                                          .ids = t->prompt.ids,
                                          .row_first = row_first,
                                          .n_cached = n_cached,
-                                         .page_table = pages,
+                                         .pages = (const int32_t *const[]){pages},
                                          .draws = &draw,
                                          .tokens = token};
     return mill_qwen2_run(t->lm, &step, err);

@@ -96,7 +96,7 @@ static mill_status run_language_model(struct mill_replica *r, const struct mill_
                                          .ids = r->ids,
                                          .row_first = plan->row_first,
                                          .n_cached = plan->n_cached,
-                                         .page_table = plan->page_table,
+                                         .pages = plan->pages,
                                          .draws = r->draws,
                                          .tokens = r->tokens};
     double seconds;

@@ -24,9 +24,10 @@ static void carve(struct mill_scheduler *s, struct mill_arena *arena,
     s->sequences = mill_arena_take(arena, sequences * sizeof *s->sequences);
     s->row_first = mill_arena_take(arena, (sequences + 1) * sizeof *s->row_first);
     s->n_cached = mill_arena_take(arena, sequences * sizeof *s->n_cached);
-    s->page_table = mill_arena_take(arena, sequences * pages * sizeof *s->page_table);
+    s->pages = mill_arena_take(arena, sequences * sizeof(const int32_t *));
     s->windows = mill_arena_take(arena, (size_t)options->max_windows * sizeof *s->windows);
     mill_queue_init(&s->queue, arena, options->max_jobs);
+    mill_index_heap_init(&s->deadlines, arena, options->max_jobs);
     if (!arena->base)
         return;
     for (int32_t i = 0; i < options->max_jobs; i++) {
@@ -121,7 +122,11 @@ mill_status mill_scheduler_add(struct mill_scheduler *scheduler, const struct mi
     scheduler->entries[*slot] =
         (struct mill_entry){.state = MILL_JOB_WAITING,
                             .job = *job,
-                            .level = level_of(job->priority),
+                            .level = (uint8_t)level_of(job->priority),
+                            .streamed = job->streamed,
+                            .n_prompt = job->n_prompt,
+                            .lookahead = job->lookahead,
+                            .first_window = job->first_window,
                             .key = mill_queue_join_key(scheduler, job->fair_key),
                             .arrival = ++scheduler->n_arrivals,
                             .added_step = scheduler->n_steps,
@@ -129,6 +134,8 @@ mill_status mill_scheduler_add(struct mill_scheduler *scheduler, const struct mi
                             .n_voiced = job->first_frame,
                             .stream = -1,
                             .window = job->first_window};
+    if (job->deadline_s > 0)
+        mill_index_heap_put(&scheduler->deadlines, *slot, job->deadline_s);
     mill_queue_put(scheduler, *slot);
     return MILL_OK;
 }
@@ -146,12 +153,17 @@ static void leave_live(struct mill_scheduler *s, int32_t slot) {
     s->entries[last].live_place = place;
 }
 
+static void count_running(struct mill_scheduler *s, const struct mill_entry *entry, int32_t n) {
+    s->n_running += n;
+    s->n_running_of[entry->level] += n;
+    s->n_held += entry->held ? n : 0;
+}
+
 /* No more pages are wanted: the job ends, is removed or starts again. */
 static void give_up_pages(struct mill_scheduler *s, int32_t slot) {
     mill_kv_table_clear(&s->tables[slot], s->pool);
     s->entries[slot].n_cached = 0;
-    s->entries[slot].planned = false;
-    s->n_running--;
+    count_running(s, &s->entries[slot], -1);
 }
 
 void mill_scheduler_start(struct mill_scheduler *s, int32_t slot) {
@@ -160,10 +172,10 @@ void mill_scheduler_start(struct mill_scheduler *s, int32_t slot) {
     mill_queue_start(s, slot);
     entry->state = MILL_JOB_RUNNING;
     entry->started = true;
-    entry->ran_step = s->n_steps;
+    entry->ran_step = s->n_steps - 1;
     entry->live_place = s->n_live;
     s->live[s->n_live++] = slot;
-    s->n_running++;
+    count_running(s, entry, 1);
 }
 
 /* Back in line, unless it is held. */
@@ -192,6 +204,7 @@ void mill_scheduler_remove(struct mill_scheduler *scheduler, int32_t slot) {
     if (entry->charged && !entry->ended)
         mill_queue_charge(scheduler, slot, entry->n_frames - entry->job.estimate_frames);
     give_up_stream(scheduler, slot);
+    mill_index_heap_remove(&scheduler->deadlines, slot);
     mill_queue_leave_key(scheduler, entry->key);
     if (scheduler->elder == slot)
         scheduler->elder = -1;
@@ -204,6 +217,7 @@ void mill_scheduler_hold(struct mill_scheduler *scheduler, int32_t slot, bool he
     if (entry->held == held)
         return;
     entry->held = held;
+    scheduler->n_held += entry->state != MILL_JOB_RUNNING ? 0 : held ? 1 : -1;
     entry->ran_step = scheduler->n_steps; /* its idle time was its own doing */
     entry->n_ready_turns = 0;
     if (held && scheduler->elder == slot)
@@ -240,8 +254,6 @@ void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int3
 bool mill_scheduler_accept(struct mill_scheduler *scheduler, const struct mill_plan_sequence *done,
                            int32_t n_ids, int32_t n_frames, bool ended) {
     struct mill_entry *entry = &scheduler->entries[done->slot];
-    entry->planned = false;
-    entry->n_cached += done->n_rows;
     entry->n_ids = n_ids;
     entry->n_frames = n_frames;
     if (!ended)
@@ -276,10 +288,11 @@ int32_t mill_scheduler_n_preemptions(const struct mill_scheduler *scheduler, int
 
 /* What an entry says of itself against what the lists say; counts what it is. */
 static mill_status audit_entry(const struct mill_scheduler *s, int32_t slot, int32_t n_of[4],
-                               int32_t *n_queued, struct mill_error *err) {
+                               int32_t *n_queued, int32_t *n_held, struct mill_error *err) {
     const struct mill_entry *entry = &s->entries[slot];
     const struct mill_kv_table *table = &s->tables[slot];
     n_of[entry->state]++;
+    *n_held += entry->state == MILL_JOB_RUNNING && entry->held;
     bool queued = entry->state == MILL_JOB_WAITING && !entry->held;
     bool live = entry->state == MILL_JOB_RUNNING || entry->state == MILL_JOB_VOICING;
     *n_queued += queued;
@@ -300,17 +313,19 @@ static mill_status audit_entry(const struct mill_scheduler *s, int32_t slot, int
 
 mill_status mill_scheduler_audit(struct mill_scheduler *scheduler, struct mill_error *err) {
     struct mill_scheduler *s = scheduler;
-    int32_t n_of[4] = {0}, n_queued = 0;
+    int32_t n_of[4] = {0}, n_queued = 0, n_held = 0, n_running = 0;
     for (int32_t slot = 0; slot < s->options.max_jobs; slot++)
-        MILL_TRY(audit_entry(s, slot, n_of, &n_queued, err));
+        MILL_TRY(audit_entry(s, slot, n_of, &n_queued, &n_held, err));
+    for (int level = 0; level < MILL_N_LEVELS; level++)
+        n_running += s->n_running_of[level];
     if (n_of[MILL_JOB_FREE] != s->n_free_slots || n_of[MILL_JOB_RUNNING] != s->n_running ||
         n_of[MILL_JOB_RUNNING] + n_of[MILL_JOB_VOICING] != s->n_live ||
-        n_queued != s->queue.arrivals.n)
+        n_queued != s->queue.arrivals.n || n_running != s->n_running || n_held != s->n_held)
         return mill_fail(err, MILL_E_DEVICE,
-                         "jobs: %d free, %d running, %d voicing, %d in line; counted %d, %d, %d, "
-                         "%d",
-                         n_of[MILL_JOB_FREE], n_of[MILL_JOB_RUNNING], n_of[MILL_JOB_VOICING],
-                         n_queued, s->n_free_slots, s->n_running, s->n_live - s->n_running,
-                         s->queue.arrivals.n);
+                         "jobs: %d free, %d running, %d of them held, %d voicing, %d in line; "
+                         "counted %d, %d (by level %d), %d, %d, %d",
+                         n_of[MILL_JOB_FREE], n_of[MILL_JOB_RUNNING], n_held,
+                         n_of[MILL_JOB_VOICING], n_queued, s->n_free_slots, s->n_running, n_running,
+                         s->n_held, s->n_live - s->n_running, s->queue.arrivals.n);
     return mill_kv_pool_audit(s->pool, s->tables, s->options.max_jobs, err);
 }

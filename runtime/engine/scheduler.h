@@ -16,6 +16,9 @@
  * the lowest priority puts its pages back and waits to recompute them: one that nobody listens to
  * yet where there is one, the youngest of them. Nothing ever fails for want of pages.
  *
+ * Where all that run fit, which is the rule, each that has one token to run runs it, and the order
+ * is that of the others, for the rows that are left: prompts are computed beside speech.
+ *
  * Nobody starves. A started job that idled max_idle_steps goes first, so of n started jobs each
  * runs at least every max_idle_steps + n steps while it has its pages. And one job at a time, the
  * elder, is above every rule: the one that came first of those which wait and were added more than
@@ -100,19 +103,20 @@ void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int3
 
 struct mill_plan_sequence {
     int32_t slot;
-    int32_t n_rows; /* the job's tokens n_cached .. n_cached + n_rows - 1 */
+    int32_t
+        n_rows; /* the job's tokens n_cached .. n_cached + n_rows - 1: in its pages from now on */
     int32_t n_cached;
     bool draws; /* these were all its known tokens: a token is wanted after the last */
 };
 
-/* Arrays are the scheduler's, valid until the next plan_step. The three in the middle are laid out
- * as mill_qwen2_step wants them. */
+/* Arrays are the scheduler's, valid until the next plan_step. The three in the middle are as
+ * mill_qwen2_step wants them, pages until a job is removed or restarted. */
 struct mill_step_plan {
     int32_t n_sequences, n_rows, n_draws; /* n_sequences 0 = nothing to compute */
     const struct mill_plan_sequence *sequences;
-    const int32_t *row_first;  /* [n_sequences + 1] */
-    const int32_t *n_cached;   /* [n_sequences] */
-    const int32_t *page_table; /* [n_sequences, max_pages] */
+    const int32_t *row_first;    /* [n_sequences + 1] */
+    const int32_t *n_cached;     /* [n_sequences] */
+    const int32_t *const *pages; /* [n_sequences]: those of its tokens, in order */
     /* Jobs whose deadline has passed; they are removed already. */
     const int32_t *expired;
     int32_t n_expired;

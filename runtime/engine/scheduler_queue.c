@@ -153,12 +153,3 @@ void mill_queue_start(struct mill_scheduler *scheduler, int32_t slot) {
         queue->virtual_frames = served;
     mill_queue_charge(scheduler, slot, entry->job.estimate_frames);
 }
-
-int32_t mill_queue_expired(const struct mill_scheduler *scheduler, double now_s) {
-    for (int level = 0; level < MILL_N_LEVELS; level++) {
-        int32_t soonest = mill_index_heap_first(&scheduler->queue.deadline[level]);
-        if (soonest >= 0 && scheduler->entries[soonest].job.deadline_s <= now_s)
-            return soonest;
-    }
-    return -1;
-}

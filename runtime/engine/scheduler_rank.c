@@ -27,7 +27,7 @@ uint64_t mill_rank(const struct mill_scheduler *s, int32_t slot, int64_t n_idle,
     double left_s = entry->job.deadline_s - now_s;
     if (entry->job.deadline_s > 0 && left_s <= s->options.urgent_s)
         return pack(2, entry->level, MILL_RANK_URGENT, cut(left_s * ms), slot);
-    if (!entry->job.streamed)
+    if (!entry->streamed)
         return pack(2, entry->level, MILL_RANK_UNHEARD, longest_idle_first, slot);
     if (!entry->heard)
         return pack(2, entry->level, MILL_RANK_NEWCOMER,

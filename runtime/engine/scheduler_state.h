@@ -11,26 +11,32 @@ enum { MILL_N_LEVELS = 2 * MILL_SCHEDULER_MAX_PRIORITY + 1 }; /* level 0 = highe
 
 enum mill_job_state { MILL_JOB_FREE, MILL_JOB_WAITING, MILL_JOB_RUNNING, MILL_JOB_VOICING };
 
+/* What every step looks at stands first and fills a line of the cache: a step touches one line of
+ * each job that runs, and its table. */
 struct mill_entry {
-    enum mill_job_state state;
-    struct mill_job job;
-    int32_t level, key;      /* the priority's level; index of the fair key */
-    uint64_t arrival;        /* 1, 2, ... in order of coming */
-    int64_t added_step;      /* steps planned when it came */
-    int64_t ran_step;        /* when it last ran, or started */
+    _Alignas(64) uint8_t state; /* enum mill_job_state */
+    uint8_t level;              /* of the priority */
+    bool ended, held;
+    bool streamed;
+    bool heard;              /* play_start_s counts */
+    bool started;            /* it has run before: it waits for its pages to be computed again */
+    bool charged;            /* its fair key has paid for it */
     int32_t n_ids, n_cached; /* tokens known; tokens in the pages */
+    int32_t n_prompt, lookahead, first_window; /* the job's */
     int32_t n_frames, n_voiced;
-    int32_t window;        /* frames of its next window; 0 = max_window */
-    int32_t n_ready_turns; /* batches that went by while it had a window ready */
-    int32_t n_preemptions;
+    int32_t window;      /* frames of its next window; 0 = max_window */
     int32_t live_place;  /* index in live */
     int32_t stream;      /* of the vocoder, -1 = none */
-    int64_t voiced_turn; /* batch that it was last in */
-    double first_audio_s;
-    bool ended, held, planned;
-    bool heard;             /* first_audio_s counts */
-    bool started;           /* it has run before: it waits for its pages to be computed again */
-    bool charged;           /* its fair key has paid for it */
+    int64_t ran_step;    /* when it last ran; the one before it started */
+    double play_start_s; /* when a player would have begun that has heard all of it */
+
+    struct mill_job job;
+    int32_t key;           /* index of the fair key */
+    uint64_t arrival;      /* 1, 2, ... in order of coming */
+    int64_t added_step;    /* steps planned when it came */
+    int64_t voiced_turn;   /* batch that it was last in */
+    int32_t n_ready_turns; /* batches that went by while it had a window ready */
+    int32_t n_preemptions;
     int32_t previous, next; /* in its key's list, -1 = none */
 };
 
@@ -60,15 +66,18 @@ struct mill_scheduler {
     int32_t *live;                /* [max_jobs]: slots that run or are voiced, in no order */
     int32_t *free_streams;        /* [max_streams]; the first n_free_streams count */
     int32_t n_free_slots, n_live, n_running, n_free_streams;
-    int32_t elder; /* slot, -1 = none */
+    int32_t n_running_of[MILL_N_LEVELS], n_held; /* of the running ones: of a level; held */
+    int32_t elder;                               /* slot, -1 = none */
     uint64_t n_arrivals, n_preemptions, n_shared_pages;
     int64_t n_steps, n_batches, waiting_frames;
     struct mill_queue queue;
+    struct mill_index_heap deadlines; /* of all jobs that have one */
 
     uint64_t *ranks;       /* [max_jobs]: order of a step or batch; its low half is the slot */
     uint64_t *other_ranks; /* [max_jobs]: the sort's other side */
     struct mill_plan_sequence *sequences;
-    int32_t *row_first, *n_cached, *page_table, *expired;
+    int32_t *row_first, *n_cached, *expired;
+    const int32_t **pages;
     struct mill_plan_window *windows;
 };
 
@@ -88,8 +97,6 @@ int32_t mill_queue_best(const struct mill_scheduler *scheduler, double now_s);
 void mill_queue_charge(struct mill_scheduler *scheduler, int32_t slot, int32_t n_frames);
 /* It is the job's turn: its key pays the estimate, once. */
 void mill_queue_start(struct mill_scheduler *scheduler, int32_t slot);
-/* A waiting job whose deadline has passed; -1 = none. */
-int32_t mill_queue_expired(const struct mill_scheduler *scheduler, double now_s);
 
 /* ------------------------------------------------------------------ scheduler.c */
 
@@ -103,8 +110,7 @@ void mill_scheduler_preempt(struct mill_scheduler *scheduler, int32_t slot);
 /* Seconds of audio delivered ahead of real time. */
 static inline double mill_buffered_s(const struct mill_scheduler *scheduler,
                                      const struct mill_entry *entry, double now_s) {
-    return (entry->n_voiced - entry->job.first_frame) * scheduler->options.frame_s -
-           (now_s - entry->first_audio_s);
+    return entry->n_voiced * scheduler->options.frame_s - (now_s - entry->play_start_s);
 }
 
 /* ------------------------------------------------------------------ scheduler_rank.c

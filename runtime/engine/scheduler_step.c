@@ -3,19 +3,19 @@
  * Pages are taken only when rows are planned for them. A prompt's full pages are named as soon as
  * rows are planned that fill them, so that whoever is planned behind shares them in the same step:
  * operators run one after the other, so all rows of a step have written their keys and values
- * before any row attends. To start, a job must find room for all its
- * known tokens beside what the running ones still want for theirs and a page for each of them, so
- * that starting rarely forces another out. Who may force whom out is a total order - level, then
- * arrival, the elder above all - so that somebody always gets on: no two jobs can take pages from
- * each other in turns for ever. */
+ * before any row attends. To start, a job must find room for all its known tokens beside what the
+ * running ones still want for theirs and a page for each of them, so that starting rarely forces
+ * another out. Who may force whom out is a total order - level, then arrival, the elder above all -
+ * so that somebody always gets on: no two jobs can take pages from each other in turns for ever.
+ *
+ * A step in which nobody starts and nobody lacks pages looks at each running job once. */
 #include "runtime/engine/scheduler_state.h"
-
-#include <string.h>
 
 struct planning {
     struct mill_scheduler *s;
     double now_s;
-    int64_t debt; /* pages that running jobs want for tokens they know, and do not have */
+    int64_t debt; /* pages that running jobs want for tokens they know, and do not have; -1 = not
+                     counted yet */
     int32_t rows_left, prefill_left;
     struct mill_step_plan *plan;
 };
@@ -25,7 +25,8 @@ struct planning {
 /* `slot` wants room: to grow, where it runs already, or to start. */
 static bool may_force_out(const struct mill_scheduler *s, int32_t slot, int32_t victim) {
     const struct mill_entry *a = &s->entries[slot], *b = &s->entries[victim];
-    if (victim == slot || victim == s->elder || b->state != MILL_JOB_RUNNING || b->planned)
+    if (victim == slot || victim == s->elder || b->state != MILL_JOB_RUNNING ||
+        b->ran_step == s->n_steps)
         return false;
     if (b->held || slot == s->elder || b->level > a->level)
         return true;
@@ -35,7 +36,7 @@ static bool may_force_out(const struct mill_scheduler *s, int32_t slot, int32_t 
 /* Whether a would rather be forced out than b: held ones, then the lowest priority, then those
  * whose sound nobody is listening to, then the youngest. */
 static bool goes_before(const struct mill_entry *a, const struct mill_entry *b) {
-    bool a_sounds = a->job.streamed && a->heard, b_sounds = b->job.streamed && b->heard;
+    bool a_sounds = a->streamed && a->heard, b_sounds = b->streamed && b->heard;
     if (a->held != b->held)
         return a->held;
     if (a->level != b->level)
@@ -43,6 +44,16 @@ static bool goes_before(const struct mill_entry *a, const struct mill_entry *b) 
     if (a_sounds != b_sounds)
         return b_sounds;
     return a->arrival > b->arrival;
+}
+
+/* Whether a waiting job could find one: what may_force_out says, from what is counted. */
+static bool has_victims(const struct mill_scheduler *s, int32_t slot) {
+    if (s->n_held > 0 || slot == s->elder)
+        return true;
+    for (int level = s->entries[slot].level + 1; level < MILL_N_LEVELS; level++)
+        if (s->n_running_of[level] > 0)
+            return true;
+    return false;
 }
 
 /* -1 = none. */
@@ -59,7 +70,7 @@ static int32_t find_victim(const struct mill_scheduler *s, int32_t slot) {
 
 /* Prompt tokens whose pages the job may share: the last known token is run for its draw. */
 static int32_t sharable(const struct mill_entry *entry) {
-    return entry->n_ids > entry->job.n_prompt ? entry->job.n_prompt : entry->n_ids - 1;
+    return entry->n_ids > entry->n_prompt ? entry->n_prompt : entry->n_ids - 1;
 }
 
 /* Take over what others have computed of this job's prompt, or will in this step. */
@@ -89,17 +100,24 @@ static int64_t count_debt(const struct mill_scheduler *s) {
     return debt;
 }
 
-static bool has_room(const struct planning *p, int64_t need) {
+static bool has_room(struct planning *p, int64_t need) {
     const struct mill_scheduler *s = p->s;
     if (s->n_running == 0)
         return true;
-    return s->n_running < s->options.max_running &&
-           mill_kv_pool_n_free(s->pool) - p->debt - need >= s->n_running;
+    if (s->n_running >= s->options.max_running)
+        return false;
+    if (p->debt < 0)
+        p->debt = count_debt(s);
+    return mill_kv_pool_n_free(s->pool) - p->debt - need >= s->n_running;
 }
 
 /* Whether there would be room if all went that this job may force out. */
-static bool could_have_room(const struct planning *p, int32_t slot, int64_t need) {
+static bool could_have_room(struct planning *p, int32_t slot, int64_t need) {
     const struct mill_scheduler *s = p->s;
+    if (!has_victims(s, slot))
+        return false;
+    if (p->debt < 0)
+        p->debt = count_debt(s);
     int64_t n_pages = mill_kv_pool_n_free(s->pool) - p->debt - need, n_running = s->n_running;
     for (int32_t i = 0; i < s->n_live; i++) {
         int32_t victim = s->live[i];
@@ -115,6 +133,8 @@ static bool could_have_room(const struct planning *p, int32_t slot, int64_t need
 static void start_waiting(struct planning *p) {
     struct mill_scheduler *s = p->s;
     for (int32_t slot; (slot = mill_queue_best(s, p->now_s)) >= 0;) {
+        if (s->n_running >= s->options.max_running && !has_victims(s, slot))
+            return;
         const struct mill_entry *entry = &s->entries[slot];
         int64_t need = pages_wanted(s, slot) -
                        mill_kv_pool_count_shared(s->pool, entry->job.prompt, sharable(entry));
@@ -123,13 +143,13 @@ static void start_waiting(struct planning *p) {
                 return;
             for (int32_t victim; !has_room(p, need) && (victim = find_victim(s, slot)) >= 0;) {
                 mill_scheduler_preempt(s, victim);
-                p->debt = count_debt(s);
+                p->debt = -1;
             }
             if (!has_room(p, need))
                 return;
         }
         mill_scheduler_start(s, slot);
-        p->debt += need;
+        p->debt = p->debt < 0 ? -1 : p->debt + need;
     }
 }
 
@@ -140,6 +160,8 @@ static bool take_pages(struct planning *p, int32_t slot, int32_t *n_rows) {
     struct mill_scheduler *s = p->s;
     struct mill_kv_table *table = &s->tables[slot];
     int32_t n_cached = s->entries[slot].n_cached, page_tokens = s->options.page_tokens;
+    if (n_cached + *n_rows <= table->n_pages * page_tokens)
+        return true;
     while (mill_kv_table_grow(table, s->pool, mill_pages_of(s, n_cached + *n_rows)) != MILL_OK) {
         int32_t victim = find_victim(s, slot);
         if (victim >= 0) {
@@ -164,16 +186,23 @@ static void put_in_plan(struct planning *p, int32_t slot, int32_t n_rows) {
         .slot = slot, .n_rows = n_rows, .n_cached = entry->n_cached, .draws = draws};
     s->n_cached[at] = entry->n_cached;
     s->row_first[at + 1] = s->row_first[at] + n_rows;
-    memcpy(s->page_table + (size_t)at * (size_t)s->options.max_pages, table->pages,
-           (size_t)table->n_pages * sizeof *table->pages);
+    s->pages[at] = table->pages;
     p->plan->n_rows += n_rows;
     p->plan->n_draws += draws;
     p->rows_left -= n_rows;
     p->prefill_left -= n_rows - 1;
-    entry->planned = true;
     entry->ran_step = s->n_steps;
-    mill_kv_table_name(table, s->pool, entry->job.prompt,
-                       n_tokens < entry->job.n_prompt ? n_tokens : entry->job.n_prompt);
+    if (entry->n_cached < entry->n_prompt)
+        mill_kv_table_name(table, s->pool, entry->job.prompt,
+                           n_tokens < entry->n_prompt ? n_tokens : entry->n_prompt);
+    entry->n_cached = n_tokens;
+}
+
+/* Of n_rows of a longer prompt: as many as end with a page, if that is any, so that another prompt
+ * that begins alike can go on from there. */
+static int32_t cut(const struct mill_scheduler *s, const struct mill_entry *entry, int32_t n_rows) {
+    int32_t over = (entry->n_cached + n_rows) % s->options.page_tokens;
+    return over < n_rows ? n_rows - over : n_rows;
 }
 
 static void plan_job(struct planning *p, int32_t slot) {
@@ -183,24 +212,40 @@ static void plan_job(struct planning *p, int32_t slot) {
         return;
     bool patient =
         slot != s->elder && s->n_steps - entry->ran_step < (int64_t)s->options.max_idle_steps;
-    share_beginning(s, slot);
+    if (entry->n_cached < entry->n_prompt)
+        share_beginning(s, slot);
     int32_t n_more = entry->n_ids - entry->n_cached - 1;
     if (n_more > 0 && p->prefill_left <= 0 && patient)
         return;
-    n_more = n_more < p->prefill_left ? n_more : p->prefill_left;
-    n_more = n_more < p->rows_left - 1 ? n_more : p->rows_left - 1;
-    int32_t n_rows = 1 + n_more;
-    if (take_pages(p, slot, &n_rows))
-        put_in_plan(p, slot, n_rows);
+    int32_t most = p->prefill_left < p->rows_left - 1 ? p->prefill_left : p->rows_left - 1;
+    int32_t n_rows = n_more <= most ? 1 + n_more : cut(s, entry, 1 + most);
+    if (!take_pages(p, slot, &n_rows))
+        return;
+    put_in_plan(p, slot, n_rows);
+    if (n_more > most)
+        p->prefill_left = 0; /* less than a page is left */
+}
+
+/* A token to run for each at most, a row and a page for everybody: then who has just one token to
+ * run need not be compared with the others. */
+static bool all_fit(const struct mill_scheduler *s) {
+    return s->n_running <= s->options.max_sequences && s->n_running <= s->options.max_rows &&
+           s->n_running <= mill_kv_pool_n_free(s->pool);
 }
 
 static void plan_running(struct planning *p) {
     struct mill_scheduler *s = p->s;
+    bool fit = all_fit(s);
     int32_t n = 0;
     for (int32_t i = 0; i < s->n_live; i++) {
-        const struct mill_entry *entry = &s->entries[s->live[i]];
-        if (entry->state == MILL_JOB_RUNNING && !entry->held)
-            s->ranks[n++] = mill_rank(s, s->live[i], s->n_steps - entry->ran_step, p->now_s);
+        int32_t slot = s->live[i];
+        const struct mill_entry *entry = &s->entries[slot];
+        if (entry->state != MILL_JOB_RUNNING || entry->held)
+            continue;
+        if (fit && entry->n_cached == entry->n_ids - 1)
+            plan_job(p, slot);
+        else
+            s->ranks[n++] = mill_rank(s, slot, s->n_steps - entry->ran_step, p->now_s);
     }
     const uint64_t *order = mill_rank_sort(s, n);
     for (int32_t i = 0; i < n && p->rows_left > 0; i++) {
@@ -214,17 +259,10 @@ static void plan_running(struct planning *p) {
 
 static void remove_expired(struct planning *p) {
     struct mill_scheduler *s = p->s;
-    for (int32_t slot; (slot = mill_queue_expired(s, p->now_s)) >= 0;) {
+    for (int32_t slot; (slot = mill_index_heap_first(&s->deadlines)) >= 0 &&
+                       s->entries[slot].job.deadline_s <= p->now_s;) {
         s->expired[p->plan->n_expired++] = slot;
         mill_scheduler_remove(s, slot);
-    }
-    for (int32_t i = s->n_live - 1; i >= 0; i--) {
-        int32_t slot = s->live[i];
-        double deadline_s = s->entries[slot].job.deadline_s;
-        if (deadline_s > 0 && deadline_s <= p->now_s) {
-            s->expired[p->plan->n_expired++] = slot;
-            mill_scheduler_remove(s, slot);
-        }
     }
 }
 
@@ -242,12 +280,13 @@ mill_status mill_scheduler_plan_step(struct mill_scheduler *scheduler, double no
     *plan = (struct mill_step_plan){.sequences = s->sequences,
                                     .row_first = s->row_first,
                                     .n_cached = s->n_cached,
-                                    .page_table = s->page_table,
+                                    .pages = s->pages,
                                     .expired = s->expired};
     if (s->options.audit)
         MILL_TRY(mill_scheduler_audit(s, err));
     struct planning p = {.s = s,
                          .now_s = now_s,
+                         .debt = -1,
                          .rows_left = s->options.max_rows,
                          .prefill_left = s->options.max_prefill_rows,
                          .plan = plan};
@@ -255,7 +294,6 @@ mill_status mill_scheduler_plan_step(struct mill_scheduler *scheduler, double no
     s->row_first[0] = 0;
     remove_expired(&p);
     choose_elder(s);
-    p.debt = count_debt(s);
     start_waiting(&p);
     plan_running(&p);
     return MILL_OK;

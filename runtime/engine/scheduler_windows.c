@@ -7,15 +7,15 @@
 static int32_t count_ready(const struct mill_scheduler *s, const struct mill_entry *entry,
                            double now_s) {
     int32_t max_window = s->options.max_window;
-    if (entry->held || (!entry->ended && !entry->job.streamed))
+    if (entry->held || (!entry->ended && !entry->streamed))
         return 0;
     int32_t n_ready = entry->n_frames - entry->n_voiced;
     if (entry->ended)
         return n_ready < max_window ? n_ready : max_window;
-    n_ready -= entry->job.lookahead;
+    n_ready -= entry->lookahead;
     int32_t full = entry->window > 0 && entry->window < max_window ? entry->window : max_window;
-    int32_t least = full, first = entry->job.first_window;
-    if (entry->heard && first > 0 && first < full &&
+    int32_t least = full, first = entry->first_window;
+    if (entry->heard && first > 0 && first < full && n_ready >= first && n_ready < full &&
         mill_buffered_s(s, entry, now_s) < full * s->options.frame_s / 2)
         least = first;
     return n_ready < least ? 0 : n_ready < full ? n_ready : full;
@@ -36,7 +36,7 @@ static bool lend_stream(struct mill_scheduler *s, int32_t slot, bool *fresh) {
     for (int32_t i = 0; i < s->n_live; i++) {
         struct mill_entry *other = &s->entries[s->live[i]];
         if (other->stream >= 0 && other->voiced_turn < s->n_batches &&
-            other->job.lookahead >= s->options.lookahead &&
+            other->lookahead >= s->options.lookahead &&
             (!silent || other->voiced_turn < silent->voiced_turn ||
              (other->voiced_turn == silent->voiced_turn && other->arrival < silent->arrival)))
             silent = other;
@@ -94,7 +94,7 @@ bool mill_scheduler_voiced(struct mill_scheduler *scheduler, const struct mill_p
     struct mill_entry *entry = &scheduler->entries[window->slot];
     entry->n_voiced = window->end;
     if (!entry->heard)
-        entry->first_audio_s = now_s;
+        entry->play_start_s = now_s - entry->job.first_frame * scheduler->options.frame_s;
     entry->heard = true;
     if (entry->window > scheduler->options.max_window / 2)
         entry->window = 0;

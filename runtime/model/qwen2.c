@@ -21,7 +21,7 @@ struct step_arrays {
     float *temperature, *top_p;
     uint64_t *seed, *position;
     double *u;
-    int32_t *page_table; /* last: only the sequences of the step are copied */
+    int32_t *page_table; /* [n_sequences, table_pages], last: only what is used is copied */
 };
 
 struct mill_qwen2 {
@@ -211,7 +211,7 @@ static mill_status check_sequence(const struct mill_qwen2 *lm, const struct mill
                          s, step->n_cached[s], (long long)n_rows, (long long)room);
     int64_t n_pages = (n_tokens + options->page_tokens - 1) / options->page_tokens;
     for (int64_t i = 0; i < n_pages; i++) {
-        int32_t page = step->page_table[(int64_t)s * options->max_pages + i];
+        int32_t page = step->pages[s][i];
         if (page < 0 || page >= options->n_pages)
             return mill_fail(err, MILL_E_INPUT, "language model: sequence %d: page %d of %d", s,
                              page, options->n_pages);
@@ -287,13 +287,31 @@ static void stage_draws(struct mill_qwen2 *lm, const struct mill_qwen2_step *ste
     }
 }
 
-static mill_status stage(struct mill_qwen2 *lm, const struct mill_qwen2_step *step) {
+static int32_t pages_of(const struct mill_qwen2 *lm, const struct mill_qwen2_step *step,
+                        int32_t s) {
+    int32_t n_tokens = step->n_cached[s] + step->row_first[s + 1] - step->row_first[s];
+    return (n_tokens + lm->options.page_tokens - 1) / lm->options.page_tokens;
+}
+
+/* A page table with room for the longest sequence of the step: how many pages a row has. */
+static int32_t stage_pages(struct mill_qwen2 *lm, const struct mill_qwen2_step *step) {
+    int32_t longest = 0;
+    for (int32_t s = 0; s < step->n_sequences; s++)
+        longest = pages_of(lm, step, s) > longest ? pages_of(lm, step, s) : longest;
+    for (int32_t s = 0; s < step->n_sequences; s++)
+        memcpy(lm->host.page_table + (size_t)s * (size_t)longest, step->pages[s],
+               (size_t)pages_of(lm, step, s) * sizeof(int32_t));
+    return longest;
+}
+
+static mill_status stage(struct mill_qwen2 *lm, const struct mill_qwen2_step *step,
+                         int32_t *table_pages) {
     size_t sequences = (size_t)step->n_sequences;
-    size_t table_bytes = sequences * (size_t)lm->options.max_pages * sizeof(int32_t);
+    *table_pages = stage_pages(lm, step);
+    size_t table_bytes = sequences * (size_t)*table_pages * sizeof(int32_t);
     memcpy(lm->host.ids, step->ids, (size_t)step->n_rows * sizeof(int32_t));
     memcpy(lm->host.row_first, step->row_first, (sequences + 1) * sizeof(int32_t));
     memcpy(lm->host.n_cached, step->n_cached, sequences * sizeof(int32_t));
-    memcpy(lm->host.page_table, step->page_table, table_bytes);
     stage_draws(lm, step);
     size_t before_table = (size_t)((char *)lm->host.page_table - lm->host_block);
     return lm->ops->copy_in(lm->backend, lm->device_block, lm->host_block,
@@ -432,10 +450,11 @@ static mill_status fetch(struct mill_qwen2 *lm, const struct mill_qwen2_step *st
 
 static mill_status run_steps(struct mill_qwen2 *lm, const struct mill_qwen2_step *step) {
     const struct mill_llm_shape *s = &lm->weights->shape;
-    MILL_TRY(stage(lm, step));
+    int32_t table_pages;
+    MILL_TRY(stage(lm, step, &table_pages));
     struct mill_batch batch = {.n_sequences = step->n_sequences,
                                .n_rows = step->n_rows,
-                               .max_pages = lm->options.max_pages,
+                               .max_pages = table_pages,
                                .row_first = lm->device.row_first,
                                .n_cached = lm->device.n_cached,
                                .page_table = lm->device.page_table};

@@ -38,10 +38,10 @@ struct mill_draw {
 /* All arrays are host memory. */
 struct mill_qwen2_step {
     int32_t n_sequences, n_rows, n_draws;
-    const int32_t *ids;        /* [n_rows] */
-    const int32_t *row_first;  /* [n_sequences + 1] */
-    const int32_t *n_cached;   /* [n_sequences] */
-    const int32_t *page_table; /* [n_sequences, max_pages] */
+    const int32_t *ids;          /* [n_rows] */
+    const int32_t *row_first;    /* [n_sequences + 1] */
+    const int32_t *n_cached;     /* [n_sequences] */
+    const int32_t *const *pages; /* [n_sequences]: those of its tokens, in order of position */
     const struct mill_draw *draws;
     const double *u; /* [n_draws] in place of seed and position, or NULL; for tests */
     int32_t *tokens; /* out [n_draws]: token ids; -1 where the logits are not finite */

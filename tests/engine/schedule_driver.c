@@ -87,8 +87,7 @@ static void finish(struct drive *d, int32_t slot) {
 /* ------------------------------------------------------------------ the language model */
 
 static int32_t page_of(const struct drive *d, int32_t index, int32_t position) {
-    return d->step.page_table[(size_t)index * (size_t)d->options.max_pages +
-                              (size_t)(position / d->options.page_tokens)];
+    return d->step.pages[index][position / d->options.page_tokens];
 }
 
 static uint64_t *content_at(const struct drive *d, int32_t page, int32_t position) {

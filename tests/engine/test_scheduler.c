@@ -14,7 +14,7 @@ static void test_alone(void **state) {
     open_world(&d, &options);
     struct mill_job job = streamed(12, 2);
     assert_int_equal(must_add(&d, &job, 10), 0);
-    const char *const rows[] = {"0:5", "0:5", "0:2", "0:1"};
+    const char *const rows[] = {"0:4", "0:4", "0:4", "0:1"};
     for (int i = 0; i < 4; i++) {
         step(&d, i);
         assert_step(&d, rows[i]);
@@ -356,7 +356,7 @@ static void test_idle_bound(void **state) {
     close_world(&d);
 }
 
-/* A long prompt runs in pieces, and speech goes on beside it. */
+/* A long prompt runs in pieces of whole pages, and speech goes on beside it. */
 static void test_prefill_beside_decode(void **state) {
     (void)state;
     struct mill_scheduler_options options = roomy();
@@ -370,12 +370,12 @@ static void test_prefill_beside_decode(void **state) {
     must_add(&d, &large, 50);
     must_add(&d, &large, 50);
     step(&d, 0);
-    assert_step(&d, "0:1 1:9");
+    assert_step(&d, "0:1 1:8");
     step(&d, 0);
     step(&d, 0);
-    assert_step(&d, "0:1 1:9");
+    assert_step(&d, "0:1 1:8");
     step(&d, 0);
-    assert_step(&d, "0:1 1:3 2:7");
+    assert_step(&d, "0:1 1:6 2:4");
     for (int32_t i = 0; i < 3; i++)
         drive_remove(&d, i);
     close_world(&d);

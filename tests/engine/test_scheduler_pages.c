@@ -90,10 +90,10 @@ static void test_shared_prompt(void **state) {
     for (int i = 0; i < 3; i++)
         must_add(&d, &job, 20);
     step(&d, 0);
-    assert_step(&d, "0:9"); /* the others would have rows too, and wait for their turn */
-    assert_int_equal(counts_of(&d).n_free_pages, options.n_pages - 3);
+    assert_step(&d, "0:8"); /* the others would have rows too, and wait for their turn */
+    assert_int_equal(counts_of(&d).n_free_pages, options.n_pages - 2);
     step(&d, 0);
-    assert_step(&d, "0:5 1:2 2:2"); /* 12 tokens are there already */
+    assert_step(&d, "1:6 2:2 0:2"); /* one goes on, for the others 12 tokens are there already */
     assert_int_equal(counts_of(&d).n_free_pages, options.n_pages - 3 - 3);
     assert_int_equal(counts_of(&d).n_shared_pages, 6);
     run_out(&d);
@@ -123,7 +123,7 @@ static void test_shared_voice(void **state) {
     job = prompted(1, 14);
     must_add(&d, &job, 20);
     step(&d, 0);
-    assert_step(&d, "0:9");
+    assert_step(&d, "0:8");
     drive_remove(&d, 0);
     step(&d, 0);
     assert_step(&d, "1:6");

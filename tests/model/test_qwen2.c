@@ -159,7 +159,7 @@ static void feed(struct mill_qwen2 *lm, const int32_t *pages, int32_t n_cached, 
     step.ids = ids;
     step.row_first = row_first;
     step.n_cached = &n_cached;
-    step.page_table = pages;
+    step.pages = &pages;
     run(lm, &step);
 }
 
@@ -320,7 +320,7 @@ static void test_shared_pages(void **state) {
     float *found = mill_alloc_array(2 * n_legal, sizeof *found);
     assert_true(wanted && found && n >= 2 * ALL - BEGINNING);
     scatter(pages, N_PAGES);
-    int32_t other[ALL], rows[2 * ALL - SHARED], tables[2 * MAX_PAGES], tokens[2];
+    int32_t other[ALL], rows[2 * ALL - SHARED], own[MAX_PAGES], tokens[2];
     memcpy(other, ids, BEGINNING * sizeof *ids);
     memcpy(other + BEGINNING, ids + ALL, (ALL - BEGINNING) * sizeof *ids);
     logits_in_pieces(model, pages + 50, ids, ALL, 100, wanted);
@@ -328,9 +328,8 @@ static void test_shared_pages(void **state) {
 
     memcpy(rows, ids, ALL * sizeof *ids);
     memcpy(rows + ALL, other + SHARED, (ALL - SHARED) * sizeof *ids);
-    memcpy(tables, pages, MAX_PAGES * sizeof *pages);
-    memcpy(tables + MAX_PAGES, pages, FULL * sizeof *pages);
-    memcpy(tables + MAX_PAGES + FULL, pages + 30, (MAX_PAGES - FULL) * sizeof *pages);
+    memcpy(own, pages, FULL * sizeof *pages);
+    memcpy(own + FULL, pages + 30, (MAX_PAGES - FULL) * sizeof *pages);
     const struct mill_draw draws[2] = {draw_at(ALL - 1, MILL_LEGAL_SEMANTIC),
                                        draw_at(2 * ALL - SHARED - 1, MILL_LEGAL_SEMANTIC)};
     run(model->lm, &(struct mill_qwen2_step){.n_sequences = 2,
@@ -339,7 +338,7 @@ static void test_shared_pages(void **state) {
                                              .ids = rows,
                                              .row_first = (int32_t[]){0, ALL, 2 * ALL - SHARED},
                                              .n_cached = (int32_t[]){0, SHARED},
-                                             .page_table = tables,
+                                             .pages = (const int32_t *const[]){pages, own},
                                              .draws = draws,
                                              .tokens = tokens,
                                              .logits = found});
@@ -360,13 +359,13 @@ static void test_batch_equals_alone(void **state) {
     assert_true(together && alone);
     scatter(pages, N_PAGES);
     const int32_t cached[N] = {0, 33, 16, 5}, rows[N] = {20, 1, 30, 1};
-    int32_t table[N * MAX_PAGES] = {0}, row_first[N + 1] = {0}, batch[64], tokens[N];
+    int32_t row_first[N + 1] = {0}, batch[64], tokens[N];
+    const int32_t *tables[N];
     struct mill_draw draws[N];
     for (int s = 0; s < N; s++) {
-        memcpy(table + s * MAX_PAGES, pages + s * 20, 20 * sizeof *table);
+        tables[s] = pages + s * 20;
         if (cached[s])
-            feed(model->lm, table + s * MAX_PAGES, 0, ids + s, cached[s],
-                 (struct mill_qwen2_step){0});
+            feed(model->lm, tables[s], 0, ids + s, cached[s], (struct mill_qwen2_step){0});
         memcpy(batch + row_first[s], ids + s + cached[s], (size_t)rows[s] * sizeof *ids);
         row_first[s + 1] = row_first[s] + rows[s];
         draws[N - 1 - s] = draw_at(row_first[s + 1] - 1, MILL_LEGAL_SEMANTIC);
@@ -379,7 +378,7 @@ static void test_batch_equals_alone(void **state) {
                                              .ids = batch,
                                              .row_first = row_first,
                                              .n_cached = cached,
-                                             .page_table = table,
+                                             .pages = tables,
                                              .draws = draws,
                                              .tokens = tokens,
                                              .logits = together});
@@ -491,7 +490,7 @@ static void test_not_finite_is_minus_one(void **state) {
 
 static void test_refusals(void **state) {
     struct model *model = *state;
-    int32_t ids[3] = {SEMANTIC, SEMANTIC, SEMANTIC}, table[2 * MAX_PAGES] = {0}, tokens[2];
+    int32_t ids[3] = {SEMANTIC, SEMANTIC, SEMANTIC}, tables[2][MAX_PAGES] = {{0}, {1}}, tokens[2];
     int32_t row_first[3] = {0, 1, 3}, cached[2] = {0, 0};
     struct mill_draw draws[2] = {draw_at(0, MILL_LEGAL_SEMANTIC), draw_at(2, MILL_LEGAL_GLOBAL)};
     struct mill_qwen2_step step = {.n_sequences = 2,
@@ -500,11 +499,10 @@ static void test_refusals(void **state) {
                                    .ids = ids,
                                    .row_first = row_first,
                                    .n_cached = cached,
-                                   .page_table = table,
+                                   .pages = (const int32_t *const[]){tables[0], tables[1]},
                                    .draws = draws,
                                    .tokens = tokens};
     struct mill_error err;
-    table[MAX_PAGES] = 1;
     run(model->lm, &step);
 #define REFUSED(change, undo, parts)                                                               \
     do {                                                                                           \
@@ -515,8 +513,8 @@ static void test_refusals(void **state) {
     } while (0)
     REFUSED(ids[1] = 166000, ids[1] = 0, "row 1|166000|vocabulary");
     REFUSED(ids[2] = -1, ids[2] = 0, "row 2|-1");
-    REFUSED(table[MAX_PAGES] = N_PAGES, table[MAX_PAGES] = 1, "sequence 1|page 100 of 100");
-    REFUSED(table[0] = -1, table[0] = 0, "sequence 0|page -1");
+    REFUSED(tables[1][0] = N_PAGES, tables[1][0] = 1, "sequence 1|page 100 of 100");
+    REFUSED(tables[0][0] = -1, tables[0][0] = 0, "sequence 0|page -1");
     REFUSED(row_first[1] = 3, row_first[1] = 1, "sequence 1|0 new");
     REFUSED(row_first[1] = -1, row_first[1] = 1, "sequence 0");
     REFUSED(row_first[0] = 1, row_first[0] = 0, "rows");
