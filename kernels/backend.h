@@ -285,7 +285,8 @@ struct mill_backend_ops {
                                   checkpoint's identity */
     bool asynchronous;         /* calls return before their work is done */
 
-    /* Devices that `open` can be asked for; 0 with the reason in the error. NULL = one. */
+    /* Devices that `open` can be asked for; with the reason in the error, 0 where there are none
+     * and a failure where what is there does not work. NULL = one. */
     int32_t (*n_devices)(struct mill_error *);
     mill_status (*open)(struct mill_backend **out, const struct mill_backend_options *,
                         struct mill_error *);

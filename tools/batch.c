@@ -79,7 +79,7 @@ static void print_help(void) {
          "  -o, --output DIR     folder for sound files and results\n"
          "  --format NAME        wav wav24 wavfloat pcm flac mp3 opus aac m4a; else wav\n"
          "  --voices DIR         the folder of kept voices\n"
-         "  --devices LIST       NAME or NAME:THREADS with commas between; cpu\n"
+         "  --devices LIST       as for sparkmill say\n"
          "  --max-running N      texts at once on a device; 8\n"
          "  --precision NAME     auto fp32 bf16 int8\n"
          "  --no-cache           do not keep converted weights in the cache folder\n\n"
@@ -145,13 +145,8 @@ static void describe_common(struct batch *b) {
     static const char *const files[] = {"LLM/model.safetensors", "BiCodec/model.safetensors",
                                         "LLM/tokenizer.json", "config.yaml"};
     const struct options *o = &b->options;
-    const char *backend = o->devices ? o->devices : "cpu";
-    enum mill_precision precision = MILL_PRECISION_FP32;
-    char name[32];
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(backend, ":,"), backend);
-    mill_precision_find(o->precision, name, &precision);
-    int n = snprintf(b->common, sizeof b->common, "sparkmill-batch 1 %s %d %d", MILL_VERSION,
-                     (int)precision, (int)o->format);
+    int n = snprintf(b->common, sizeof b->common, "sparkmill-batch 1 %s %s %d", MILL_VERSION,
+                     mill_engine_get_info(b->engine)->precision, (int)o->format);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         struct stat info;
         char *path = mill_path_join(o->model, files[i]);
@@ -212,6 +207,7 @@ static mill_status start(struct batch *b, struct mill_error *err) {
     mill_status status = mill_engine_start(b->engine, &progress, err);
     mill_progress_end(&b->progress);
     MILL_TRY(status);
+    mill_command_note_gpu("batch", mill_engine_get_info(b->engine)->no_gpu);
     struct mill_engine_stats stats;
     mill_engine_get_stats(b->engine, &stats);
     b->n_flights = FLIGHTS_EACH * (int)b->options.max_running * stats.n_replicas;

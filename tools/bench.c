@@ -49,7 +49,7 @@ static void print_help(void) {
          "paper: what a card with that bandwidth and arithmetic could do at most.\n"
          "compare: two results of engine; exit status 1 when something got worse.\n\n"
          "  --model DIR          checkpoint folder\n"
-         "  --devices LIST       as for sparkmill batch; cpu\n"
+         "  --devices LIST       as for sparkmill say\n"
          "  --precision NAME     auto fp32 bf16 int8\n"
          "  --threads N          of kernels; 0 = one per processor\n"
          "  --concurrency LIST   closed loop, utterances at once: 1,2,4,8\n"

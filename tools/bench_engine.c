@@ -42,13 +42,10 @@ static bool on_cpu(const struct mill_bench_options *o) {
 static mill_status predict_with(struct bench *b, struct mill_error *err) {
     const struct mill_bench_options *o = b->options;
     struct mill_shape shape;
-    enum mill_precision precision;
+    const char *precision = mill_engine_get_info(b->engine)->precision;
     MILL_TRY(mill_shape_read(&shape, o->model, err));
-    if (!mill_precision_find(o->precision, o->devices, &precision))
-        return mill_fail(err, MILL_E_INPUT, "--precision '%s': there are auto, fp32, bf16 and int8",
-                         o->precision);
-    bool exact = precision == MILL_PRECISION_FP32;
-    double bytes = exact ? BYTES_F32 : precision == MILL_PRECISION_BF16 ? BYTES_BF16 : BYTES_INT8;
+    bool exact = strcmp(precision, "fp32") == 0;
+    double bytes = exact ? BYTES_F32 : strcmp(precision, "bf16") == 0 ? BYTES_BF16 : BYTES_INT8;
     /* im_end and every semantic token */
     int32_t head_rows = mill_engine_get_info(b->engine)->n_semantic_codes + 1;
     b->paper = bench_paper_model_of(&shape, bytes, exact ? BYTES_F32 : BYTES_BF16, head_rows);
@@ -108,8 +105,8 @@ static void describe(struct bench *b) {
              "model=%.200s synthetic=%s devices=%.100s (%s) precision=%s text=%.200s stream=%s "
              "seed=%lld energy=%s",
              o->model, b->target.frames_per_byte > 0 ? "yes" : "no",
-             o->devices ? o->devices : "cpu", stats.replicas[0].device,
-             o->precision ? o->precision : "auto", o->text ? o->text : "built-in",
+             o->devices ? o->devices : "auto", stats.replicas[0].device,
+             mill_engine_get_info(b->engine)->precision, o->text ? o->text : "built-in",
              o->whole ? "no" : "yes", o->seed,
              b->energy ? bench_energy_source(b->energy) : "not told");
     fprintf(stderr, "%s; %d processors; %.1f GB; load %.2f\n%s\n", b->result.machine.cpu,

@@ -27,6 +27,8 @@ int mill_command_bench(int argc, char **argv);
 /* Print "sparkmill COMMAND: message" and give the exit status that fits: 2 for bad input and what
  * was not found, else 1. */
 int mill_command_fail(const char *command, mill_status status, const struct mill_error *err);
+/* Where a GPU is there and not used, print why (mill_engine_info.no_gpu). */
+void mill_command_note_gpu(const char *command, const char *no_gpu);
 /* Wrong use: print the message and where help is; returns MILL_EXIT_USAGE. */
 int mill_command_usage(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -211,27 +211,40 @@ static int driver_cuda_version(void) {
     return version;
 }
 
-static void print_gpu(void) {
+/* What keeps the driver from being seen, where something does. */
+static void print_driver_hint(void) {
     bool device = path_exists("/dev/nvidia[0-9]*") || path_exists("/dev/dxg"); /* dxg: WSL */
     int version = driver_cuda_version();
-    puts("GPU          not used: this version has no CUDA backend; everything runs on the "
-         "processor");
-    if (device && version)
-        printf("             driver for CUDA %d.%d and a device are there: nothing to fix but a "
-               "newer sparkmill\n",
-               version / 1000, version % 1000 / 10);
-    else if (device)
+    if (device && !version)
         puts("             a device is there, but libcuda.so.1 does not load: install the driver's "
              "libraries (in a container: start it with --gpus all)");
-    else if (version)
+    else if (!device && version)
         printf("             driver for CUDA %d.%d, but no device (/dev/nvidia*): load its kernel "
                "module (in a container: start it with --gpus all)\n",
                version / 1000, version % 1000 / 10);
-    else if (nvidia_card_on_bus())
+    else if (!device && nvidia_card_on_bus())
         puts("             an NVIDIA card is on the PCI bus, without device file and driver "
              "(libcuda.so.1): install NVIDIA's driver");
-    else
-        puts("             no NVIDIA card, device file or driver is visible here");
+}
+
+/* Open every GPU as `say` would and let it tell what it is. */
+static void print_gpu(void) {
+    struct mill_error err = {0};
+    const struct mill_backend_ops *ops = mill_backend_find("cuda", &err);
+    int32_t n = ops ? ops->n_devices(&err) : 0;
+    if (n <= 0) {
+        printf("GPU          none is used: %s\n", err.text);
+        print_driver_hint();
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const struct mill_backend_options options = {.device = i};
+        struct mill_backend *backend = NULL;
+        if (ops->open(&backend, &options, &err) == MILL_OK)
+            printf("GPU          cuda:%d is %s\n", i, ops->describe(backend));
+        else
+            printf("GPU          cuda:%d is not used: %s\n", i, err.text);
+        ops->close(backend);
+    }
 }
 
 /* ------------------------------------------------------------------ verdict */

@@ -17,6 +17,11 @@ int mill_command_fail(const char *command, mill_status status, const struct mill
                                                                 : MILL_EXIT_FAILED;
 }
 
+void mill_command_note_gpu(const char *command, const char *no_gpu) {
+    if (no_gpu[0])
+        fprintf(stderr, "sparkmill %s: a GPU is not used: %s\n", command, no_gpu);
+}
+
 int mill_command_usage(const char *command, const char *format, ...) {
     va_list args;
     va_start(args, format);

@@ -133,15 +133,9 @@ static void show_weights(void *context, size_t done_bytes, size_t all_bytes) {
 
 static mill_status open_engine(struct saying *s, struct mill_error *err) {
     const struct mill_say_options *o = &s->options;
-    char devices[64];
-    const char *backend = o->backend ? o->backend : "cpu";
-    if (o->n_threads > 0)
-        snprintf(devices, sizeof devices, "%.40s:%lld", backend, o->n_threads);
-    else
-        snprintf(devices, sizeof devices, "%.40s", backend);
     char *cache = o->no_cache ? NULL : mill_cache_folder();
     const struct mill_engine_options options = {.model = o->model,
-                                                .devices = devices,
+                                                .devices = o->devices,
                                                 .precision = o->precision,
                                                 .cache = cache,
                                                 .full_head = o->unrestricted,
@@ -166,6 +160,8 @@ static mill_status start(struct saying *s, struct mill_error *err) {
     mill_status status = mill_engine_start(s->engine, &progress, err);
     mill_progress_end(&s->progress);
     s->opened_s = mill_clock_seconds();
+    if (status == MILL_OK)
+        mill_command_note_gpu("say", mill_engine_get_info(s->engine)->no_gpu);
     return status;
 }
 

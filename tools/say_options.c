@@ -2,7 +2,6 @@
  * which range; what must fit together is checked behind it. */
 #include "tools/say_options.h"
 
-#include "runtime/engine/model.h"
 #include "tools/command.h"
 #include "tools/voice_labels.h"
 
@@ -23,7 +22,7 @@ static const struct mill_option rows[] = {
     LETTER("output", 'o', TEXT, output),
     ROW("format", TEXT, format_name, 0, 0),
     ROW("precision", TEXT, precision, 0, 0),
-    ROW("backend", TEXT, backend, 0, 0),
+    ROW("devices", TEXT, devices, 0, 0),
     ROW("gender", TEXT, gender_name, 0, 0),
     ROW("pitch", TEXT, pitch_name, 0, 0),
     ROW("speed", TEXT, speed_name, 0, 0),
@@ -35,7 +34,6 @@ static const struct mill_option rows[] = {
     ROW("max-seconds", NUMBER, max_seconds, 0.1, 3600),
     ROW("seed", WHOLE, seed, 0, 9007199254740992),
     ROW("top-k", WHOLE, top_k, 0, 1000000),
-    ROW("threads", WHOLE, n_threads, 0, 1024),
     ROW("unrestricted", FLAG, unrestricted, 0, 0),
     ROW("no-cache", FLAG, no_cache, 0, 0),
     ROW("no-disclosure", FLAG, no_disclosure, 0, 0),
@@ -61,9 +59,9 @@ void mill_say_options_help(void) {
          "  --temperature X        0.8, or the voice's; 0 = always the likeliest\n"
          "  --top-k N, --top-p X   50, 0.95; 0 and 1 = off\n"
          "  --max-seconds X        60\n"
-         "  --precision NAME       auto fp32 bf16 int8; auto is int8, on reference fp32\n"
-         "  --backend NAME         cpu reference\n"
-         "  --threads N            0 = one per processor\n"
+         "  --devices LIST         cpu, cpu:THREADS, cuda, or a GPU's number; auto, the\n"
+         "                         GPUs and else the processor, when it is not said\n"
+         "  --precision NAME       auto fp32 bf16 int8; auto is int8 on cpu, bf16 on GPUs\n"
          "  --unrestricted         draw from the whole vocabulary, as upstream does\n"
          "  --no-cache             do not keep converted weights in the cache folder\n"
          "  --no-disclosure        do not mark the sound file as synthetic speech");
@@ -126,7 +124,6 @@ static int check_output(struct mill_say_options *o) {
 }
 
 static int check_rest(const struct mill_say_options *o) {
-    enum mill_precision precision;
     if (!o->text == !o->file)
         return mill_command_usage("say", o->text ? "a text and --file: only one of them"
                                                  : "what? A text, --file FILE, or - for standard "
@@ -137,9 +134,6 @@ static int check_rest(const struct mill_say_options *o) {
                    "model, `sparkmill synth-model` makes one for trying out");
     if (o->temperature > 0 && o->temperature < 0.01)
         return mill_command_usage("say", "--temperature %g: 0, or 0.01 and more", o->temperature);
-    if (!mill_precision_find(o->precision, o->backend, &precision))
-        return mill_command_usage("say", "--precision '%s': there are auto, fp32, bf16 and int8",
-                                  o->precision);
     return MILL_EXIT_OK;
 }
 

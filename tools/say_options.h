@@ -7,11 +7,11 @@
 
 struct mill_say_options {
     /* As given: borrowed from the command line, NULL where not given. */
-    const char *text, *file, *model, *voice, *voices, *output, *format_name, *precision, *backend;
+    const char *text, *file, *model, *voice, *voices, *output, *format_name, *precision, *devices;
     const char *gender_name, *pitch_name, *speed_name, *save_voice;
     double pitch_hz, speed_syllables; /* -1 = not given, as the next four */
     double temperature, top_p;
-    long long seed, top_k, n_threads;
+    long long seed, top_k;
     double max_seconds;
     bool unrestricted, no_cache, no_disclosure, help;
     /* What follows from it. */

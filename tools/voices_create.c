@@ -29,7 +29,7 @@ enum { MAX_CANDIDATES = 100, MAX_RUNNING = 8, MAX_SECONDS = 30, READ_SAMPLES = 4
 
 struct creation {
     const char *name, *gender_name, *pitch_name, *speed_name, *text, *model_folder, *output;
-    const char *backend, *precision, *language, *voices_option;
+    const char *devices, *precision, *language, *voices_option;
     long long seed, n_candidates, keep;
     int gender, pitch, speed;
     bool no_disclosure;
@@ -53,7 +53,7 @@ static void print_help(void) {
          "  --keep K            put candidate K into the registry as NAME\n"
          "  --language TAG      said in the files, such as en or zh-CN\n"
          "  --voices DIR        the registry's folder\n"
-         "  --backend NAME      cpu reference\n"
+         "  --devices LIST      as for sparkmill say\n"
          "  --precision NAME    auto fp32 bf16 int8\n"
          "  --no-disclosure     do not mark the sound files as synthetic speech");
 }
@@ -194,7 +194,7 @@ static mill_status open_engine(struct creation *c, struct mill_error *err) {
     char *cache = mill_cache_folder();
     const struct mill_engine_options options = {
         .model = c->model_folder,
-        .devices = c->backend,
+        .devices = c->devices,
         .precision = c->precision,
         .cache = cache,
         .max_running = c->n_candidates < MAX_RUNNING ? (int32_t)c->n_candidates : MAX_RUNNING,
@@ -213,6 +213,7 @@ static mill_status create(struct creation *c, struct mill_error *err) {
     MILL_TRY(open_engine(c, err));
     MILL_TRY(submit(c, err));
     MILL_TRY(mill_engine_start(c->engine, NULL, err));
+    mill_command_note_gpu(command, mill_engine_get_info(c->engine)->no_gpu);
     if (mill_engine_get_info(c->engine)->synthetic)
         fputs("synthetic weights: noise-like sound, not speech\n", stderr);
     MILL_TRY(make_candidates(c, err));
@@ -234,7 +235,7 @@ enum {
     MODEL,
     LANGUAGE,
     VOICES,
-    BACKEND,
+    DEVICES,
     PRECISION,
     NO_DISCLOSURE
 };
@@ -256,8 +257,8 @@ static const char **text_option(struct creation *c, int option) {
         return &c->language;
     case VOICES:
         return &c->voices_option;
-    case BACKEND:
-        return &c->backend;
+    case DEVICES:
+        return &c->devices;
     case PRECISION:
         return &c->precision;
     case 'o':
@@ -295,7 +296,7 @@ static int parse(struct creation *c, int argc, char **argv) {
                                             {"output", required_argument, NULL, 'o'},
                                             {"language", required_argument, NULL, LANGUAGE},
                                             {"voices", required_argument, NULL, VOICES},
-                                            {"backend", required_argument, NULL, BACKEND},
+                                            {"devices", required_argument, NULL, DEVICES},
                                             {"precision", required_argument, NULL, PRECISION},
                                             {"no-disclosure", no_argument, NULL, NO_DISCLOSURE},
                                             {"help", no_argument, NULL, 'h'},

@@ -42,8 +42,8 @@ int32_t mill_cuda_n_devices(struct mill_error *err) {
     cudaError_t error = cudaGetDeviceCount(&n);
     if (error == cudaSuccess && n > 0)
         return n;
-    explain_no_device(error, err);
-    return 0;
+    mill_status status = explain_no_device(error, err);
+    return status == MILL_E_NOT_FOUND ? 0 : status;
 }
 
 static mill_status check_card(struct mill_backend *backend, const struct cudaDeviceProp *card,
@@ -93,8 +93,8 @@ mill_status mill_cuda_open(struct mill_backend **out, const struct mill_backend_
                            struct mill_error *err) {
     *out = NULL;
     int32_t n = mill_cuda_n_devices(err);
-    if (n == 0)
-        return MILL_E_NOT_FOUND;
+    if (n <= 0)
+        return n < 0 ? n : MILL_E_NOT_FOUND;
     if (options->device < 0 || options->device >= n)
         return mill_fail(err, MILL_E_INPUT, "there is no GPU %d: they are numbered 0 to %d",
                          options->device, n - 1);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNNING = 8, QUEUE = 256, WINDOW = 128, TOKENS_EACH = 2048, MAX_THREADS = 1024 };
+enum { RUNNING = 8, QUEUE = 256, WINDOW = 128, TOKENS_EACH = 2048 };
 #define UNREAD_S 10.0
 #define STUCK_S 30.0
 
@@ -16,45 +16,6 @@ static const double first_audio_bounds_s[MILL_ENGINE_N_BUCKETS] = {
     0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 0.75, 1, 2, 5, 10, 30, INFINITY};
 
 /* ------------------------------------------------------------------ open */
-
-static mill_status parse_device(struct mill_engine_device *device, const char *text, size_t size,
-                                struct mill_error *err) {
-    const char *colon = memchr(text, ':', size);
-    size_t name_size = colon ? (size_t)(colon - text) : size;
-    *device = (struct mill_engine_device){.name = ""};
-    bool good = name_size > 0 && name_size < sizeof device->name;
-    if (good)
-        memcpy(device->name, text, name_size);
-    if (good && colon) {
-        size_t n_digits = size - name_size - 1;
-        good = n_digits > 0 && n_digits <= 4;
-        for (size_t i = 0; good && i < n_digits; i++) {
-            char c = colon[1 + i];
-            good = c >= '0' && c <= '9';
-            device->n_threads = 10 * device->n_threads + (c - '0');
-        }
-        good = good && device->n_threads >= 1 && device->n_threads <= MAX_THREADS;
-    }
-    return good ? MILL_OK
-                : mill_fail(err, MILL_E_INPUT,
-                            "device '%.*s': NAME or NAME:THREADS is wanted, as in cpu:2",
-                            (int)(size < 40 ? size : 40), text);
-}
-
-static mill_status parse_devices(struct mill_engine *engine, struct mill_error *err) {
-    for (const char *text = engine->options.devices;; text++) {
-        size_t size = strcspn(text, ",");
-        if (engine->n_devices == MILL_ENGINE_MAX_REPLICAS)
-            return mill_fail(err, MILL_E_INPUT, "more than %d devices", MILL_ENGINE_MAX_REPLICAS);
-        struct mill_engine_device *device = &engine->devices[engine->n_devices++];
-        MILL_TRY(parse_device(device, text, size, err));
-        if (!mill_backend_find(device->name, err))
-            return MILL_E_INPUT;
-        text += size;
-        if (*text == '\0')
-            return MILL_OK;
-    }
-}
 
 static char *copy_text(const char *text) {
     return text ? strdup(text) : NULL;
@@ -65,7 +26,7 @@ static mill_status copy_options(struct mill_engine *engine,
     struct mill_engine_options *o = &engine->options;
     *o = *options;
     o->model = copy_text(options->model);
-    o->devices = copy_text(options->devices ? options->devices : "cpu");
+    o->devices = copy_text(options->devices ? options->devices : "auto");
     o->precision = copy_text(options->precision);
     o->cache = copy_text(options->cache);
     if (!options->model)
@@ -83,11 +44,21 @@ static mill_status copy_options(struct mill_engine *engine,
     o->max_window = o->max_window ? o->max_window : WINDOW;
     o->max_unread_s = o->max_unread_s > 0 ? o->max_unread_s : UNREAD_S;
     o->stuck_s = o->stuck_s > 0 ? o->stuck_s : STUCK_S;
+    return MILL_OK;
+}
+
+/* The devices, and one precision for all of them, since a request may go to any. */
+static mill_status choose_devices(struct mill_engine *engine, struct mill_error *err) {
+    struct mill_engine_options *o = &engine->options;
     enum mill_precision precision;
-    if (!mill_precision_find(o->precision, "cpu", &precision))
+    MILL_TRY(mill_devices_parse(engine->devices, MILL_ENGINE_MAX_REPLICAS, &engine->n_devices,
+                                o->devices, &engine->no_gpu, err));
+    if (!mill_precision_find(o->precision, engine->devices[0].name, &precision))
         return mill_fail(err, MILL_E_INPUT, "precision '%s': there are auto, fp32, bf16 and int8",
                          o->precision);
-    return MILL_OK;
+    free((char *)(uintptr_t)o->precision);
+    o->precision = copy_text(mill_precision_name(precision));
+    return o->precision ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory for the engine");
 }
 
 /* What depends on the model's sizes. */
@@ -106,7 +77,9 @@ static mill_status plan(struct mill_engine *engine, struct mill_error *err) {
                                   .n_voice_codes = mill_shape_global_codes(shape),
                                   .n_semantic_codes = shape->bicodec.quantizer.codebook_size,
                                   .max_tokens = o->max_tokens,
-                                  .synthetic = engine->model.synthetic};
+                                  .synthetic = engine->model.synthetic,
+                                  .precision = o->precision,
+                                  .no_gpu = engine->no_gpu.text};
     engine->pending =
         mill_alloc_array((size_t)mill_engine_capacity(engine), sizeof(struct mill_request *));
     return engine->pending ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory for a queue");
@@ -138,7 +111,7 @@ mill_status mill_engine_open_hooked(struct mill_engine **out,
     memcpy(engine->totals.first_audio_bound_s, first_audio_bounds_s, sizeof first_audio_bounds_s);
     mill_status status = copy_options(engine, options, err);
     if (status == MILL_OK)
-        status = parse_devices(engine, err);
+        status = choose_devices(engine, err);
     if (status == MILL_OK)
         status = mill_model_open(&engine->model, engine->options.model, engine->options.cache, err);
     if (status == MILL_OK)
@@ -161,24 +134,34 @@ const struct mill_engine_info *mill_engine_get_info(const struct mill_engine *en
 
 /* ------------------------------------------------------------------ start */
 
+/* The first replica of this one's kind: its weights may serve both. */
+static struct mill_replica *lender_of(const struct mill_engine *engine, int32_t i) {
+    for (int32_t j = 0; j < i; j++)
+        if (strcmp(engine->devices[j].name, engine->devices[i].name) == 0)
+            return engine->replicas[j];
+    return NULL;
+}
+
 static mill_status open_replica(struct mill_engine *engine, int32_t i,
                                 const struct mill_engine_progress *progress,
                                 struct mill_error *err) {
     const struct mill_engine_options *o = &engine->options;
     const struct mill_engine_hooks *hooks = &engine->hooks;
     const struct mill_engine_device *device = &engine->devices[i];
+    const struct mill_replica *lender = lender_of(engine, i);
     const struct mill_replica_options options = {
         .model = &engine->model,
         .device = {.folder = o->model,
                    .cache = o->cache,
                    .backend = device->name,
                    .precision = o->precision,
+                   .number = device->number,
                    .n_threads = device->n_threads,
                    .full_head = o->full_head,
                    .ops = hooks->find_backend ? hooks->find_backend(hooks->context, i) : NULL,
                    .progress = progress ? progress->update : NULL,
                    .progress_context = progress ? progress->context : NULL},
-        .lender = i > 0 ? mill_replica_device(engine->replicas[0]) : NULL,
+        .lender = lender ? mill_replica_device(lender) : NULL,
         .host = {.context = engine, .ended = mill_engine_on_ended, .lost = mill_engine_on_lost},
         .max_jobs = mill_engine_capacity(engine),
         .max_running = o->max_running,
@@ -193,14 +176,30 @@ static mill_status open_replica(struct mill_engine *engine, int32_t i,
     return MILL_OK;
 }
 
-/* Replicas share what one of them alone would take too, so a device counts once it is named. */
+/* Of "auto", a GPU that cannot be used is done without, and at last the processor serves. */
+static mill_status open_replicas(struct mill_engine *engine,
+                                 const struct mill_engine_progress *progress,
+                                 struct mill_error *err) {
+    for (int32_t i = 0; i < engine->n_devices;) {
+        struct mill_engine_device *device = &engine->devices[i];
+        mill_status status = open_replica(engine, i, progress, err);
+        if (status < 0 && !device->may_be_left)
+            return engine->n_devices > 1 ? mill_context(err, status, "device %d", i) : status;
+        if (status == MILL_OK) {
+            i++;
+            continue;
+        }
+        engine->no_gpu = *err;
+        memmove(device, device + 1, (size_t)(--engine->n_devices - i) * sizeof *device);
+        if (engine->n_devices == 0)
+            engine->devices[engine->n_devices++] = (struct mill_engine_device){.name = "cpu"};
+    }
+    return MILL_OK;
+}
+
 mill_status mill_engine_start(struct mill_engine *engine,
                               const struct mill_engine_progress *progress, struct mill_error *err) {
-    for (int32_t i = 0; i < engine->n_devices; i++) {
-        mill_status status = open_replica(engine, i, progress, err);
-        if (status < 0)
-            return engine->n_devices > 1 ? mill_context(err, status, "device %d", i) : status;
-    }
+    MILL_TRY(open_replicas(engine, progress, err));
     engine->started_s = mill_clock_seconds();
     for (int32_t i = 0; i < engine->n_replicas; i++)
         MILL_TRY(mill_replica_start(engine->replicas[i], err));
@@ -254,9 +253,9 @@ void mill_engine_close(struct mill_engine *engine) {
     if (engine->has_watcher)
         pthread_join(engine->watcher, NULL);
     cancel_pending(engine);
-    bool whole = true; /* the first lends weights to the others, so it goes last */
+    bool whole = true; /* those that lend weights to others go last, where nobody needs them */
     for (int32_t i = engine->n_replicas - 1; i >= 0; i--)
-        if (i > 0 || whole)
+        if (whole || lender_of(engine, i))
             whole &= mill_replica_close(engine->replicas[i]);
     if (!whole)
         return; /* a stuck device may come back and use any of this */

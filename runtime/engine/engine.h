@@ -42,11 +42,11 @@ struct mill_request;
 /* Zero means the value in brackets. */
 struct mill_engine_options {
     const char *model; /* folder of a checkpoint */
-    /* Devices, one replica each, "NAME[:THREADS]" with commas between ["cpu"]: "cpu", or
-     * "cpu:1,cpu:1" for two replicas of one thread. Names: "cpu", "reference". Replicas of a kind
-     * share weights. */
+    /* Devices, one replica each, with commas between ["auto"]: "auto" (every GPU, else the
+     * processor), "cuda" (every GPU), "cuda:1" or "1" (one), "cpu", "cpu:4" (threads), "reference".
+     * Replicas on the processor share weights. */
     const char *devices;
-    const char *precision; /* "fp32", "bf16", "int8" ["auto": what suits the devices] */
+    const char *precision; /* "fp32", "bf16", "int8" ["auto": what suits the first device] */
     const char *cache;     /* folder for converted weights and the compiled tokenizer [none] */
     bool full_head;        /* also load what unrestricted drawing needs */
     int32_t max_running;   /* utterances at once on a replica [8] */
@@ -88,8 +88,10 @@ struct mill_engine_info {
     int32_t n_voice_tokens;    /* global tokens that make a voice */
     int32_t n_voice_codes;     /* each of them in 0 .. n_voice_codes - 1 */
     int32_t n_semantic_codes;
-    int32_t max_tokens; /* of one utterance */
-    bool synthetic;     /* a checkpoint of random numbers: noise, not speech */
+    int32_t max_tokens;    /* of one utterance */
+    bool synthetic;        /* a checkpoint of random numbers: noise, not speech */
+    const char *precision; /* "fp32", "bf16" or "int8" */
+    const char *no_gpu;    /* what is wrong with a GPU that "auto" goes without; "" = nothing */
 };
 /* Borrowed until close. */
 const struct mill_engine_info *mill_engine_get_info(const struct mill_engine *engine);

@@ -4,6 +4,7 @@
 #ifndef MILL_ENGINE_ENGINE_STATE_H
 #define MILL_ENGINE_ENGINE_STATE_H
 
+#include "runtime/engine/devices.h"
 #include "runtime/engine/replica.h"
 
 /* For tests: a backend that misbehaves, and audits. */
@@ -18,16 +19,12 @@ mill_status mill_engine_open_hooked(struct mill_engine **out,
                                     const struct mill_engine_options *options,
                                     const struct mill_engine_hooks *hooks, struct mill_error *err);
 
-struct mill_engine_device {
-    char name[32];
-    int32_t n_threads; /* 0 = as the backend likes */
-};
-
 struct mill_engine {
     struct mill_engine_options options; /* zeros replaced; strings owned */
     struct mill_engine_hooks hooks;
     struct mill_engine_device devices[MILL_ENGINE_MAX_REPLICAS];
     int32_t n_devices;
+    struct mill_error no_gpu; /* see mill_engine_info */
     struct mill_model model;
     struct mill_engine_info info;
     pthread_mutex_t encoder_lock; /* guards model.encoder */

@@ -31,10 +31,12 @@ void mill_model_close(struct mill_model *model);
 
 /* The precision of that name, "auto" being what suits the backend; false when there is none. */
 bool mill_precision_find(const char *name, const char *backend, enum mill_precision *out);
+const char *mill_precision_name(enum mill_precision precision);
 
 struct mill_device_options {
     const char *folder, *cache;         /* of the model */
     const char *backend;                /* NULL = "cpu" */
+    int32_t number;                     /* which of the backend's devices */
     const char *precision;              /* NULL or "auto", "fp32", "bf16", "int8" */
     int32_t n_threads;                  /* 0 = one per processor */
     bool full_head;                     /* for unrestricted drawing */

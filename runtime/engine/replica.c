@@ -10,11 +10,12 @@
 #include <unistd.h>
 
 /* Seconds: how long a replica waits that holds requests but may not go on with any; how long close
- * waits for a step that does not come back. Frames a second and thread that are believed in before
- * any were made, for so many seconds of work. */
+ * waits for a step that does not come back. Frames a second and thread, or GPU, that are
+ * believed in before any were made, for so many seconds of work. */
 #define HELD_NAP_S 0.002
 #define CLOSE_PATIENCE_S 2
 #define GUESSED_RATE 60.0
+#define GUESSED_GPU_RATE 3000.0
 #define GUESS_WEIGHT_S 0.5
 
 /* A started job that idled so long goes first; one that waited so long is above every rule; a
@@ -117,7 +118,8 @@ mill_status mill_replica_open(struct mill_replica **out, const struct mill_repli
     long n_threads = options->device.n_threads;
     if (n_threads == 0)
         n_threads = sysconf(_SC_NPROCESSORS_ONLN);
-    r->rate_frames = GUESSED_RATE * GUESS_WEIGHT_S * (double)n_threads;
+    double rate = r->device.ops->asynchronous ? GUESSED_GPU_RATE : GUESSED_RATE * (double)n_threads;
+    r->rate_frames = rate * GUESS_WEIGHT_S;
     r->rate_s = GUESS_WEIGHT_S;
     r->since_s = mill_clock_seconds();
     *out = r;

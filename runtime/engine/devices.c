@@ -1,0 +1,101 @@
+/* devices.c - see devices.h. */
+#include "runtime/engine/devices.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_NUMBER = 1024 };
+
+/* A list being read. */
+struct list {
+    struct mill_engine_device *devices;
+    int32_t capacity, n;
+    struct mill_error *note, *err;
+};
+
+static mill_status add(struct list *list, const struct mill_engine_device *device) {
+    if (list->n == list->capacity)
+        return mill_fail(list->err, MILL_E_INPUT, "more than %d devices", list->capacity);
+    list->devices[list->n++] = *device;
+    return MILL_OK;
+}
+
+/* Every device of a backend that has some. */
+static mill_status add_all(struct list *list, const char *name, bool may_be_left,
+                           struct mill_error *why) {
+    const struct mill_backend_ops *ops = mill_backend_find(name, why);
+    int32_t n = ops ? ops->n_devices(why) : 0;
+    if (n < 0)
+        return n;
+    for (int32_t i = 0; i < n; i++) {
+        struct mill_engine_device device = {.number = i, .may_be_left = may_be_left};
+        snprintf(device.name, sizeof device.name, "%s", name);
+        MILL_TRY(add(list, &device));
+    }
+    return n > 0 ? MILL_OK : MILL_E_NOT_FOUND;
+}
+
+static mill_status add_auto(struct list *list) {
+    struct mill_error why = {""};
+    int32_t n_before = list->n;
+    mill_status status = add_all(list, "cuda", true, &why);
+    if (status == MILL_OK || list->n > n_before)
+        return status;
+    if (status != MILL_E_NOT_FOUND)
+        *list->note = why;
+    return add(list, &(struct mill_engine_device){.name = "cpu"});
+}
+
+/* A whole number of at most four digits; -1 for anything else. */
+static int32_t number_of(const char *text, size_t size) {
+    int32_t number = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        number = 10 * number + (text[i] - '0');
+    }
+    return size > 0 && size <= 4 && number <= MAX_NUMBER ? number : -1;
+}
+
+/* One name of the list. */
+static mill_status add_item(struct list *list, const char *text, size_t size) {
+    const char *colon = memchr(text, ':', size);
+    size_t name_size = colon ? (size_t)(colon - text) : size;
+    struct mill_engine_device device = {.name = "cuda", .number = number_of(text, size)};
+    if (device.number >= 0)
+        return add(list, &device);
+    int32_t number = colon ? number_of(colon + 1, size - name_size - 1) : 0;
+    if (name_size == 0 || name_size >= sizeof device.name || number < 0)
+        return mill_fail(list->err, MILL_E_INPUT,
+                         "device '%.*s': auto, cuda, a GPU's number, or cpu:THREADS is wanted",
+                         (int)(size < 40 ? size : 40), text);
+    memcpy(device.name, text, name_size);
+    device.name[name_size] = '\0';
+    if (strcmp(device.name, "auto") == 0 && !colon)
+        return add_auto(list);
+    const struct mill_backend_ops *ops = mill_backend_find(device.name, list->err);
+    if (!ops)
+        return MILL_E_INPUT;
+    if (ops->n_devices && !colon)
+        return add_all(list, device.name, false, list->err);
+    if (!ops->n_devices && colon && number == 0)
+        return mill_fail(list->err, MILL_E_INPUT, "device '%.*s': at least one thread is wanted",
+                         (int)size, text);
+    device.number = ops->n_devices ? number : 0;
+    device.n_threads = ops->n_devices ? 0 : number;
+    return add(list, &device);
+}
+
+mill_status mill_devices_parse(struct mill_engine_device *devices, int32_t capacity, int32_t *n,
+                               const char *text, struct mill_error *note, struct mill_error *err) {
+    struct list list = {.devices = devices, .capacity = capacity, .note = note, .err = err};
+    note->text[0] = '\0';
+    for (;; text++) {
+        size_t size = strcspn(text, ",");
+        MILL_TRY(add_item(&list, text, size));
+        *n = list.n;
+        text += size;
+        if (*text == '\0')
+            return MILL_OK;
+    }
+}
