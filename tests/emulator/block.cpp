@@ -141,7 +141,7 @@ static void finish_thread() {
 
 static void thread_main() {
     fiber_arrived(&self->fiber);
-    resident.launch->body();
+    resident.launch->call(*resident.launch);
     finish_thread();
 }
 

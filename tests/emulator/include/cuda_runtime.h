@@ -10,7 +10,7 @@
 #include <cuda_runtime_api.h>
 #include <vector_types.h>
 
-#include <functional>
+#include <memory>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -59,8 +59,9 @@ struct launch {
     const char *kernel;
     dim3 grid, block;
     size_t shared_bytes;
-    const void *function;       /* the key of cudaFuncSetAttribute */
-    std::function<void()> body; /* calls the kernel with the launch's arguments */
+    const void *function; /* the key of cudaFuncSetAttribute */
+    std::shared_ptr<const void> arguments;
+    void (*call)(const launch &); /* the kernel with these arguments, in a fiber */
 };
 void launch_enqueue(launch &&, cudaStream_t);
 
@@ -73,18 +74,18 @@ template <class... P> struct prepared_launch {
     cudaStream_t stream;
 
     template <size_t... I>
-    EMULATOR_UNCHECKED static void call(void (*function)(P...), const std::tuple<P...> &arguments,
-                                        std::index_sequence<I...>) {
-        function(*std::addressof(std::get<I>(arguments))...);
+    EMULATOR_UNCHECKED static void call_with(const launch &l, std::index_sequence<I...>) {
+        auto to_call = reinterpret_cast<void (*)(P...)>(const_cast<void *>(l.function));
+        [[maybe_unused]] auto *arguments = static_cast<const std::tuple<P...> *>(l.arguments.get());
+        to_call(std::get<I>(*arguments)...);
+    }
+    EMULATOR_UNCHECKED static void call(const launch &l) {
+        call_with(l, std::index_sequence_for<P...>{});
     }
     void operator()(P... arguments) const {
         static_assert((std::is_trivially_copyable_v<P> && ...), "an argument is copied as bytes");
-        std::tuple<P...> copies(arguments...);
-        void (*f)(P...) = function;
-        launch_enqueue({kernel, grid, block, shared_bytes, reinterpret_cast<const void *>(f),
-                        [f, copies]() EMULATOR_UNCHECKED {
-                            call(f, copies, std::index_sequence_for<P...>{});
-                        }},
+        launch_enqueue({kernel, grid, block, shared_bytes, reinterpret_cast<const void *>(function),
+                        std::make_shared<const std::tuple<P...>>(arguments...), call},
                        stream);
     }
 };
