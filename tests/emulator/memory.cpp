@@ -3,6 +3,7 @@
  * many younger ones were freed, so that a late use is seen. */
 #include "tests/emulator/memory.h"
 
+#include "tests/emulator/observer.h"
 #include "tests/emulator/poison.h"
 #include "tests/emulator/report.h"
 
@@ -121,6 +122,9 @@ bool memory_free(void *data, memory_kind kind) {
     allow(*a, PROT_READ | PROT_WRITE);
     check_red_zones(*a);
     a->freed = true;
+    if (checker)
+        checker->forgotten(*a);
+    a->shadow = nullptr;
     madvise(a->map, a->map_bytes, MADV_DONTNEED);
     allow(*a, PROT_NONE);
     state.freed.push_back((uintptr_t)a->map);

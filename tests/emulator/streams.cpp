@@ -171,17 +171,24 @@ static cudaError_t run_launch(const launch &l) {
     return error;
 }
 
-void launch_enqueue(launch &&l, cudaStream_t handle) {
+void launch_enqueue(const launch &given, cudaStream_t handle) {
     api_call call(EMULATOR_LAUNCH);
     CUstream_st *stream = stream_find(handle);
     cudaError_t error = call.error;
     if (error == cudaSuccess && (!stream || stream->device != current_device()))
         error = cudaErrorInvalidResourceHandle;
     if (error == cudaSuccess)
-        error = check_launch(l);
-    if (error == cudaSuccess)
-        error = stream_enqueue(stream, [l = std::move(l)] { return run_launch(l); });
-    call.done(error);
+        error = check_launch(given);
+    if (error != cudaSuccess) {
+        call.done(error);
+        return;
+    }
+    auto *first = static_cast<const char *>(given.arguments);
+    std::vector<char> arguments(first, first + given.argument_bytes);
+    call.done(stream_enqueue(stream, [l = given, arguments = std::move(arguments)]() mutable {
+        l.arguments = arguments.data();
+        return run_launch(l);
+    }));
 }
 
 } // namespace emulator

@@ -10,7 +10,6 @@
 #include <cuda_runtime_api.h>
 #include <vector_types.h>
 
-#include <memory>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -59,11 +58,13 @@ struct launch {
     const char *kernel;
     dim3 grid, block;
     size_t shared_bytes;
-    const void *function; /* the key of cudaFuncSetAttribute */
-    std::shared_ptr<const void> arguments;
+    const void *function;         /* the key of cudaFuncSetAttribute */
     void (*call)(const launch &); /* the kernel with these arguments, in a fiber */
+    const void *arguments;
+    size_t argument_bytes;
 };
-void launch_enqueue(launch &&, cudaStream_t);
+/* The arguments are copied. */
+void launch_enqueue(const launch &, cudaStream_t);
 
 /* CU_LAUNCH in two calls, so that arguments convert to the kernel's parameters as in a call. */
 template <class... P> struct prepared_launch {
@@ -76,7 +77,7 @@ template <class... P> struct prepared_launch {
     template <size_t... I>
     EMULATOR_UNCHECKED static void call_with(const launch &l, std::index_sequence<I...>) {
         auto to_call = reinterpret_cast<void (*)(P...)>(const_cast<void *>(l.function));
-        [[maybe_unused]] auto *arguments = static_cast<const std::tuple<P...> *>(l.arguments.get());
+        [[maybe_unused]] auto *arguments = static_cast<const std::tuple<P...> *>(l.arguments);
         to_call(std::get<I>(*arguments)...);
     }
     EMULATOR_UNCHECKED static void call(const launch &l) {
@@ -84,8 +85,9 @@ template <class... P> struct prepared_launch {
     }
     void operator()(P... arguments) const {
         static_assert((std::is_trivially_copyable_v<P> && ...), "an argument is copied as bytes");
+        std::tuple<P...> copies(arguments...);
         launch_enqueue({kernel, grid, block, shared_bytes, reinterpret_cast<const void *>(function),
-                        std::make_shared<const std::tuple<P...>>(arguments...), call},
+                        call, &copies, sizeof copies},
                        stream);
     }
 };
@@ -133,9 +135,9 @@ uint32_t match_any(uint32_t mask, uint64_t value, site);
 enum class reduction { add, min, max };
 uint32_t reduce(uint32_t mask, uint32_t value, reduction, site);
 
-void atomic_begin(const void *at, size_t bytes);
-void atomic_end(const void *at, size_t bytes);
-void fence();
+/* Lets others run before an atomic, so that a loop of them makes progress. */
+void atomic_begin(const void *address, size_t bytes, site);
+void fence(bool device);
 
 template <class T>
 EMULATOR_UNCHECKED inline T shuffle_value(uint32_t mask, T value, int source, const char *what,
