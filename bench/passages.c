@@ -77,5 +77,5 @@ void bench_passages_close(struct bench_passages *passages) {
 }
 
 struct bench_passage bench_passage_at(const struct bench_passages *passages, uint64_t number) {
-    return passages->items[mill_philox(number, 0, 0).word[0] % passages->n_items];
+    return passages->items[mill_philox_words(number, 0, 0).word[0] % passages->n_items];
 }

@@ -273,8 +273,9 @@ struct mill_graph;   /* operators and copies, recorded to be repeated */
 
 struct mill_backend_options {
     int32_t n_threads; /* cpu: 0 = one per processor */
-    const char *isa; /* cpu: NULL = the best there is; "avx2", "avx512", "avx512_bf16" for tests */
-    int32_t device;  /* cuda: which card, counted from 0 */
+    const char *isa;   /* NULL = the best there is; for tests, cpu: "avx2", "avx512", "avx512_bf16";
+                          cuda: "sm_75" = as if the card were no newer */
+    int32_t device;    /* cuda: which card, counted from 0 */
     size_t memory_limit_bytes; /* cuda: of the device, at most; 0 = what it has */
 };
 

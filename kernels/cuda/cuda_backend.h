@@ -22,6 +22,7 @@ enum {
     /* Memory of an operator beyond its arguments, in use from its first launch to its last:
      * quantised rows, partial sums. Larger work goes in blocks of rows. */
     MILL_CUDA_SCRATCH_BYTES = 32 << 20,
+    MILL_CUDA_ARRIVALS = 1024, /* counters of blocks that work on one thing: arrival.h */
     /* What CUDA itself takes of a small card: context, code, queues. An estimate; counts towards a
      * limit. */
     MILL_CUDA_CONTEXT_BYTES = 256 << 20,
@@ -33,6 +34,7 @@ struct mill_backend {
     int32_t n_processors;       /* multiprocessors */
     int32_t shared_bytes;       /* shared memory that a block can have */
     char *scratch;              /* [MILL_CUDA_SCRATCH_BYTES], device, 256-byte aligned */
+    int32_t *arrived;           /* [MILL_CUDA_ARRIVALS], device, zeros between launches */
 
     struct cuda_block *blocks; /* what alloc and upload gave: cuda_memory.c */
     int32_t n_blocks, max_blocks;

@@ -10,14 +10,6 @@
         return MILL_E_UNSUPPORTED;                                                                 \
     }
 
-MISSING(embed)
-MISSING(copy_rows)
-MISSING(norm)
 MISSING(linear)
-MISSING(glu)
-MISSING(rope_append)
-MISSING(attn_paged)
-MISSING(sample)
 MISSING(conv1d)
 MISSING(conv_transpose1d)
-MISSING(mix)

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LEAST_CAPABILITY = 75 }; /* Turing: the oldest that CUDA 13 compiles for */
 
@@ -60,6 +61,26 @@ static mill_status check_card(struct mill_backend *backend, const struct cudaDev
     return MILL_OK;
 }
 
+/* Tests see how a newer card does what an older one does. */
+static mill_status pass_for(struct mill_backend *backend, const char *isa, struct mill_error *err) {
+    if (strcmp(isa, "sm_75") != 0)
+        return mill_fail(err, MILL_E_UNSUPPORTED, "a card can pass for 'sm_75' alone, not '%s'",
+                         isa);
+    backend->capability = 75;
+    backend->shared_bytes = backend->shared_bytes < 65536 ? backend->shared_bytes : 65536;
+    return MILL_OK;
+}
+
+static mill_status take_scratch(struct mill_backend *backend) {
+    const size_t bytes = MILL_CUDA_ARRIVALS * sizeof *backend->arrived;
+    backend->scratch = mill_cuda_alloc(backend, MILL_CUDA_SCRATCH_BYTES);
+    backend->arrived = mill_cuda_alloc(backend, bytes);
+    if (!backend->scratch || !backend->arrived)
+        return MILL_E_MEMORY;
+    return mill_cuda_check(backend, cudaMemsetAsync(backend->arrived, 0, bytes, backend->stream),
+                           "open");
+}
+
 /* The card's context, the stream, the scratch memory. */
 static mill_status take_card(struct mill_backend *backend, const struct cudaDeviceProp *card,
                              struct mill_error *err) {
@@ -70,9 +91,8 @@ static mill_status take_card(struct mill_backend *backend, const struct cudaDevi
             backend, cudaStreamCreateWithFlags(&backend->stream, cudaStreamNonBlocking), "open");
     if (status == MILL_OK)
         status = mill_cuda_memory(backend, &free_bytes, &total_bytes);
-    if (status == MILL_OK &&
-        !(backend->scratch = mill_cuda_alloc(backend, MILL_CUDA_SCRATCH_BYTES)))
-        status = MILL_E_MEMORY;
+    if (status == MILL_OK)
+        status = take_scratch(backend);
     if (status == MILL_E_MEMORY)
         return mill_fail(err, status,
                          "%s has too little memory free, %zu MB: end what else uses it", card->name,
@@ -110,6 +130,8 @@ mill_status mill_cuda_open(struct mill_backend **out, const struct mill_backend_
     backend->limit_bytes = options->memory_limit_bytes;
     backend->used_bytes = MILL_CUDA_CONTEXT_BYTES;
     mill_status status = check_card(backend, &card, err);
+    if (status == MILL_OK && options->isa)
+        status = pass_for(backend, options->isa, err);
     if (status == MILL_OK)
         status = take_card(backend, &card, err);
     if (status < 0) {

@@ -1,12 +1,21 @@
 # What the cuda backend is made of; tests/emulator compiles the same files. .cu: kernels and their
 # launchers. .c: host code that launches nothing.
 set(MILL_CUDA_SOURCES
+    attn_paged.cu
+    attn_plan.c
+    copy_rows.cu
     cuda_errors.c
     cuda_memory.c
     cuda_missing.c
     cuda_open.c
     cuda_stream.c
     cuda_table.c
+    embed.cu
+    glu.cu
+    mix.cu
+    norm.cu
     probe.cu
+    rope_append.cu
+    sample.cu
     weights.c)
 list(TRANSFORM MILL_CUDA_SOURCES PREPEND ${CMAKE_CURRENT_LIST_DIR}/)

@@ -3,7 +3,6 @@
 #include "tests/emulator/block.h"
 
 #include "tests/emulator/fault.h"
-#include "tests/emulator/observer.h"
 #include "tests/emulator/report.h"
 #include "tests/emulator/shared.h"
 
@@ -15,7 +14,6 @@ namespace emulator {
 
 thread *self;
 block resident;
-observer *checker;
 
 static struct {
     fiber caller; /* the host thread that runs the launch */
@@ -143,7 +141,7 @@ static void finish_thread() {
 
 static void thread_main() {
     fiber_arrived(&self->fiber);
-    resident.launch->call(*resident.launch);
+    resident.launch->body();
     finish_thread();
 }
 
@@ -185,8 +183,6 @@ static void prepare_block(uint3 block_index) {
 
 static void run_block(uint3 block_index) {
     prepare_block(block_index);
-    if (checker)
-        checker->block_begins();
     shared_begin_block();
     unsigned first = 0;
     if (state.order == EMULATOR_REVERSE)
@@ -223,8 +219,6 @@ cudaError_t launch_run(const launch &l, const emulator_settings &settings) {
     state.caller = {};
     resident.launch = &l;
     resident.n_threads = l.block.x * l.block.y * l.block.z;
-    if (checker)
-        checker->launch_begins();
     shared_begin_launch(l.shared_bytes);
     fault_handler_install();
     uint64_t n = (uint64_t)l.grid.x * l.grid.y * l.grid.z;

@@ -6,6 +6,7 @@
 
 static const int32_t rows_all[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 64, 100, -1};
 static const int32_t rows_some[] = {1, 2, 7, 9, 65, -1};
+static const int32_t rows_two[] = {1, 9, -1};
 
 static const struct sequence_shape first_token[] = {{0, 1}};
 static const struct sequence_shape one_prefill[] = {{0, 37}};
@@ -14,6 +15,12 @@ static const struct sequence_shape decodes[] = {{5, 1}, {0, 1}, {7, 1}, {8, 1}, 
 static const struct sequence_shape mixed[] = {{0, 9}, {63, 1}, {17, 0}, {15, 18}, {8, 1}, {1, 7}};
 static const struct sequence_shape long_decodes[] = {{1500, 1}, {700, 1}, {33, 1}};
 static const struct sequence_shape nothing[] = {{4, 0}};
+/* Prompts and single rows, ends at and beside multiples of 64, one prompt over many pages. */
+static const struct sequence_shape ragged[] = {{530, 40}, {63, 1}, {64, 1},  {65, 2},
+                                               {127, 1},  {0, 70}, {300, 3}, {190, 66}};
+static const struct sequence_shape many_decodes[] = {{0, 1},   {62, 1},  {63, 1},  {64, 1},
+                                                     {128, 1}, {200, 1}, {255, 1}, {300, 1},
+                                                     {450, 1}, {511, 1}, {512, 1}, {700, 1}};
 
 #define SEQUENCES(list) .sequences = list, .n_sequences = sizeof list / sizeof *list
 
@@ -125,6 +132,35 @@ static const struct kernel_case cases[] = {
      .head_dim = 10,
      .flags = OPTIONAL,
      SEQUENCES(mixed)},
+    {.name = "attention ragged 14/2",
+     .op = OP_ATTN_PAGED,
+     .dtypes = PAGES,
+     .n_heads = 14,
+     .n_kv_heads = 2,
+     .head_dim = 64,
+     .flags = STRIDED,
+     SEQUENCES(ragged)},
+    {.name = "attention decodes 14/2",
+     .op = OP_ATTN_PAGED,
+     .dtypes = PAGES,
+     .n_heads = 14,
+     .n_kv_heads = 2,
+     .head_dim = 64,
+     SEQUENCES(many_decodes)},
+    {.name = "attention decodes 20/1",
+     .op = OP_ATTN_PAGED,
+     .dtypes = PAGES,
+     .n_heads = 20,
+     .n_kv_heads = 1,
+     .head_dim = 32,
+     SEQUENCES(decodes)},
+    {.name = "attention mixed 36/1",
+     .op = OP_ATTN_PAGED,
+     .dtypes = PAGES,
+     .n_heads = 36,
+     .n_kv_heads = 1,
+     .head_dim = 32,
+     SEQUENCES(mixed)},
     {.name = "attention long decodes 14/2",
      .op = OP_ATTN_PAGED,
      .dtypes = PAGES,
@@ -170,6 +206,14 @@ static const struct kernel_case cases[] = {
      .temperature = 1.5f,
      .top_k = 20,
      .top_p = 1},
+    {.name = "sample 2000 large top k",
+     .op = OP_SAMPLE,
+     .rows = rows_two,
+     .dtypes = F32,
+     .n_in = 2000,
+     .temperature = 3,
+     .top_k = 1300,
+     .top_p = 0.97f},
     {.name = "sample 8193",
      .op = OP_SAMPLE,
      .rows = rows_some,

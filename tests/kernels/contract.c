@@ -1,6 +1,7 @@
 /* contract.c - what backend.h promises besides arithmetic: device services, weight packing in
  * pieces, no allocation in operators, nothing done for nothing, and values that are not finite
  * staying so. */
+#include "runtime/base/philox.h"
 #include "tests/kernels/harness.h"
 #include "tests/support/fail_alloc.h"
 
@@ -198,7 +199,8 @@ static void test_operators_allocate_nothing(void **state) {
     if (!mill_fail_alloc_works())
         skip();
     open_or_fail(state, &rig);
-    assert_int_equal(each_variant(false, visit_allocations, &rig), 0);
+    if (!rig.ops->asynchronous) /* else the queue of work is the driver's memory */
+        assert_int_equal(each_variant(false, visit_allocations, &rig), 0);
     rig_close(&rig);
 }
 
@@ -294,6 +296,117 @@ static void test_not_finite_stays(void **state) {
     rig_close(&rig);
 }
 
+/* Columns of y that belong to a query head, NaN or as they were. */
+static bool head_is(const struct fixture *f, const struct output *before,
+                    const struct output *after, int32_t row, int32_t head, bool spoiled) {
+    int32_t d = f->v.c->head_dim;
+    size_t at = ((size_t)row + 1) * (size_t)f->y.stride + (size_t)(head * d);
+    bool good = true;
+    for (int32_t i = 0; i < d; i++)
+        good &= spoiled ? isnan(after->values[at + (size_t)i]) != 0
+                        : after->values[at + (size_t)i] == before->values[at + (size_t)i];
+    return good;
+}
+
+/* A NaN in a query: its head of its row. One in a key: every row of its sequence, in the heads that
+ * share it, and no other sequence. */
+static bool visit_not_finite_attention(const struct variant *v, void *context) {
+    struct rig *rig = context;
+    const struct kernel_case *c = v->c;
+    if (c->op != OP_ATTN_PAGED || c->flags & OPTIONAL || c->n_sequences < 2)
+        return true;
+    struct fixture f;
+    struct output clean, query, key;
+    fixture_init(&f, v);
+    struct piece all = {0, fixture_rows(&f)};
+    bool good = run(rig, &f, &all, 1, &clean);
+    int32_t row = f.row_first[f.n_sequences - 1], shared = c->n_heads / c->n_kv_heads;
+    float *x = &f.x.values[((size_t)row + 1) * (size_t)f.x.stride], kept = x[3];
+    x[3] = NAN;
+    good &= run(rig, &f, &all, 1, &query);
+    x[3] = kept;
+    int64_t at = f.page_table[0] * f.page_stride; /* the first key of the first sequence, head 0 */
+    if (v->dtype == MILL_F32)
+        ((float *)f.pages)[at] = NAN;
+    else
+        ((uint16_t *)f.pages)[at] = 0x7fc0;
+    good &= run(rig, &f, &all, 1, &key);
+    for (int32_t r = 0; r < f.y.rows; r++)
+        for (int32_t h = 0; h < c->n_heads; h++)
+            good &= head_is(&f, &clean, &query, r, h, r == row && h == 0) &&
+                    head_is(&f, &clean, &key, r, h, r < f.row_first[1] && h < shared);
+    char name[128];
+    if (!good)
+        fprintf(stderr, "  %s: a NaN got lost or spread\n", variant_name(v, name));
+    output_deinit(&clean);
+    output_deinit(&query);
+    output_deinit(&key);
+    fixture_deinit(&f);
+    return good;
+}
+
+static void test_not_finite_stays_in_attention(void **state) {
+    struct rig rig;
+    open_or_fail(state, &rig);
+    assert_int_equal(each_variant(false, visit_not_finite_attention, &rig), 0);
+    rig_close(&rig);
+}
+
+/* More spans than any backend passes on at once, in reverse. */
+static void test_many_spans(void **state) {
+    enum { N = 300 };
+    struct rig rig;
+    float x[N][3], y[N][3];
+    struct mill_span spans[N];
+    open_or_fail(state, &rig);
+    for (int32_t i = 0; i < N; i++) {
+        spans[i] = (struct mill_span){.x_first = i, .n_x = 1, .y_first = N - 1 - i, .n_y = 1};
+        for (int32_t j = 0; j < 3; j++)
+            x[i][j] = (float)(3 * i + j);
+    }
+    memset(y, 0xff, sizeof y);
+    const struct mill_copy_rows_args args = {.y = {rig_put(&rig, y, sizeof y), MILL_F32, N, 3, 3},
+                                             .x = {rig_put(&rig, x, sizeof x), MILL_F32, N, 3, 3},
+                                             .spans = spans,
+                                             .n_spans = N};
+    assert_int_equal(rig.ops->copy_rows(rig.backend, &args), MILL_OK);
+    fetch(&rig, y, args.y.data, sizeof y);
+    for (int32_t i = 0; i < N; i++)
+        assert_memory_equal(y[i], x[N - 1 - i], sizeof y[i]);
+    unprepare(&rig, &(struct prepared){0});
+    rig_close(&rig);
+}
+
+/* Seeds and positions stand for the numbers that Philox makes of them. */
+static void test_sample_by_seed(void **state) {
+    enum { ROWS = 7, N = 1000 };
+    static const float logits[ROWS][N]; /* all equal: u alone decides */
+    static const float ones[ROWS] = {1, 1, 1, 1, 1, 1, 1};
+    static const int32_t none[ROWS];
+    uint64_t seed[ROWS], position[ROWS];
+    int32_t tokens[ROWS];
+    struct rig rig;
+    open_or_fail(state, &rig);
+    for (uint64_t r = 0; r < ROWS; r++) {
+        seed[r] = 0x123456789abcdef0u * (r + 1);
+        position[r] = r << (8 * r);
+    }
+    const struct mill_sample_args args = {
+        .logits = {rig_put(&rig, logits, sizeof logits), MILL_F32, ROWS, N, N},
+        .tokens = rig_put(&rig, none, sizeof none),
+        .temperature = rig_put(&rig, ones, sizeof ones),
+        .top_p = rig_put(&rig, ones, sizeof ones),
+        .top_k = rig_put(&rig, none, sizeof none),
+        .seed = rig_put(&rig, seed, sizeof seed),
+        .position = rig_put(&rig, position, sizeof position)};
+    assert_int_equal(rig.ops->sample(rig.backend, &args), MILL_OK);
+    fetch(&rig, tokens, args.tokens, sizeof tokens);
+    for (int r = 0; r < ROWS; r++)
+        assert_int_equal(tokens[r], (int)(mill_philox_uniform(seed[r], position[r]) * N));
+    unprepare(&rig, &(struct prepared){0});
+    rig_close(&rig);
+}
+
 /* Sampling's edges, exact on every backend: one row a line. */
 static void test_sample_edges(void **state) {
     static const struct {
@@ -359,7 +472,10 @@ int contract_tests(struct options *options) {
         cmocka_unit_test_prestate(test_operators_allocate_nothing, options),
         cmocka_unit_test_prestate(test_no_rows, options),
         cmocka_unit_test_prestate(test_not_finite_stays, options),
+        cmocka_unit_test_prestate(test_not_finite_stays_in_attention, options),
+        cmocka_unit_test_prestate(test_many_spans, options),
         cmocka_unit_test_prestate(test_sample_edges, options),
+        cmocka_unit_test_prestate(test_sample_by_seed, options),
     };
     return cmocka_run_group_tests_name("contract", tests, NULL, NULL);
 }

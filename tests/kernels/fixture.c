@@ -205,6 +205,14 @@ static void init_glu(struct fixture *f, uint64_t *random) {
     f->y = fixture_guarded(f, f->v.rows, f->v.c->n_in);
 }
 
+/* Whole numbers in a row of logits: candidates that are equal. */
+static void make_ties(struct guarded *x, int32_t row) {
+    for (int32_t i = 0; i < x->columns; i++) {
+        float *value = &x->values[((size_t)row + 1) * (size_t)x->stride + (size_t)i];
+        *value = rintf(*value);
+    }
+}
+
 static void init_sample(struct fixture *f, uint64_t *random) {
     const struct kernel_case *c = f->v.c;
     size_t rows = (size_t)f->v.rows;
@@ -216,6 +224,8 @@ static void init_sample(struct fixture *f, uint64_t *random) {
     f->u = fixture_take(f, rows, sizeof(double));
     for (int32_t r = 0; r < f->v.rows; r++) {
         scale_row(&f->x, r, r % 3 ? 8 : 1);
+        if (r % 4 == 1)
+            make_ties(&f->x, r);
         f->temperature[r] = c->top_p > 0 ? c->temperature : (float)random_below(random, 5) * 0.4f;
         f->top_p[r] = c->top_p > 0 ? c->top_p : (float)random_below(random, 11) * 0.1f;
         f->top_k[r] = c->top_p > 0 ? c->top_k : (int32_t)random_below(random, 70);
