@@ -224,10 +224,10 @@ mill_status mill_engine_drain(struct mill_engine *engine, double timeout_s) {
                                   .tv_nsec = (long)(1e9 * (until_s - floor(until_s)))};
     pthread_mutex_lock(&engine->lock);
     engine->draining = true;
-    while (engine->n_live > 0)
+    while (engine->n_live + engine->n_places > 0)
         if (pthread_cond_timedwait(&engine->changed, &engine->lock, &time) != 0)
             break;
-    mill_status status = engine->n_live > 0 ? MILL_AGAIN : MILL_OK;
+    mill_status status = engine->n_live + engine->n_places > 0 ? MILL_AGAIN : MILL_OK;
     pthread_mutex_unlock(&engine->lock);
     return status;
 }

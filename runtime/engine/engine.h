@@ -78,8 +78,8 @@ mill_status mill_engine_start(struct mill_engine *engine,
  * yet: those stay readable until they are. NULL is fine. */
 void mill_engine_close(struct mill_engine *engine);
 
-/* No new requests from now on; wait until none is left. MILL_AGAIN when timeout_s is over first
- * (negative = wait for ever); it may be called again. */
+/* No new requests from now on; wait until none is left, and no place. MILL_AGAIN when timeout_s is
+ * over first (negative = wait for ever); it may be called again. */
 mill_status mill_engine_drain(struct mill_engine *engine, double timeout_s);
 
 struct mill_engine_info {
@@ -129,6 +129,7 @@ struct mill_engine_request {
      * looks ahead. With fewer the first sound comes earlier and is not quite that of the model. */
     int32_t lookahead;
 
+    bool in_place;     /* see mill_engine_take_place */
     int32_t priority;  /* higher goes first [0] */
     uint64_t fair_key; /* requests of one key share one share of the devices [0] */
     double deadline_s; /* seconds from submit until it must be done; 0 = none */
@@ -157,6 +158,14 @@ mill_status mill_engine_submit(struct mill_engine *engine, const struct mill_eng
                                struct mill_request **out, double *retry_after_s,
                                struct mill_error *err);
 
+/* For work of many requests, one behind the other: a place that is kept for them. Who has one may
+ * have one request in the engine that is not refused for other work, nor for a drain, which waits
+ * until the place is put back; `in_place` marks that request. Statuses as of submit. A place counts
+ * as a request that waits. */
+mill_status mill_engine_take_place(struct mill_engine *engine, double *retry_after_s,
+                                   struct mill_error *err);
+void mill_engine_put_place(struct mill_engine *engine);
+
 /* Up to `capacity` samples, in order; waits up to timeout_s (negative = for ever, 0 = not at all).
  * MILL_OK with *n_read > 0; MILL_AGAIN when there are none yet; MILL_DONE when there will be no
  * more; the request's own failure when it failed. */
@@ -173,7 +182,7 @@ void mill_request_get_result(struct mill_request *request, struct mill_request_r
 /* Semantic tokens so far. */
 int32_t mill_request_get_progress(struct mill_request *request);
 /* The voice's global tokens, [n_voice_tokens], as given or as created; MILL_AGAIN while they are
- * not known. */
+ * not known: one that is created, before its first sound. */
 mill_status mill_request_get_voice(struct mill_request *request, int32_t *global);
 /* Cancels it where it still runs; no callback comes after the return. Not inside a callback. NULL
  * is fine. */

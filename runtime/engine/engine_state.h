@@ -40,7 +40,8 @@ struct mill_engine {
     bool started, draining, closing;
     struct mill_request **pending; /* before start: one reference each */
     int32_t n_pending;
-    int32_t n_live; /* submitted and not ended */
+    int32_t n_live;   /* submitted and not ended */
+    int32_t n_places; /* taken and not put back */
     struct mill_engine_stats totals;
 };
 

@@ -210,31 +210,45 @@ static mill_status refuse(struct mill_engine *engine, double wait_s, double *ret
     return MILL_AGAIN;
 }
 
-/* Whether there is room, and how long it may take until there is. */
+static mill_status check_devices(struct mill_engine *engine, double *backlog_s,
+                                 struct mill_error *err) {
+    pthread_mutex_lock(&engine->lock);
+    bool started = engine->started, any_ready = true;
+    pthread_mutex_unlock(&engine->lock);
+    *backlog_s = started ? mill_engine_backlog_s(engine, &any_ready) : 0;
+    return any_ready ? MILL_OK : mill_fail(err, MILL_E_DEVICE, "no device is left that works");
+}
+
+/* Whether there is room for one more, and how long it may take until there is. */
 static mill_status admit(struct mill_engine *engine, double *retry_after_s,
                          struct mill_error *err) {
+    double backlog_s;
+    MILL_TRY(check_devices(engine, &backlog_s, err));
     pthread_mutex_lock(&engine->lock);
-    bool started = engine->started, draining = engine->draining;
-    int32_t n_live = engine->n_live;
+    bool draining = engine->draining;
+    int32_t n = engine->n_live + engine->n_places;
     pthread_mutex_unlock(&engine->lock);
     if (draining)
         return mill_fail(err, MILL_E_CANCELLED, "the engine takes no more requests");
-    bool any_ready = true;
-    double backlog_s = started ? mill_engine_backlog_s(engine, &any_ready) : 0;
-    if (!any_ready)
-        return mill_fail(err, MILL_E_DEVICE, "no device is left that works");
-    if (n_live >= mill_engine_capacity(engine))
-        return refuse(engine, backlog_s / n_live, retry_after_s);
+    if (n >= mill_engine_capacity(engine))
+        return refuse(engine, backlog_s / n, retry_after_s);
     if (engine->options.max_backlog_s > 0 && backlog_s > engine->options.max_backlog_s)
         return refuse(engine, backlog_s - engine->options.max_backlog_s, retry_after_s);
     return MILL_OK;
 }
 
-/* In one look, so that many threads do not overfill the queue: *waits says whether the request
- * waits for start, or is the caller's to route. */
+/* Under the lock: so that many threads that were admitted at once do not overfill the queue. Those
+ * with places are fewer than the queue is long, since places count when others are admitted. */
+static bool has_room(const struct mill_engine *engine, bool in_place) {
+    if (in_place)
+        return engine->n_places > 0 && engine->n_live < mill_engine_capacity(engine);
+    return engine->n_live + engine->n_places < mill_engine_capacity(engine) && !engine->draining;
+}
+
+/* *waits says whether the request waits for start, or is the caller's to route. */
 static mill_status enter(struct mill_engine *engine, struct mill_request *request, bool *waits) {
     pthread_mutex_lock(&engine->lock);
-    bool room = engine->n_live < mill_engine_capacity(engine) && !engine->draining;
+    bool room = has_room(engine, request->wish.in_place);
     *waits = !engine->started;
     if (room) {
         engine->n_live++;
@@ -247,11 +261,32 @@ static mill_status enter(struct mill_engine *engine, struct mill_request *reques
     return room ? MILL_OK : MILL_AGAIN;
 }
 
+mill_status mill_engine_take_place(struct mill_engine *engine, double *retry_after_s,
+                                   struct mill_error *err) {
+    mill_status status = admit(engine, retry_after_s, err);
+    if (status != MILL_OK)
+        return status;
+    pthread_mutex_lock(&engine->lock);
+    bool room = has_room(engine, false);
+    engine->n_places += room;
+    pthread_mutex_unlock(&engine->lock);
+    return room ? MILL_OK : refuse(engine, 0, retry_after_s);
+}
+
+void mill_engine_put_place(struct mill_engine *engine) {
+    pthread_mutex_lock(&engine->lock);
+    engine->n_places--;
+    pthread_cond_broadcast(&engine->changed);
+    pthread_mutex_unlock(&engine->lock);
+}
+
 mill_status mill_engine_submit(struct mill_engine *engine, const struct mill_engine_request *wish,
                                struct mill_request **out, double *retry_after_s,
                                struct mill_error *err) {
+    double backlog_s;
     *out = NULL;
-    mill_status status = admit(engine, retry_after_s, err);
+    mill_status status =
+        wish->in_place ? check_devices(engine, &backlog_s, err) : admit(engine, retry_after_s, err);
     if (status != MILL_OK)
         return status;
     MILL_TRY(check(engine, wish, err));

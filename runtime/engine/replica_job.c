@@ -225,7 +225,9 @@ void mill_replica_job_draw(struct mill_replica *r, const struct mill_plan_sequen
         return;
     }
     bool ended = u->end != MILL_UTTERANCE_RUNNING;
-    if (ended && job->request->start != MILL_GRAMMAR_SPEAK)
+    /* What will be heard is not drawn again, so its voice is final. */
+    bool heard = !job->judged && n_before == 0 && u->n_semantic > 0;
+    if ((ended || heard) && job->request->start != MILL_GRAMMAR_SPEAK)
         mill_request_set_voice(job->request, u->global);
     if (ended && job->judged)
         status = withhold(job, &err);

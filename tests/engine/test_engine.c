@@ -223,6 +223,16 @@ static void test_voice(void **state) {
     for (int32_t i = 0; i < mill_engine_get_info(engine)->n_voice_tokens; i++)
         assert_in_range(voice[i], 0, mill_engine_get_info(engine)->n_voice_codes - 1);
     heard_free(&heard);
+    /* In a stream it is known with the first sound, long before the last token. */
+    wish.deliver = NULL;
+    wish.stream = true;
+    wish.max_frames = 400;
+    float sample;
+    size_t n;
+    assert_int_equal(mill_engine_submit(engine, &wish, &heard.request, NULL, NULL), MILL_OK);
+    assert_int_equal(mill_request_read(heard.request, &sample, 1, -1, &n, NULL), MILL_OK);
+    assert_int_equal(mill_request_get_voice(heard.request, voice), MILL_OK);
+    heard_free(&heard);
     wish = fixture_wish(engine, 0, &heard);
     wish.global = voice;
     wish.n_global = mill_engine_get_info(engine)->n_voice_tokens;
@@ -308,6 +318,40 @@ static void test_drain_and_close(void **state) {
     assert_true(n_cancelled > 0);
     mill_engine_close(NULL);
     mill_request_free(NULL);
+}
+
+/* A place outlasts the requests in it: nobody takes it meanwhile, and a drain waits for it. */
+static void test_places(void **state) {
+    (void)state;
+    struct mill_engine *engine = fixture_open(
+        (struct mill_engine_options){.devices = "cpu:1", .max_running = 1, .max_queue = 2}, NULL);
+    struct heard heard[4];
+    assert_int_equal(mill_engine_take_place(engine, NULL, NULL), MILL_OK);
+    for (int i = 0; i < 2; i++)
+        fixture_submit(engine, i, false, &heard[i]);
+    struct mill_engine_request wish = fixture_wish(engine, 2, &heard[2]);
+    heard[2] = heard[3] = (struct heard){0};
+    double retry_after_s = 0;
+    struct mill_error err;
+    assert_int_equal(mill_engine_submit(engine, &wish, &heard[2].request, &retry_after_s, &err),
+                     MILL_AGAIN);
+    assert_int_equal(mill_engine_take_place(engine, &retry_after_s, NULL), MILL_AGAIN);
+    wish.in_place = true;
+    assert_int_equal(mill_engine_submit(engine, &wish, &heard[2].request, NULL, &err), MILL_OK);
+    fixture_finish(&heard[2]);
+    fixture_finish(&heard[0]);
+    fixture_finish(&heard[1]);
+    assert_int_equal(mill_engine_drain(engine, 0), MILL_AGAIN);
+    assert_int_equal(mill_engine_take_place(engine, NULL, NULL), MILL_E_CANCELLED);
+    wish.context = &heard[3];
+    assert_int_equal(mill_engine_submit(engine, &wish, &heard[3].request, NULL, &err), MILL_OK);
+    fixture_finish(&heard[3]);
+    mill_engine_put_place(engine);
+    assert_int_equal(mill_engine_drain(engine, -1), MILL_OK);
+    assert_int_equal(mill_engine_submit(engine, &wish, &heard[3].request, NULL, &err), MILL_AGAIN);
+    for (int i = 0; i < 4; i++)
+        heard_free(&heard[i]);
+    mill_engine_close(engine);
 }
 
 static void refused(struct mill_engine *engine, const struct mill_engine_request *wish,
@@ -463,13 +507,21 @@ static void test_router(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_company),     cmocka_unit_test(test_admission),
-        cmocka_unit_test(test_backlog),     cmocka_unit_test(test_cancel_and_deadline),
-        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_callback_fails),
-        cmocka_unit_test(test_voice),       cmocka_unit_test(test_drain_and_close),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_not_opened),
-        cmocka_unit_test(test_overlap),     cmocka_unit_test(test_readable),
-        cmocka_unit_test(test_router),      cmocka_unit_test(test_voice_is_computed_once),
+        cmocka_unit_test(test_company),
+        cmocka_unit_test(test_admission),
+        cmocka_unit_test(test_backlog),
+        cmocka_unit_test(test_cancel_and_deadline),
+        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_callback_fails),
+        cmocka_unit_test(test_voice),
+        cmocka_unit_test(test_drain_and_close),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_not_opened),
+        cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_readable),
+        cmocka_unit_test(test_router),
+        cmocka_unit_test(test_voice_is_computed_once),
     };
     return cmocka_run_group_tests(tests, fixture_write_checkpoint, NULL);
 }
