@@ -78,7 +78,7 @@ static const struct mill_backend_ops *open_library(const char *name, struct mill
 
 const struct mill_backend_ops *mill_backend_find(const char *name, struct mill_error *err) {
     const struct mill_backend_ops *const tables[] = {mill_cpu_ops(), mill_reference_ops()};
-    static const char *const libraries[] = {"cuda", "emulator"};
+    static const char *const libraries[] = {"cuda", "emulator", "emulator-checked"};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (strcmp(name, tables[i]->name) == 0)
             return tables[i];

@@ -1,6 +1,6 @@
 /* barrier.cpp - barriers of a block: 0 is __syncthreads, of all its threads; 1 to 15 are of as many
  * as the call says. */
-#include "tests/emulator/block.h"
+#include "tests/emulator/observer.h"
 
 namespace emulator {
 
@@ -27,7 +27,7 @@ static void check_arrival(const barrier &b, unsigned number, unsigned count, sit
 }
 
 /* True when the running thread is the last and has released the others. */
-static bool arrive(unsigned number, unsigned count, bool predicate, site at) {
+static bool arrive(unsigned number, unsigned count, bool predicate, bool waits, site at) {
     if (number == 0)
         count = resident.n_threads;
     check_arrival(resident.barriers[number % N_BARRIERS], number, count, at);
@@ -38,26 +38,30 @@ static bool arrive(unsigned number, unsigned count, bool predicate, site at) {
         b.counted = 0;
     }
     b.counted += predicate;
+    if (checker)
+        checker->barrier_arrived(number, waits);
     if (++b.arrived < b.wanted)
         return false;
     b.last_counted = b.counted;
     b.arrived = 0;
     b.n_held++;
+    if (checker)
+        checker->barrier_held(number);
     return true;
 }
 
 void barrier_wait(unsigned number, unsigned count, const char *what, site at) {
-    if (!arrive(number, count, false, at))
+    if (!arrive(number, count, false, true, at))
         wait_for_change(&resident.barriers[number].n_held, what, at);
 }
 
 void barrier_arrive(unsigned number, unsigned count, site at) {
-    arrive(number, count, false, at);
+    arrive(number, count, false, false, at);
 }
 
 uint2 barrier_count(int predicate, site at) {
     barrier &b = resident.barriers[0];
-    if (!arrive(0, 0, predicate != 0, at))
+    if (!arrive(0, 0, predicate != 0, true, at))
         wait_for_change(&b.n_held, "__syncthreads_count", at);
     return {resident.n_threads, b.last_counted};
 }

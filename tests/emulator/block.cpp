@@ -3,6 +3,7 @@
 #include "tests/emulator/block.h"
 
 #include "tests/emulator/fault.h"
+#include "tests/emulator/observer.h"
 #include "tests/emulator/report.h"
 #include "tests/emulator/shared.h"
 
@@ -14,6 +15,7 @@ namespace emulator {
 
 thread *self;
 block resident;
+observer *checker;
 
 static struct {
     fiber caller; /* the host thread that runs the launch */
@@ -141,7 +143,7 @@ static void finish_thread() {
 
 static void thread_main() {
     fiber_arrived(&self->fiber);
-    resident.launch->body();
+    resident.launch->call(*resident.launch);
     finish_thread();
 }
 
@@ -183,6 +185,8 @@ static void prepare_block(uint3 block_index) {
 
 static void run_block(uint3 block_index) {
     prepare_block(block_index);
+    if (checker)
+        checker->block_begins();
     shared_begin_block();
     unsigned first = 0;
     if (state.order == EMULATOR_REVERSE)
@@ -219,6 +223,8 @@ cudaError_t launch_run(const launch &l, const emulator_settings &settings) {
     state.caller = {};
     resident.launch = &l;
     resident.n_threads = l.block.x * l.block.y * l.block.z;
+    if (checker)
+        checker->launch_begins();
     shared_begin_launch(l.shared_bytes);
     fault_handler_install();
     uint64_t n = (uint64_t)l.grid.x * l.grid.y * l.grid.z;

@@ -1,7 +1,6 @@
 /* copies.cpp - cp.async: a copy is put off until its thread waits for its group, so that a wait
  * that is missing, or too short, always leaves the poison or the old data. */
-#include "tests/emulator/block.h"
-#include "tests/emulator/memory.h"
+#include "tests/emulator/observer.h"
 #include "tests/emulator/shared.h"
 
 #include <ptx_models.h>
@@ -24,6 +23,8 @@ void copy_issue(void *shared, const void *global, uint32_t bytes, bool valid, si
     }
     self->copies.push_back({static_cast<char *>(shared), static_cast<const char *>(global), bytes,
                             valid, self->copy_group, at});
+    if (checker)
+        checker->copy_issued(self->copies.back());
 }
 
 void copy_commit() {
@@ -31,6 +32,8 @@ void copy_commit() {
 }
 
 static void perform(const pending_copy &c) {
+    if (checker)
+        checker->copy_performed(c);
     if (c.valid)
         memcpy(c.to, c.from, c.bytes);
     else

@@ -3,6 +3,7 @@
  * many younger ones were freed, so that a late use is seen. */
 #include "tests/emulator/memory.h"
 
+#include "tests/emulator/observer.h"
 #include "tests/emulator/poison.h"
 #include "tests/emulator/report.h"
 
@@ -20,10 +21,31 @@ const size_t most_freed = 512; /* that are kept */
 static struct {
     std::map<uintptr_t, allocation> by_map; /* by the address of the map */
     std::deque<uintptr_t> freed;            /* maps, oldest first */
+    bool open;                              /* between memory_open and memory_close */
 } state;
 
 static size_t round_up(size_t n, size_t to) {
     return (n + to - 1) / to * to;
+}
+
+static void allow(const allocation &a, int protection) {
+    mprotect(a.map + page_bytes, a.map_bytes - 2 * page_bytes, protection);
+}
+
+static void allow_all(int protection) {
+    for (const auto &entry : state.by_map)
+        if (!entry.second.freed && entry.second.kind == memory_kind::device)
+            allow(entry.second, protection);
+}
+
+void memory_open() {
+    allow_all(PROT_READ | PROT_WRITE);
+    state.open = true;
+}
+
+void memory_close() {
+    allow_all(PROT_NONE);
+    state.open = false;
 }
 
 void *memory_allocate(size_t bytes, memory_kind kind, int device, size_t device_bytes) {
@@ -40,21 +62,26 @@ void *memory_allocate(size_t bytes, memory_kind kind, int device, size_t device_
     mprotect(begin, inner, PROT_READ | PROT_WRITE);
     poison(begin, inner);
     char *data = begin + inner - room;
-    state.by_map[(uintptr_t)map] = {
-        static_cast<char *>(map), inner + 2 * page_bytes, data, bytes, kind, device, false};
+    allocation &a = state.by_map[(uintptr_t)map];
+    a = {static_cast<char *>(map),
+         inner + 2 * page_bytes,
+         data,
+         bytes,
+         kind,
+         device,
+         false,
+         nullptr};
+    if (kind == memory_kind::device && !state.open)
+        allow(a, PROT_NONE);
     return data;
 }
 
-static allocation *find(const void *at) {
+allocation *memory_find(const void *at) {
     auto next = state.by_map.upper_bound((uintptr_t)at);
     if (next == state.by_map.begin())
         return nullptr;
     allocation *a = &std::prev(next)->second;
     return (uintptr_t)at < (uintptr_t)a->map + a->map_bytes ? a : nullptr;
-}
-
-const allocation *memory_find(const void *at) {
-    return find(at);
 }
 
 static bool check_red_zones(const allocation &a) {
@@ -89,13 +116,17 @@ static void forget_oldest() {
 }
 
 bool memory_free(void *data, memory_kind kind) {
-    allocation *a = find(data);
+    allocation *a = memory_find(data);
     if (!a || a->data != data || a->freed || a->kind != kind)
         return false;
+    allow(*a, PROT_READ | PROT_WRITE);
     check_red_zones(*a);
     a->freed = true;
+    if (checker)
+        checker->forgotten(*a);
+    a->shadow = nullptr;
     madvise(a->map, a->map_bytes, MADV_DONTNEED);
-    mprotect(a->map, a->map_bytes, PROT_NONE);
+    allow(*a, PROT_NONE);
     state.freed.push_back((uintptr_t)a->map);
     if (state.freed.size() > most_freed)
         forget_oldest();
@@ -103,14 +134,14 @@ bool memory_free(void *data, memory_kind kind) {
 }
 
 bool memory_has(const void *at, size_t bytes) {
-    const allocation *a = find(at);
+    const allocation *a = memory_find(at);
     const char *first = static_cast<const char *>(at);
     return a && !a->freed && first >= a->data && first <= a->data + a->bytes &&
            bytes <= (size_t)(a->data + a->bytes - first);
 }
 
 void memory_describe(const void *at, char *text, size_t capacity) {
-    const allocation *a = find(at);
+    const allocation *a = memory_find(at);
     const char *address = static_cast<const char *>(at);
     if (!a)
         snprintf(text, capacity, "which is no device memory");

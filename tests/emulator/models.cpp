@@ -1,7 +1,7 @@
 /* models.cpp - mma and ldmatrix: the fragments of a warp's lanes are gathered into whole matrices,
  * the product is computed, and every lane gets its part. Layouts: kernels/cuda/ptx.h. A bf16
  * product is summed in double and rounded once, which no tensor core does to the last bit. */
-#include "tests/emulator/block.h"
+#include "tests/emulator/observer.h"
 #include "tests/emulator/shared.h"
 
 #include <ptx_models.h>
@@ -96,14 +96,19 @@ static void do_ldmatrix(void *const arguments[32], uint32_t) {
             fail(cudaErrorIllegalAddress, first->at,
                  "ldmatrix: lane %d's row is not in shared memory", lane);
     }
+    const thread *lanes = &resident.threads[self->warp->index * LANES];
     for (int lane = 0; lane < LANES; lane++) {
         int g = lane / 4, q = lane % 4;
         uint32_t *r = static_cast<ldmatrix_argument *>(arguments[lane])->r;
         for (int m = 0; m < first->n_matrices; m++) {
             const uint16_t *const *row = rows + 8 * m;
-            uint32_t low = first->trans ? row[2 * q][g] : row[g][2 * q];
-            uint32_t high = first->trans ? row[2 * q + 1][g] : row[g][2 * q + 1];
-            r[m] = low | high << 16;
+            const uint16_t *low = first->trans ? &row[2 * q][g] : &row[g][2 * q];
+            const uint16_t *high = first->trans ? &row[2 * q + 1][g] : low + 1;
+            if (checker) {
+                checker->accessed(lanes[lane], low, 2, access::read, first->at);
+                checker->accessed(lanes[lane], high, 2, access::read, first->at);
+            }
+            r[m] = *low | (uint32_t)*high << 16;
         }
     }
 }

@@ -2,6 +2,7 @@
  * switches of emulator.h. */
 #include "tests/emulator/cudart.h"
 #include "tests/emulator/memory.h"
+#include "tests/emulator/observer.h"
 #include "tests/emulator/poison.h"
 #include "tests/emulator/report.h"
 #include "tests/emulator/shared.h"
@@ -85,11 +86,15 @@ static cudaError_t enqueue_copy(CUstream_st *stream, void *to, const void *from,
         std::string staged(static_cast<const char *>(from), bytes);
         return stream_enqueue(stream, [to, staged = std::move(staged)] {
             memcpy(to, staged.data(), staged.size());
+            if (checker)
+                checker->host_wrote(to, staged.size());
             return cudaSuccess;
         });
     }
     return stream_enqueue(stream, [to, from, bytes] {
         memmove(to, from, bytes);
+        if (checker && memory_find(to))
+            checker->host_copied(to, from, bytes);
         return cudaSuccess;
     });
 }
@@ -111,6 +116,8 @@ static cudaError_t enqueue_fill(CUstream_st *stream, void *to, int value, size_t
         return cudaErrorInvalidValue;
     return stream_enqueue(stream, [to, value, bytes] {
         memset(to, value, bytes);
+        if (checker)
+            checker->host_wrote(to, bytes);
         return cudaSuccess;
     });
 }

@@ -1,8 +1,10 @@
 /* shared.cpp - the arena, see shared.h. Places are the same for all blocks of a launch. */
 #include "tests/emulator/shared.h"
 
-#include "tests/emulator/block.h"
+#include "tests/emulator/observer.h"
 #include "tests/emulator/poison.h"
+
+#include <stdio.h>
 
 namespace emulator {
 
@@ -16,7 +18,7 @@ struct piece {
 };
 
 static struct {
-    alignas(1024) unsigned char bytes[320 << 10];
+    alignas(1024) unsigned char bytes[shared_arena_bytes];
     piece pieces[64];
     unsigned n_pieces;
     size_t end;          /* of the last piece's red zone */
@@ -26,6 +28,8 @@ static struct {
 static void poison_piece(piece *p) {
     poison(arena.bytes + p->at - red_zone_bytes, p->bytes + 2 * red_zone_bytes);
     p->in_use = true;
+    if (checker)
+        checker->shared_begins(arena.bytes + p->at, p->bytes);
 }
 
 static piece *add_piece(const shared_site *site, size_t at, size_t bytes) {
@@ -76,12 +80,16 @@ void *shared_get(const shared_site *site) {
     return arena.bytes + found->at;
 }
 
+static const char *name_of(const piece *p) {
+    return p->site ? p->site->name : "dynamic";
+}
+
 static void check_red_zone(const piece *p, const unsigned char *zone, const char *side) {
     if (is_poison(zone, red_zone_bytes))
         return;
     site at = p->site ? p->site->at : nowhere;
     complain(cudaErrorIllegalAddress, at, "the shared memory %s '%s', %zu bytes, was written", side,
-             p->site ? p->site->name : "dynamic", p->bytes);
+             name_of(p), p->bytes);
 }
 
 void shared_end_block() {
@@ -94,14 +102,35 @@ void shared_end_block() {
     }
 }
 
+size_t shared_offset(const void *at) {
+    return (uintptr_t)at - (uintptr_t)arena.bytes;
+}
+
 bool shared_has(const void *at, size_t bytes) {
-    uintptr_t offset = (uintptr_t)at - (uintptr_t)arena.bytes;
+    size_t offset = shared_offset(at);
     for (unsigned i = 0; i < arena.n_pieces; i++) {
         const piece *p = &arena.pieces[i];
         if (p->in_use && offset >= p->at && offset < p->at + p->bytes)
             return bytes <= p->at + p->bytes - offset;
     }
     return false;
+}
+
+void shared_describe(const void *at, char *text, size_t capacity) {
+    size_t offset = shared_offset(at);
+    const piece *nearest = &arena.pieces[0];
+    for (unsigned i = 1; i < arena.n_pieces; i++)
+        if (arena.pieces[i].at - red_zone_bytes <= offset)
+            nearest = &arena.pieces[i];
+    if (offset < nearest->at)
+        snprintf(text, capacity, "%zu bytes before '%s', %zu bytes of shared memory",
+                 nearest->at - offset, name_of(nearest), nearest->bytes);
+    else if (offset >= nearest->at + nearest->bytes)
+        snprintf(text, capacity, "%zu bytes past the end of '%s', %zu bytes of shared memory",
+                 offset - nearest->at - nearest->bytes, name_of(nearest), nearest->bytes);
+    else
+        snprintf(text, capacity, "across the end of '%s', %zu bytes of shared memory",
+                 name_of(nearest), nearest->bytes);
 }
 
 } // namespace emulator

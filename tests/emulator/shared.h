@@ -12,6 +12,7 @@ namespace emulator {
 
 const size_t shared_default_bytes = 48 << 10; /* what a kernel has without asking for more */
 const size_t shared_most_bytes = 227 << 10;
+const size_t shared_arena_bytes = 320 << 10; /* with red zones */
 
 void shared_begin_launch(size_t dynamic_bytes);
 void shared_begin_block();
@@ -20,6 +21,10 @@ void shared_end_block();
 
 /* Does [at, at + bytes) lie in one piece? */
 bool shared_has(const void *at, size_t bytes);
+/* Where in the arena; shared_arena_bytes or more: not there. */
+size_t shared_offset(const void *at);
+/* "4 bytes past the end of 'tile', 512 bytes of shared memory". */
+void shared_describe(const void *at, char *text, size_t capacity);
 
 } // namespace emulator
 

@@ -40,6 +40,16 @@ static double now_ms() {
 
 /* ------------------------------------------------------------------ running */
 
+/* While something runs. */
+struct open_memory {
+    open_memory() {
+        memory_open();
+    }
+    ~open_memory() {
+        memory_close();
+    }
+};
+
 static void drop_queue(CUstream_st *stream) {
     for (operation &o : stream->queue)
         if (o.mark)
@@ -47,19 +57,19 @@ static void drop_queue(CUstream_st *stream) {
     stream->queue.clear();
 }
 
-static cudaError_t run_one(CUstream_st *stream);
+static cudaError_t run_one(CUstream_st *stream, const open_memory &open);
 
-static cudaError_t run_until(const record &r) {
+static cudaError_t run_until(const record &r, const open_memory &open) {
     cudaError_t error = cudaSuccess;
     while (!r.done && error == cudaSuccess)
-        error = run_one(r.stream);
+        error = run_one(r.stream, open);
     return error;
 }
 
-static cudaError_t run_one(CUstream_st *stream) {
+static cudaError_t run_one(CUstream_st *stream, const open_memory &open) {
     operation o = std::move(stream->queue.front());
     stream->queue.pop_front();
-    cudaError_t error = o.after ? run_until(*o.after) : cudaSuccess;
+    cudaError_t error = o.after ? run_until(*o.after, open) : cudaSuccess;
     if (error == cudaSuccess && o.run)
         error = o.run();
     if (o.mark) {
@@ -71,18 +81,19 @@ static cudaError_t run_one(CUstream_st *stream) {
     return error;
 }
 
-static cudaError_t run_all(CUstream_st *stream) {
+static cudaError_t run_all(CUstream_st *stream, const open_memory &open) {
     cudaError_t error = cudaSuccess;
     while (!stream->queue.empty() && error == cudaSuccess)
-        error = run_one(stream);
+        error = run_one(stream, open);
     return error;
 }
 
 cudaError_t device_run(int device) {
-    cudaError_t error = run_all(&state.defaults[device]);
+    open_memory open;
+    cudaError_t error = run_all(&state.defaults[device], open);
     for (CUstream_st *s : state.streams)
         if (s->device == device && error == cudaSuccess)
-            error = run_all(s);
+            error = run_all(s, open);
     return error;
 }
 
@@ -160,17 +171,24 @@ static cudaError_t run_launch(const launch &l) {
     return error;
 }
 
-void launch_enqueue(launch &&l, cudaStream_t handle) {
+void launch_enqueue(const launch &given, cudaStream_t handle) {
     api_call call(EMULATOR_LAUNCH);
     CUstream_st *stream = stream_find(handle);
     cudaError_t error = call.error;
     if (error == cudaSuccess && (!stream || stream->device != current_device()))
         error = cudaErrorInvalidResourceHandle;
     if (error == cudaSuccess)
-        error = check_launch(l);
-    if (error == cudaSuccess)
-        error = stream_enqueue(stream, [l = std::move(l)] { return run_launch(l); });
-    call.done(error);
+        error = check_launch(given);
+    if (error != cudaSuccess) {
+        call.done(error);
+        return;
+    }
+    auto *first = static_cast<const char *>(given.arguments);
+    std::vector<char> arguments(first, first + given.argument_bytes);
+    call.done(stream_enqueue(stream, [l = given, arguments = std::move(arguments)]() mutable {
+        l.arguments = arguments.data();
+        return run_launch(l);
+    }));
 }
 
 } // namespace emulator
@@ -236,7 +254,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
         stream->capture->invalid = true;
         return call.done(cudaErrorStreamCaptureUnsupported);
     }
-    return call.done(run_all(stream));
+    return call.done(run_all(stream, open_memory()));
 }
 
 /* Each query lets one operation run, so that a host that polls gets on. */
@@ -249,7 +267,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
         return call.done(cudaErrorInvalidResourceHandle);
     if (stream->queue.empty())
         return cudaSuccess;
-    cudaError_t error = run_one(stream);
+    cudaError_t error = run_one(stream, open_memory());
     return error == cudaSuccess ? cudaErrorNotReady : call.done(error);
 }
 
@@ -313,7 +331,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle_event) {
         return call.error;
     if (!event)
         return call.done(cudaErrorInvalidResourceHandle);
-    return call.done(event->last ? run_until(*event->last) : cudaSuccess);
+    return call.done(event->last ? run_until(*event->last, open_memory()) : cudaSuccess);
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t handle_event) {
@@ -325,7 +343,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle_event) {
         return call.done(cudaErrorInvalidResourceHandle);
     if (!event->last || event->last->done)
         return cudaSuccess;
-    cudaError_t error = run_one(event->last->stream);
+    cudaError_t error = run_one(event->last->stream, open_memory());
     return error == cudaSuccess ? cudaErrorNotReady : call.done(error);
 }
 

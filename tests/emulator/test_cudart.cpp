@@ -3,8 +3,10 @@
 #include "tests/emulator/device_data.h"
 #include "tests/emulator/sound_kernels.h"
 
+#include <errno.h>
 #include <string.h>
 #include <string>
+#include <unistd.h>
 
 #define assert_cuda(call) assert_int_equal(call, cudaSuccess)
 
@@ -199,6 +201,21 @@ static void test_wrong_copies_are_told(void **) {
     expect_report("in a freed allocation of 4 bytes");
 }
 
+/* The host's own accesses fault; asked of the kernel, which answers in place of a signal. */
+static void test_host_cannot_touch_device_memory(void **) {
+    rig r(1);
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], r.y.data, sizeof(int)), -1);
+    assert_int_equal(errno, EFAULT);
+    launch_increment(r.y.data, 1, r.stream);
+    assert_cuda(cudaStreamSynchronize(r.stream));
+    assert_int_equal(write(ends[1], r.y.data, sizeof(int)), -1);
+    assert_int_equal(write(ends[1], r.pinned, sizeof(int)), sizeof(int));
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void test_faults(void **) {
     rig r(1);
     int *more;
@@ -261,6 +278,7 @@ int main() {
         cmocka_unit_test_setup(test_launch_limits, setup),
         cmocka_unit_test_setup(test_device_memory_is_bounded, setup),
         cmocka_unit_test_setup(test_wrong_copies_are_told, setup),
+        cmocka_unit_test_setup(test_host_cannot_touch_device_memory, setup),
         cmocka_unit_test_setup(test_faults, setup),
         cmocka_unit_test_setup(test_devices, setup),
     };

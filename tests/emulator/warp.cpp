@@ -1,7 +1,7 @@
 /* warp.cpp - operations of a warp. Every one is a meeting: a lane leaves the address of its
  * argument, on its own stack, and waits; the last lane to come does the work for all. So nothing is
  * read after somebody has run on. */
-#include "tests/emulator/block.h"
+#include "tests/emulator/observer.h"
 
 namespace emulator {
 
@@ -166,21 +166,26 @@ uint32_t reduce(uint32_t mask, uint32_t value, reduction how, site at) {
     return argument.result;
 }
 
-static void do_nothing(void *const[32], uint32_t) {
+static void do_sync(void *const[32], uint32_t mask) {
+    if (checker)
+        checker->warp_synced(mask);
 }
 
 void sync_warp(uint32_t mask, site at) {
-    meet(mask, do_nothing, nullptr, "__syncwarp", at);
+    meet(mask, do_sync, nullptr, "__syncwarp", at);
 }
 
 /* ------------------------------------------------------------------ atomics */
 
-void atomic_begin(const void *, size_t) {
+void atomic_begin(const void *address, size_t bytes, site at) {
     yield();
+    if (checker)
+        checker->accessed(*self, address, bytes, access::atomic, at);
 }
-void atomic_end(const void *, size_t) {
-}
-void fence() {
+
+void fence(bool device) {
+    if (checker)
+        checker->fenced(device);
 }
 
 } // namespace emulator

@@ -10,7 +10,6 @@
 #include <cuda_runtime_api.h>
 #include <vector_types.h>
 
-#include <functional>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -59,10 +58,13 @@ struct launch {
     const char *kernel;
     dim3 grid, block;
     size_t shared_bytes;
-    const void *function;       /* the key of cudaFuncSetAttribute */
-    std::function<void()> body; /* calls the kernel with the launch's arguments */
+    const void *function;         /* the key of cudaFuncSetAttribute */
+    void (*call)(const launch &); /* the kernel with these arguments, in a fiber */
+    const void *arguments;
+    size_t argument_bytes;
 };
-void launch_enqueue(launch &&, cudaStream_t);
+/* The arguments are copied. */
+void launch_enqueue(const launch &, cudaStream_t);
 
 /* CU_LAUNCH in two calls, so that arguments convert to the kernel's parameters as in a call. */
 template <class... P> struct prepared_launch {
@@ -73,18 +75,19 @@ template <class... P> struct prepared_launch {
     cudaStream_t stream;
 
     template <size_t... I>
-    EMULATOR_UNCHECKED static void call(void (*function)(P...), const std::tuple<P...> &arguments,
-                                        std::index_sequence<I...>) {
-        function(*std::addressof(std::get<I>(arguments))...);
+    EMULATOR_UNCHECKED static void call_with(const launch &l, std::index_sequence<I...>) {
+        auto to_call = reinterpret_cast<void (*)(P...)>(const_cast<void *>(l.function));
+        [[maybe_unused]] auto *arguments = static_cast<const std::tuple<P...> *>(l.arguments);
+        to_call(std::get<I>(*arguments)...);
+    }
+    EMULATOR_UNCHECKED static void call(const launch &l) {
+        call_with(l, std::index_sequence_for<P...>{});
     }
     void operator()(P... arguments) const {
         static_assert((std::is_trivially_copyable_v<P> && ...), "an argument is copied as bytes");
         std::tuple<P...> copies(arguments...);
-        void (*f)(P...) = function;
-        launch_enqueue({kernel, grid, block, shared_bytes, reinterpret_cast<const void *>(f),
-                        [f, copies]() EMULATOR_UNCHECKED {
-                            call(f, copies, std::index_sequence_for<P...>{});
-                        }},
+        launch_enqueue({kernel, grid, block, shared_bytes, reinterpret_cast<const void *>(function),
+                        call, &copies, sizeof copies},
                        stream);
     }
 };
@@ -132,9 +135,9 @@ uint32_t match_any(uint32_t mask, uint64_t value, site);
 enum class reduction { add, min, max };
 uint32_t reduce(uint32_t mask, uint32_t value, reduction, site);
 
-void atomic_begin(const void *at, size_t bytes);
-void atomic_end(const void *at, size_t bytes);
-void fence();
+/* Lets others run before an atomic, so that a loop of them makes progress. */
+void atomic_begin(const void *address, size_t bytes, site);
+void fence(bool device);
 
 template <class T>
 EMULATOR_UNCHECKED inline T shuffle_value(uint32_t mask, T value, int source, const char *what,

@@ -64,14 +64,12 @@ EMULATOR_FN unsigned __reduce_max_sync(uint32_t mask, unsigned value, EMULATOR_A
 
 /* ------------------------------------------------------------------ memory */
 
-/* Every atomic lets others run first, so that a loop of them makes progress. */
 #define EMULATOR_ATOMIC(name, result)                                                              \
     template <class T>                                                                             \
-    EMULATOR_UNCHECKED static inline T name(T *at, std::common_type_t<T> operand) {                \
-        ::emulator::atomic_begin(at, sizeof *at);                                                  \
-        T old = *at;                                                                               \
-        *at = (result);                                                                            \
-        ::emulator::atomic_end(at, sizeof *at);                                                    \
+    EMULATOR_FN T name(T *address, std::common_type_t<T> operand, EMULATOR_AT) {                   \
+        ::emulator::atomic_begin(address, sizeof *address, at);                                    \
+        T old = *address;                                                                          \
+        *address = (result);                                                                       \
         return old;                                                                                \
     }
 EMULATOR_ATOMIC(atomicAdd, old + operand)
@@ -85,20 +83,20 @@ EMULATOR_ATOMIC(atomicExch, operand)
 EMULATOR_ATOMIC(atomicInc, old >= operand ? 0 : old + 1)
 #undef EMULATOR_ATOMIC
 template <class T>
-EMULATOR_FN T atomicCAS(T *at, std::common_type_t<T> compare, std::common_type_t<T> value) {
-    ::emulator::atomic_begin(at, sizeof *at);
-    T old = *at;
+EMULATOR_FN T atomicCAS(T *address, std::common_type_t<T> compare, std::common_type_t<T> value,
+                        EMULATOR_AT) {
+    ::emulator::atomic_begin(address, sizeof *address, at);
+    T old = *address;
     if (old == compare)
-        *at = value;
-    ::emulator::atomic_end(at, sizeof *at);
+        *address = value;
     return old;
 }
 
 EMULATOR_FN void __threadfence() {
-    ::emulator::fence();
+    ::emulator::fence(true);
 }
 EMULATOR_FN void __threadfence_block() {
-    ::emulator::fence();
+    ::emulator::fence(false);
 }
 EMULATOR_FN void __nanosleep(unsigned) {
     ::emulator::yield();

@@ -1,0 +1,85 @@
+/* checker_blocks.cpp - see checker_blocks.h. */
+#include "tests/emulator/checker_blocks.h"
+
+#include <map>
+#include <set>
+
+namespace emulator {
+
+using by_block = std::map<uint32_t, clock_vector>; /* by serial */
+
+/* What atomics on an address have published. */
+struct variable {
+    uint32_t serial; /* of the block that `seen` is about */
+    clock_vector seen;
+    by_block blocks; /* of this launch */
+};
+
+static struct {
+    uint32_t serial, first_of_launch;
+    std::map<const void *, variable> variables;
+    std::set<const variable *> taken; /* by the resident block's atomics, no fence behind them */
+    by_block acquired;                /* by the resident block */
+} state;
+
+void blocks_begin_launch() {
+    state.first_of_launch = state.serial + 1;
+    state.variables.clear();
+}
+
+void blocks_begin_block() {
+    state.serial++;
+    state.taken.clear();
+    state.acquired.clear();
+}
+
+uint32_t blocks_serial() {
+    return state.serial;
+}
+
+bool blocks_in_launch(stamp s) {
+    return s.serial() >= state.first_of_launch;
+}
+
+bool blocks_all_acquired() {
+    return state.acquired.size() == state.serial - state.first_of_launch;
+}
+
+bool stamp_ordered(const thread &later, stamp s) {
+    if (!blocks_in_launch(s))
+        return true;
+    if (s.serial() == state.serial)
+        return clock_ordered(later, s.thread(), s.time());
+    auto block = state.acquired.find(s.serial());
+    return block != state.acquired.end() && s.time() < block->second[s.thread() / LANES];
+}
+
+static void join(by_block *into, const by_block &from) {
+    for (const auto &block : from)
+        if (block.first != state.serial)
+            clock_join(&(*into)[block.first], block.second);
+}
+
+void blocks_atomic(const void *at) {
+    variable &v = state.variables[at];
+    if (v.serial == state.serial)
+        clocks_acquire(v.seen);
+    else
+        v.seen = {};
+    v.serial = state.serial;
+    state.taken.insert(&v);
+    clock_join(&v.seen, clocks_published(false));
+    clock_join(&v.blocks[state.serial], clocks_published(true));
+    join(&v.blocks, state.acquired);
+}
+
+void blocks_fence(bool device) {
+    clocks_fence(device);
+    if (!device)
+        return;
+    for (const variable *v : state.taken)
+        join(&state.acquired, v->blocks);
+    state.taken.clear();
+}
+
+} // namespace emulator

@@ -1,0 +1,32 @@
+/* checker_blocks.h - blocks and launches: serial numbers, and what one thread passes to another,
+ * maybe of a later block, by an atomic.
+ *
+ * An atomic publishes what its warp had seen at its last fence, and takes over what atomics on the
+ * same address published. Towards other blocks both sides need __threadfence: the first before its
+ * atomic, the second behind it. Launches are ordered as a whole. */
+#ifndef MILL_TESTS_EMULATOR_CHECKER_BLOCKS_H
+#define MILL_TESTS_EMULATOR_CHECKER_BLOCKS_H
+
+#include "tests/emulator/checker_clocks.h"
+#include "tests/emulator/checker_shadow.h"
+
+namespace emulator {
+
+void blocks_begin_launch();
+void blocks_begin_block();
+uint32_t blocks_serial(); /* of the resident one */
+/* Is it of the launch that runs? */
+bool blocks_in_launch(stamp);
+/* Does the resident block come behind all blocks of the launch before it? */
+bool blocks_all_acquired();
+
+/* Is it ordered before what the thread does now? */
+bool stamp_ordered(const thread &later, stamp);
+
+/* Of the running thread. */
+void blocks_atomic(const void *at);
+void blocks_fence(bool device);
+
+} // namespace emulator
+
+#endif

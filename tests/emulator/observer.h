@@ -1,0 +1,43 @@
+/* observer.h - what the emulator tells the checker: every access that is not an instruction of the
+ * kernel's own code, and everything that orders accesses. NULL where there is no checker. */
+#ifndef MILL_TESTS_EMULATOR_OBSERVER_H
+#define MILL_TESTS_EMULATOR_OBSERVER_H
+
+#include "tests/emulator/block.h"
+#include "tests/emulator/memory.h"
+
+namespace emulator {
+
+enum class access { read, write, atomic };
+
+struct observer {
+    virtual ~observer() = default;
+
+    virtual void launch_begins() = 0;
+    virtual void block_begins() = 0;
+    /* This shared memory is a block's from now on, and not written. */
+    virtual void shared_begins(const void *at, size_t bytes) = 0;
+
+    /* By the running thread; `waits` until barrier_held. */
+    virtual void barrier_arrived(unsigned number, bool waits) = 0;
+    virtual void barrier_held(unsigned number) = 0;
+    virtual void warp_synced(uint32_t mask) = 0;
+    virtual void fenced(bool device) = 0;
+
+    /* By a thread that need not be the running one. */
+    virtual void accessed(const thread &, const void *at, size_t bytes, access, site) = 0;
+    /* Between the two nobody may touch the bytes. */
+    virtual void copy_issued(const pending_copy &) = 0;
+    virtual void copy_performed(const pending_copy &) = 0;
+
+    /* Outside kernels. */
+    virtual void host_wrote(const void *at, size_t bytes) = 0;
+    virtual void host_copied(const void *to, const void *from, size_t bytes) = 0;
+    virtual void forgotten(const allocation &) = 0;
+};
+
+extern observer *checker;
+
+} // namespace emulator
+
+#endif
