@@ -4,6 +4,7 @@
  * Results go to standard output, 80 columns. Exit status 2 where something is wrong with the
  * checkpoint; files that differ from the published ones are only reported, since a checkpoint may
  * rightly have other weights. One thread. */
+#include "tools/inspect.h"
 #include "runtime/base/memory.h"
 #include "runtime/model/checkpoint_write.h"
 #include "tools/command.h"
@@ -29,6 +30,7 @@ static const char help[] =
     "the memory each precision needs, and how it compares with the published\n"
     "repository. For a file (.safetensors, .bin): its tensors.\n"
     "\n"
+    "  --memory  what it takes of a GPU, and nothing else\n"
     "  --hash    compare SHA-256 with the published files (reads everything once)\n"
     "  --values  look for values that are not finite numbers (reads everything once)\n"
     "  --help    print this\n"
@@ -36,7 +38,7 @@ static const char help[] =
     "Exit status: 0 nothing is wrong, 2 something is.\n";
 
 struct request {
-    bool hash, values;
+    bool hash, values, memory;
     const char *path;
 };
 
@@ -364,10 +366,11 @@ static int inspect_file(const struct request *r) {
 
 /* The exit status to leave with, or -1 to go on. */
 static int parse(int argc, char **argv, struct request *r) {
-    enum { HASH = 256, VALUES, HELP };
+    enum { HASH = 256, VALUES, MEMORY, HELP };
     static const struct option options[] = {
         {"hash", no_argument, NULL, HASH},
         {"values", no_argument, NULL, VALUES},
+        {"memory", no_argument, NULL, MEMORY},
         {"help", no_argument, NULL, HELP},
         {NULL, 0, NULL, 0},
     };
@@ -377,6 +380,8 @@ static int parse(int argc, char **argv, struct request *r) {
             r->hash = true;
         else if (option == VALUES)
             r->values = true;
+        else if (option == MEMORY)
+            r->memory = true;
         else if (option == HELP || option == 'h') {
             fputs(help, stdout);
             return MILL_EXIT_OK;
@@ -399,5 +404,9 @@ int mill_command_inspect(int argc, char **argv) {
     if (stat(r.path, &info) < 0)
         return mill_command_fail(
             command, mill_fail(&err, MILL_E_NOT_FOUND, "'%s': %s", r.path, strerror(errno)), &err);
+    if (r.memory) {
+        mill_status planned = mill_inspect_memory(r.path, &err);
+        return planned < 0 ? mill_command_fail(command, planned, &err) : MILL_EXIT_OK;
+    }
     return S_ISDIR(info.st_mode) ? inspect_folder(&r) : inspect_file(&r);
 }

@@ -23,9 +23,10 @@ enum {
      * quantised rows, partial sums. Larger work goes in blocks of rows. */
     MILL_CUDA_SCRATCH_BYTES = 32 << 20,
     MILL_CUDA_ARRIVALS = 1024, /* counters of blocks that work on one thing: arrival.h */
-    /* What CUDA itself takes of a small card: context, code, queues. An estimate; counts towards a
-     * limit. */
-    MILL_CUDA_CONTEXT_BYTES = 256 << 20,
+    /* What CUDA itself takes, context, code and queues: so much, and so much for each
+     * multiprocessor. An estimate, not measured; counts towards a limit. */
+    MILL_CUDA_CONTEXT_BYTES = 96 << 20,
+    MILL_CUDA_CONTEXT_BYTES_EACH = 3 << 20,
 };
 
 struct mill_backend {
@@ -38,7 +39,7 @@ struct mill_backend {
 
     struct cuda_block *blocks; /* what alloc and upload gave: cuda_memory.c */
     int32_t n_blocks, max_blocks;
-    size_t used_bytes, limit_bytes; /* used: MILL_CUDA_CONTEXT_BYTES and blocks; limit 0 = none */
+    size_t used_bytes, limit_bytes; /* used: CUDA itself and blocks; limit 0 = none */
 
     bool spoiled;     /* a call failed since graph_begin */
     const char *call; /* the entry that runs, for `failure` */

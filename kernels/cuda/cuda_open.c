@@ -52,6 +52,8 @@ static mill_status check_card(struct mill_backend *backend, const struct cudaDev
     backend->capability = 10 * card->major + card->minor;
     backend->n_processors = card->multiProcessorCount;
     backend->shared_bytes = (int32_t)card->sharedMemPerBlockOptin;
+    backend->used_bytes =
+        MILL_CUDA_CONTEXT_BYTES + (size_t)card->multiProcessorCount * MILL_CUDA_CONTEXT_BYTES_EACH;
     if (backend->capability < LEAST_CAPABILITY)
         return mill_fail(err, MILL_E_UNSUPPORTED,
                          "%s is too old: it has compute capability %d.%d, %d.%d (Turing) or newer "
@@ -128,7 +130,6 @@ mill_status mill_cuda_open(struct mill_backend **out, const struct mill_backend_
         return mill_fail(err, MILL_E_MEMORY, "no memory for the cuda backend");
     backend->device = options->device;
     backend->limit_bytes = options->memory_limit_bytes;
-    backend->used_bytes = MILL_CUDA_CONTEXT_BYTES;
     mill_status status = check_card(backend, &card, err);
     if (status == MILL_OK && options->isa)
         status = pass_for(backend, options->isa, err);

@@ -28,7 +28,8 @@ static mill_status add_all(struct list *list, const char *name, bool may_be_left
     if (n < 0)
         return n;
     for (int32_t i = 0; i < n; i++) {
-        struct mill_engine_device device = {.number = i, .may_be_left = may_be_left};
+        struct mill_engine_device device = {
+            .number = i, .may_be_left = may_be_left, .is_gpu = true};
         snprintf(device.name, sizeof device.name, "%s", name);
         MILL_TRY(add(list, &device));
     }
@@ -61,7 +62,8 @@ static int32_t number_of(const char *text, size_t size) {
 static mill_status add_item(struct list *list, const char *text, size_t size) {
     const char *colon = memchr(text, ':', size);
     size_t name_size = colon ? (size_t)(colon - text) : size;
-    struct mill_engine_device device = {.name = "cuda", .number = number_of(text, size)};
+    struct mill_engine_device device = {
+        .name = "cuda", .number = number_of(text, size), .is_gpu = true};
     if (device.number >= 0)
         return add(list, &device);
     int32_t number = colon ? number_of(colon + 1, size - name_size - 1) : 0;
@@ -81,8 +83,9 @@ static mill_status add_item(struct list *list, const char *text, size_t size) {
     if (!ops->n_devices && colon && number == 0)
         return mill_fail(list->err, MILL_E_INPUT, "device '%.*s': at least one thread is wanted",
                          (int)size, text);
-    device.number = ops->n_devices ? number : 0;
-    device.n_threads = ops->n_devices ? 0 : number;
+    device.is_gpu = ops->n_devices != NULL;
+    device.number = device.is_gpu ? number : 0;
+    device.n_threads = device.is_gpu ? 0 : number;
     return add(list, &device);
 }
 

@@ -9,6 +9,7 @@ struct mill_engine_device {
     int32_t number;    /* which of the backend's devices */
     int32_t n_threads; /* 0 = as the backend likes */
     bool may_be_left;  /* of "auto": done without where it cannot be used */
+    bool is_gpu;
 };
 
 /* Names with commas between:

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNNING = 8, QUEUE = 256, WINDOW = 128, TOKENS_EACH = 2048 };
+enum { QUEUE = 256, TOKENS_EACH = 2048 };
+/* Utterances at once, and frames that become sound at a time: on a processor as many as keep it
+ * busy, on a GPU as many as still make it faster. */
+enum { RUNNING = 8, WINDOW = 128, GPU_RUNNING = 256, GPU_WINDOW = 512 };
 #define UNREAD_S 10.0
 #define STUCK_S 30.0
 
@@ -39,9 +42,7 @@ static mill_status copy_options(struct mill_engine *engine,
         o->max_window > 1 << 16 || !(o->max_backlog_s >= 0) || !(o->max_unread_s >= 0) ||
         o->max_unread_s > 1e6 || !(o->stuck_s >= 0))
         return mill_fail(err, MILL_E_INPUT, "an option of the engine is out of range");
-    o->max_running = o->max_running ? o->max_running : RUNNING;
     o->max_queue = o->max_queue ? o->max_queue : QUEUE;
-    o->max_window = o->max_window ? o->max_window : WINDOW;
     o->max_unread_s = o->max_unread_s > 0 ? o->max_unread_s : UNREAD_S;
     o->stuck_s = o->stuck_s > 0 ? o->stuck_s : STUCK_S;
     return MILL_OK;
@@ -56,6 +57,10 @@ static mill_status choose_devices(struct mill_engine *engine, struct mill_error 
     if (!mill_precision_find(o->precision, engine->devices[0].name, &precision))
         return mill_fail(err, MILL_E_INPUT, "precision '%s': there are auto, fp32, bf16 and int8",
                          o->precision);
+    bool any_gpu = false;
+    for (int32_t i = 0; i < engine->n_devices; i++)
+        any_gpu |= engine->devices[i].is_gpu;
+    o->max_window = o->max_window ? o->max_window : any_gpu ? GPU_WINDOW : WINDOW;
     free((char *)(uintptr_t)o->precision);
     o->precision = copy_text(mill_precision_name(precision));
     return o->precision ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory for the engine");
@@ -67,9 +72,6 @@ static mill_status plan(struct mill_engine *engine, struct mill_error *err) {
     const struct mill_shape *shape = &engine->model.shape;
     int32_t most = shape->llm.max_positions;
     o->max_tokens = o->max_tokens && o->max_tokens < most ? o->max_tokens : most;
-    int64_t cache = o->cache_tokens ? o->cache_tokens : (int64_t)o->max_running * TOKENS_EACH;
-    cache = cache < o->max_tokens ? o->max_tokens : cache;
-    o->cache_tokens = cache < 1 << 30 ? (int32_t)cache : 1 << 30;
     engine->info =
         (struct mill_engine_info){.sample_rate = shape->bicodec.sample_rate,
                                   .samples_per_frame = shape->bicodec.hop,
@@ -142,6 +144,19 @@ static struct mill_replica *lender_of(const struct mill_engine *engine, int32_t 
     return NULL;
 }
 
+int32_t mill_engine_running_of(const struct mill_engine *engine, int32_t device) {
+    int32_t usual = engine->devices[device].is_gpu ? GPU_RUNNING : RUNNING;
+    return engine->options.max_running ? engine->options.max_running : usual;
+}
+
+static int32_t cache_tokens_of(const struct mill_engine *engine, int32_t device) {
+    const struct mill_engine_options *o = &engine->options;
+    int64_t tokens = (int64_t)mill_engine_running_of(engine, device) * TOKENS_EACH;
+    tokens = o->cache_tokens ? o->cache_tokens : tokens;
+    tokens = tokens < o->max_tokens ? o->max_tokens : tokens;
+    return tokens < 1 << 30 ? (int32_t)tokens : 1 << 30;
+}
+
 static mill_status open_replica(struct mill_engine *engine, int32_t i,
                                 const struct mill_engine_progress *progress,
                                 struct mill_error *err) {
@@ -157,6 +172,7 @@ static mill_status open_replica(struct mill_engine *engine, int32_t i,
                    .precision = o->precision,
                    .number = device->number,
                    .n_threads = device->n_threads,
+                   .memory_limit_bytes = hooks->memory_limit_bytes,
                    .full_head = o->full_head,
                    .ops = hooks->find_backend ? hooks->find_backend(hooks->context, i) : NULL,
                    .progress = progress ? progress->update : NULL,
@@ -164,9 +180,9 @@ static mill_status open_replica(struct mill_engine *engine, int32_t i,
         .lender = lender ? mill_replica_device(lender) : NULL,
         .host = {.context = engine, .ended = mill_engine_on_ended, .lost = mill_engine_on_lost},
         .max_jobs = mill_engine_capacity(engine),
-        .max_running = o->max_running,
+        .max_running = mill_engine_running_of(engine, i),
         .max_tokens = o->max_tokens,
-        .cache_tokens = o->cache_tokens,
+        .cache_tokens = cache_tokens_of(engine, i),
         .max_window = o->max_window,
         .stuck_s = o->stuck_s,
         .audit = hooks->audit,

@@ -49,16 +49,17 @@ struct mill_engine_options {
     const char *precision; /* "fp32", "bf16", "int8" ["auto": what suits the first device] */
     const char *cache;     /* folder for converted weights and the compiled tokenizer [none] */
     bool full_head;        /* also load what unrestricted drawing needs */
-    int32_t max_running;   /* utterances at once on a replica [8] */
-    int32_t max_tokens;    /* of one utterance, prompt included [what the model holds] */
-    int32_t cache_tokens;  /* tokens that a replica's pages hold [2048 for each running utterance,
-                              but at least max_tokens] */
-    int32_t max_window;    /* frames that become sound at a time [128] */
-    int32_t max_queue;     /* requests that wait [256] */
-    double max_backlog_s;  /* seconds of estimated work that may wait [no limit] */
-    double max_unread_s;   /* seconds of audio kept for a reader before its request pauses [10] */
-    double stuck_s;        /* a step that takes longer than this, and than 20 times its estimate,
-                              counts as a failure of its device [30] */
+    /* Of a replica, as far as a GPU has memory for it: */
+    int32_t max_running;  /* utterances at once [8; on a GPU 256] */
+    int32_t max_tokens;   /* of one utterance, prompt included [what the model holds] */
+    int32_t cache_tokens; /* tokens that a replica's pages hold [2048 for each running utterance,
+                             but at least max_tokens] */
+    int32_t max_window;   /* frames that become sound at a time [128; with a GPU 512] */
+    int32_t max_queue;    /* requests that wait [256] */
+    double max_backlog_s; /* seconds of estimated work that may wait [no limit] */
+    double max_unread_s;  /* seconds of audio kept for a reader before its request pauses [10] */
+    double stuck_s;       /* a step that takes longer than this, and than 20 times its estimate,
+                             counts as a failure of its device [30] */
 };
 
 /* Reads sizes and tokenizer. Requests may be submitted from now on; they wait for start. */

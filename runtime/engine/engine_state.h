@@ -12,8 +12,9 @@ struct mill_engine_hooks {
     /* The table of replica number `replica`; NULL = the usual one. */
     const struct mill_backend_ops *(*find_backend)(void *context, int32_t replica);
     void *context;
-    bool audit;       /* the scheduler checks its books in every step */
-    int32_t max_rows; /* of a step; 0 = as usual */
+    bool audit;                /* the scheduler checks its books in every step */
+    int32_t max_rows;          /* of a step; 0 = as usual */
+    size_t memory_limit_bytes; /* of each device; 0 = none */
 };
 mill_status mill_engine_open_hooked(struct mill_engine **out,
                                     const struct mill_engine_options *options,
@@ -45,6 +46,8 @@ struct mill_engine {
     struct mill_engine_stats totals;
 };
 
+/* Utterances that a replica may have at once, as far as its device has memory. */
+int32_t mill_engine_running_of(const struct mill_engine *engine, int32_t device);
 /* Requests that may be in the engine at once. */
 int32_t mill_engine_capacity(const struct mill_engine *engine);
 /* Send a request to the best replica; where none is left it ends with a failure. Takes over the

@@ -13,7 +13,10 @@
 enum { MAX_RETRIES = 3, WATCH_MS = 10 };
 
 int32_t mill_engine_capacity(const struct mill_engine *engine) {
-    return engine->options.max_queue + engine->n_devices * engine->options.max_running;
+    int32_t n = engine->options.max_queue;
+    for (int32_t i = 0; i < engine->n_devices; i++)
+        n += mill_engine_running_of(engine, i);
+    return n;
 }
 
 /* ------------------------------------------------------------------ routes */

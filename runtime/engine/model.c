@@ -78,7 +78,7 @@ static bool can_borrow(const struct mill_device *device, const struct mill_devic
            memory_is_the_hosts(device) && memory_is_the_hosts(lender);
 }
 
-mill_status mill_device_open(struct mill_device *device, const struct mill_model *model,
+mill_status mill_device_plan(struct mill_device *device, const struct mill_model *model,
                              const struct mill_device_options *options,
                              const struct mill_device *lender, struct mill_error *err) {
     *device = (struct mill_device){0};
@@ -94,15 +94,28 @@ mill_status mill_device_open(struct mill_device *device, const struct mill_model
         return mill_fail(err, MILL_E_INPUT, "precision '%s': there are auto, fp32, bf16 and int8",
                          options->precision);
     const struct mill_backend_options backend = {.n_threads = options->n_threads,
-                                                 .device = options->number};
+                                                 .device = options->number,
+                                                 .memory_limit_bytes = options->memory_limit_bytes};
     MILL_TRY(device->ops->open(&device->backend, &backend, err));
     if (can_borrow(device, lender, weights.precision)) {
         device->weights = lender->weights;
         device->weights_borrowed = true;
         return MILL_OK;
     }
-    return mill_weights_open(&device->weights, options->folder, &model->shape, model->control,
-                             device->ops, device->backend, &weights, err);
+    return mill_weights_plan(&device->weights, options->folder, &model->shape, model->control,
+                             device->ops, &weights, err);
+}
+
+mill_status mill_device_load(struct mill_device *device, struct mill_error *err) {
+    return device->weights_borrowed ? MILL_OK
+                                    : mill_weights_load(device->weights, device->backend, err);
+}
+
+mill_status mill_device_open(struct mill_device *device, const struct mill_model *model,
+                             const struct mill_device_options *options,
+                             const struct mill_device *lender, struct mill_error *err) {
+    MILL_TRY(mill_device_plan(device, model, options, lender, err));
+    return mill_device_load(device, err);
 }
 
 void mill_device_close(struct mill_device *device) {

@@ -39,6 +39,7 @@ struct mill_device_options {
     int32_t number;                     /* which of the backend's devices */
     const char *precision;              /* NULL or "auto", "fp32", "bf16", "int8" */
     int32_t n_threads;                  /* 0 = one per processor */
+    size_t memory_limit_bytes;          /* of the device, at most; 0 = what it has; for tests */
     bool full_head;                     /* for unrestricted drawing */
     const struct mill_backend_ops *ops; /* in place of the table of that name; for tests */
     void (*progress)(void *context, size_t done_bytes, size_t all_bytes); /* of the weights */
@@ -52,9 +53,15 @@ struct mill_device {
     bool weights_borrowed; /* of another device */
 };
 
-/* `lender` is another open device or NULL; its weights are used where this
- * backend reads the same memory, and then it must be closed later. On failure the device stays open
- * as far as it is. */
+/* In two steps, so that what the weights take is known before it is taken: planned, the backend is
+ * open and the weights have shapes and image_bytes, but no memory yet. `lender` is another open
+ * device or NULL; its weights are used where this backend reads the same memory, and then it must
+ * be closed later. On failure the device stays open as far as it is. */
+mill_status mill_device_plan(struct mill_device *device, const struct mill_model *model,
+                             const struct mill_device_options *options,
+                             const struct mill_device *lender, struct mill_error *err);
+mill_status mill_device_load(struct mill_device *device, struct mill_error *err);
+/* Both. */
 mill_status mill_device_open(struct mill_device *device, const struct mill_model *model,
                              const struct mill_device_options *options,
                              const struct mill_device *lender, struct mill_error *err);

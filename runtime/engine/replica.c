@@ -1,4 +1,5 @@
 /* replica.c - see replica.h: opening, the thread, what others see, the end. */
+#include "runtime/engine/memory_plan.h"
 #include "runtime/engine/replica_state.h"
 
 #include "runtime/base/clock.h"
@@ -25,36 +26,66 @@ enum { MAX_IDLE_STEPS = 32, PATIENCE_STEPS = 5000 };
 
 /* ------------------------------------------------------------------ open */
 
+/* How much of what is wished the device has memory for; the options then say that. */
+static mill_status plan_memory(struct mill_replica *r, struct mill_memory_plan *plan,
+                               struct mill_error *err) {
+    struct mill_replica_options *o = &r->options;
+    const struct mill_device *device = &r->device;
+    size_t free_bytes = 0, total_bytes = 0;
+    mill_status status = device->ops->memory(device->backend, &free_bytes, &total_bytes);
+    if (status < 0)
+        return mill_fail(err, status, "%s",
+                         mill_backend_failure(device->ops, device->backend, status));
+    const struct mill_memory_wish wish = {
+        .ops = device->ops,
+        .weights = device->weights,
+        .weight_bytes = device->weights_borrowed ? 0 : device->weights->image_bytes,
+        .free_bytes = free_bytes,
+        .limited = total_bytes > 0,
+        .max_rows = o->max_rows > 0             ? o->max_rows
+                    : device->ops->asynchronous ? MILL_REPLICA_GPU_ROWS
+                                                : MILL_REPLICA_ROWS,
+        .page_tokens = MILL_REPLICA_PAGE_TOKENS,
+        .max_running = o->max_running,
+        .cache_tokens = o->cache_tokens,
+        .max_window = o->max_window,
+        .max_tokens = o->max_tokens};
+    MILL_TRY(mill_memory_plan(plan, &wish, err));
+    o->max_rows = plan->lm.max_rows;
+    o->max_running = plan->lm.max_sequences;
+    o->max_window = plan->streams.max_frames;
+    r->stats.n_pages = r->stats.n_free_pages = plan->lm.n_pages;
+    r->stats.weight_bytes = plan->weight_bytes;
+    r->stats.page_bytes = plan->page_bytes;
+    r->stats.work_bytes = plan->work_bytes;
+    return MILL_OK;
+}
+
 static mill_status open_model(struct mill_replica *r, struct mill_error *err) {
     const struct mill_replica_options *o = &r->options;
-    int32_t max_tokens = o->max_tokens, page = MILL_REPLICA_PAGE_TOKENS;
-    MILL_TRY(mill_device_open(&r->device, o->model, &o->device, o->lender, err));
-    int32_t max_rows = o->max_rows > 0 ? o->max_rows : MILL_REPLICA_ROWS;
-    const struct mill_qwen2_options lm = {.max_rows = max_rows,
-                                          .max_sequences = o->max_running,
-                                          .max_pages = (max_tokens + page - 1) / page,
-                                          .n_pages = (o->cache_tokens + page - 1) / page,
-                                          .page_tokens = page};
-    const struct mill_bicodec_streams_options streams = {
-        .n_streams = 2 * o->max_running, .max_pieces = o->max_running, .max_frames = o->max_window};
     struct mill_device *device = &r->device;
-    MILL_TRY(mill_qwen2_open(&r->lm, device->ops, device->backend, &device->weights->lm, &lm, err));
+    struct mill_memory_plan plan;
+    MILL_TRY(mill_device_plan(device, o->model, &o->device, o->lender, err));
+    MILL_TRY(plan_memory(r, &plan, err));
+    MILL_TRY(mill_device_load(device, err));
+    MILL_TRY(
+        mill_qwen2_open(&r->lm, device->ops, device->backend, &device->weights->lm, &plan.lm, err));
     MILL_TRY(mill_bicodec_streams_open(&r->streams, device->ops, device->backend,
-                                       &device->weights->decoder, &streams, err));
+                                       &device->weights->decoder, &plan.streams, err));
     const struct mill_bicodec_shape *shape = &o->model->shape.bicodec;
     r->frame_s = (double)shape->hop / shape->sample_rate;
     const struct mill_scheduler_options scheduler = {.max_jobs = o->max_jobs,
                                                      .max_running = o->max_running,
                                                      .max_sequences = o->max_running,
-                                                     .max_rows = max_rows,
-                                                     .max_prefill_rows = max_rows,
-                                                     .n_pages = lm.n_pages,
-                                                     .page_tokens = page,
-                                                     .max_pages = lm.max_pages,
-                                                     .max_windows = streams.max_pieces,
-                                                     .max_batch_frames = streams.max_frames,
+                                                     .max_rows = o->max_rows,
+                                                     .max_prefill_rows = o->max_rows,
+                                                     .n_pages = plan.lm.n_pages,
+                                                     .page_tokens = plan.lm.page_tokens,
+                                                     .max_pages = plan.lm.max_pages,
+                                                     .max_windows = plan.streams.max_pieces,
+                                                     .max_batch_frames = plan.streams.max_frames,
                                                      .max_window = o->max_window,
-                                                     .max_streams = streams.n_streams,
+                                                     .max_streams = plan.streams.n_streams,
                                                      .lookahead =
                                                          mill_bicodec_streams_context(r->streams),
                                                      .max_idle_steps = MAX_IDLE_STEPS,
@@ -62,8 +93,7 @@ static mill_status open_model(struct mill_replica *r, struct mill_error *err) {
                                                      .urgent_s = URGENT_S,
                                                      .frame_s = r->frame_s,
                                                      .audit = o->audit};
-    MILL_TRY(mill_kv_pool_open(&r->pool, lm.n_pages, page, err));
-    r->stats.n_pages = r->stats.n_free_pages = lm.n_pages;
+    MILL_TRY(mill_kv_pool_open(&r->pool, plan.lm.n_pages, plan.lm.page_tokens, err));
     size_t bytes = mill_scheduler_bytes(&scheduler);
     r->scheduler_memory = bytes ? mill_alloc_aligned(bytes) : NULL;
     if (bytes && !r->scheduler_memory)
@@ -79,7 +109,7 @@ static mill_status open_arrays(struct mill_replica *r, struct mill_error *err) {
     r->jobs = mill_alloc_array(jobs, sizeof *r->jobs);
     r->assigned = mill_alloc_array(jobs, sizeof(struct mill_request *));
     r->arrivals = mill_alloc_array(jobs, sizeof(struct mill_request *));
-    r->ids = mill_alloc_array(MILL_REPLICA_ROWS, sizeof *r->ids);
+    r->ids = mill_alloc_array((size_t)o->max_rows, sizeof *r->ids);
     r->draws = mill_alloc_array(running, sizeof *r->draws);
     r->tokens = mill_alloc_array(running, sizeof *r->tokens);
     r->pieces = mill_alloc_array(running, sizeof *r->pieces);
@@ -106,9 +136,9 @@ mill_status mill_replica_open(struct mill_replica **out, const struct mill_repli
     pthread_condattr_destroy(&attributes);
     r->options = *options;
     r->state = MILL_REPLICA_STARTING;
-    mill_status status = open_arrays(r, err);
+    mill_status status = open_model(r, err);
     if (status == MILL_OK)
-        status = open_model(r, err);
+        status = open_arrays(r, err);
     if (status < 0) {
         mill_replica_close(r);
         return status;

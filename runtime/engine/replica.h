@@ -26,14 +26,15 @@ struct mill_replica_options {
     struct mill_device_options device;
     const struct mill_device *lender; /* see model.h */
     struct mill_replica_host host;
-    int32_t max_jobs;    /* requests that it may be assigned at once */
-    int32_t max_running; /* of which so many hold pages */
-    int32_t max_tokens;  /* of one utterance */
-    int32_t cache_tokens;
-    int32_t max_window; /* frames */
+    int32_t max_jobs; /* requests that it may be assigned at once */
+    /* As far as its device has memory for it, see memory_plan.h: */
+    int32_t max_running;  /* requests that hold pages */
+    int32_t cache_tokens; /* that pages hold */
+    int32_t max_window;   /* frames */
+    int32_t max_tokens;   /* of one utterance */
     double stuck_s;
     bool audit;
-    int32_t max_rows; /* of a step of the language model; 0 = MILL_REPLICA_ROWS */
+    int32_t max_rows; /* of a step of the language model; 0 = as the device likes */
 };
 
 /* Opens the device; nothing runs yet. */

@@ -58,9 +58,15 @@ struct mill_replica {
 };
 
 /* Steps of the language model are of at most ROWS rows, which use a processor as well as any larger
- * one; a page of PAGE_TOKENS positions wastes little at a sequence's end. With less look-ahead than
- * the decoder wants, sound comes STREAM_STEP frames at a time, whoever waits. */
-enum { MILL_REPLICA_ROWS = 256, MILL_REPLICA_PAGE_TOKENS = 16, MILL_REPLICA_STREAM_STEP = 10 };
+ * one, on a GPU of GPU_ROWS; a page of PAGE_TOKENS positions wastes little at a sequence's end.
+ * With less look-ahead than the decoder wants, sound comes STREAM_STEP frames at a time, whoever
+ * waits. */
+enum {
+    MILL_REPLICA_ROWS = 256,
+    MILL_REPLICA_GPU_ROWS = 512,
+    MILL_REPLICA_PAGE_TOKENS = 16,
+    MILL_REPLICA_STREAM_STEP = 10
+};
 
 /* ------------------------------------------------------------------ replica_step.c */
 

@@ -4,6 +4,7 @@
 #define MILL_ENGINE_STATS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { MILL_ENGINE_MAX_REPLICAS = 16, MILL_ENGINE_N_BUCKETS = 16 };
@@ -20,6 +21,8 @@ struct mill_replica_stats {
     char device[64]; /* "cpu: avx512_bf16, 2 threads" */
     int32_t n_running, n_waiting;
     int32_t n_pages, n_free_pages;
+    size_t weight_bytes, page_bytes,
+        work_bytes;                       /* of its device; weights 0 where lent by another */
     uint64_t n_steps, n_tokens, n_frames; /* rows run are prompt tokens and draws; frames voiced */
     uint64_t n_shared_tokens; /* of prompts, not run as their pages were there already */
     double backlog_s;         /* estimated work it holds */

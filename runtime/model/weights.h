@@ -118,6 +118,18 @@ struct mill_weights_options {
     void *progress_context;
 };
 
+/* In two steps, so that what the weights take is known before anything is taken. Planned: the files
+ * are open and checked, every shape and image_bytes are set, and no pointer. `shape` must live
+ * until the weights are loaded. */
+mill_status mill_weights_plan(struct mill_weights **out, const char *folder,
+                              const struct mill_shape *shape,
+                              const struct mill_control_tokens *tokens,
+                              const struct mill_backend_ops *ops,
+                              const struct mill_weights_options *options, struct mill_error *err);
+/* The image is got and handed to the backend. After a failure only close may follow. */
+mill_status mill_weights_load(struct mill_weights *weights, struct mill_backend *backend,
+                              struct mill_error *err);
+/* Both. */
 mill_status mill_weights_open(struct mill_weights **out, const char *folder,
                               const struct mill_shape *shape,
                               const struct mill_control_tokens *tokens,
