@@ -115,6 +115,7 @@ mill_status mill_cuda_sample(struct mill_backend *, const struct mill_sample_arg
 mill_status mill_cuda_conv1d(struct mill_backend *, const struct mill_conv1d_args *);
 mill_status mill_cuda_conv_transpose1d(struct mill_backend *,
                                        const struct mill_conv_transpose1d_args *);
+mill_status mill_cuda_residual_unit(struct mill_backend *, const struct mill_residual_unit_args *);
 mill_status mill_cuda_mix(struct mill_backend *, const struct mill_mix_args *);
 
 #ifdef __cplusplus

@@ -11,5 +11,3 @@
     }
 
 MISSING(linear)
-MISSING(conv1d)
-MISSING(conv_transpose1d)

@@ -19,6 +19,7 @@
     X(sample)                                                                                      \
     X(conv1d)                                                                                      \
     X(conv_transpose1d)                                                                            \
+    X(residual_unit)                                                                               \
     X(mix)
 
 #define X(name)                                                                                    \

@@ -3,6 +3,11 @@
 set(MILL_CUDA_SOURCES
     attn_paged.cu
     attn_plan.c
+    conv.cu
+    conv_depthwise.cu
+    conv_ffma.cu
+    conv_mma.cu
+    conv_single.cu
     copy_rows.cu
     cuda_errors.c
     cuda_memory.c
@@ -15,6 +20,7 @@ set(MILL_CUDA_SOURCES
     mix.cu
     norm.cu
     probe.cu
+    residual_unit.cu
     rope_append.cu
     sample.cu
     weights.c)

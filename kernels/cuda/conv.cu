@@ -1,0 +1,114 @@
+/* conv.cu - host side of the convolutions: which kernel, which tile, how many blocks; then the
+ * operators conv1d and conv_transpose1d. */
+#include "kernels/cuda/conv.h"
+#include "kernels/cuda/quads.h"
+
+/* ------------------------------------------------------------------ tiles */
+
+static int32_t tiles_of(int32_t n, int32_t tile) {
+    return (n + tile - 1) / tile;
+}
+
+/* Most rows that a phase of a span has. */
+static int32_t phase_rows(const struct conv_args *args, int32_t span) {
+    return tiles_of(args->spans[span].n_y, conv_phases(args));
+}
+
+dim3 mill_cuda_conv_grid(const struct conv_args *args, int32_t n_spans, int32_t n_out,
+                         int32_t n_rows) {
+    int32_t longest = 0;
+    for (int32_t s = 0; s < n_spans; s++)
+        longest = phase_rows(args, s) > longest ? phase_rows(args, s) : longest;
+    int32_t tiles = tiles_of(args->w.shape.n_out, n_out) * tiles_of(longest, n_rows);
+    return dim3((uint32_t)tiles, (uint32_t)n_spans, (uint32_t)conv_phases(args));
+}
+
+/* Time to go through all blocks, if a multiprocessor's products were all there is. */
+static float time_of(const struct conv_tile *tile, const struct conv_args *args, int32_t n_spans,
+                     int32_t n_processors) {
+    int64_t blocks = 0;
+    for (int32_t s = 0; s < n_spans; s++)
+        blocks += tiles_of(phase_rows(args, s), tile->n_rows);
+    blocks *= tiles_of(args->w.shape.n_out, tile->n_out) * conv_phases(args);
+    int64_t in_turn = (blocks + n_processors - 1) / n_processors;
+    return (float)in_turn * (float)(tile->n_out * tile->n_rows) / tile->rate;
+}
+
+mill_status mill_cuda_conv_launch_best(struct mill_backend *backend, const struct conv_tile *tiles,
+                                       int32_t n_tiles, const struct conv_args *args,
+                                       int32_t n_spans) {
+    const struct conv_tile *best = NULL;
+    float least = 0;
+    for (int32_t i = 0; i < n_tiles; i++) {
+        float time = time_of(&tiles[i], args, n_spans, backend->n_processors);
+        if (tiles[i].shared_bytes > (size_t)backend->shared_bytes || (best && least <= time))
+            continue;
+        best = &tiles[i];
+        least = time;
+    }
+    return best ? best->launch(backend, args, n_spans, best) : MILL_E_UNSUPPORTED;
+}
+
+/* ------------------------------------------------------------------ operators */
+
+mill_status mill_cuda_conv_launch(struct mill_backend *backend, struct conv_args *args,
+                                  int32_t n_spans) {
+    args->whole_x = quads_are_whole(&args->x);
+    args->whole_y =
+        quads_are_whole(&args->y) && (!args->residual.data || quads_are_whole(&args->residual));
+    if (args->depthwise)
+        return mill_cuda_conv_depthwise(backend, args, n_spans);
+    if (args->w.shape.n_out == 1)
+        return mill_cuda_conv_single(backend, args, n_spans);
+    if (args->w.shape.dtype == MILL_BF16 && backend->capability >= 80)
+        return mill_cuda_conv_mma(backend, args, n_spans);
+    return mill_cuda_conv_ffma(backend, args, n_spans);
+}
+
+/* As many launches as there are CONV_SPANS spans that are not empty. */
+static mill_status run(struct mill_backend *backend, struct conv_args *args,
+                       const struct mill_span *spans, int32_t n_spans) {
+    int32_t n = 0;
+    for (int32_t s = 0; s < n_spans; s++) {
+        if (spans[s].n_y == 0)
+            continue;
+        args->residual_first[n] = spans[s].y_first;
+        args->spans[n++] = spans[s];
+        if (n < CONV_SPANS)
+            continue;
+        MILL_TRY(mill_cuda_conv_launch(backend, args, n));
+        n = 0;
+    }
+    return n > 0 ? mill_cuda_conv_launch(backend, args, n) : MILL_OK;
+}
+
+mill_status mill_cuda_conv1d(struct mill_backend *backend, const struct mill_conv1d_args *args) {
+    if (args->w.shape.dtype == MILL_I8)
+        return MILL_E_UNSUPPORTED;
+    struct conv_args conv = {};
+    conv.y = args->y;
+    conv.x = args->x;
+    conv.residual = args->residual;
+    conv.w = args->w;
+    conv.depthwise = args->depthwise;
+    conv.alpha = args->alpha;
+    conv.act = args->act;
+    conv.dilation = args->dilation;
+    conv.padding = args->padding;
+    return run(backend, &conv, args->spans, args->n_spans);
+}
+
+mill_status mill_cuda_conv_transpose1d(struct mill_backend *backend,
+                                       const struct mill_conv_transpose1d_args *args) {
+    if (args->w.shape.dtype == MILL_I8 || args->w.shape.n_taps < args->stride)
+        return MILL_E_UNSUPPORTED;
+    struct conv_args conv = {};
+    conv.y = args->y;
+    conv.x = args->x;
+    conv.w = args->w;
+    conv.alpha = args->alpha;
+    conv.stride = args->stride;
+    conv.dilation = 1;
+    conv.padding = args->padding;
+    return run(backend, &conv, args->spans, args->n_spans);
+}

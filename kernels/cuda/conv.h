@@ -1,0 +1,73 @@
+/* conv.h - what the convolution kernels and their launchers share: one description of a launch for
+ * conv1d and conv_transpose1d alike.
+ *
+ * Both are products with the weights of each tap, summed over shifted rows of the input. A
+ * transposed convolution of stride s is s of them: output phase p, the times with (t + padding) mod
+ * s = p, uses the taps p, p + s, ... on successive input rows, going back in time. A convolution is
+ * the case of one phase whose taps go forward `dilation` rows each.
+ *
+ * Every kernel sums an output in one fixed order that depends on the layer alone: channels in runs
+ * of 64 (32 where products are f32), in each run tap by tap, in each tap the run's channels. So no
+ * bit depends on the tile that a launch is cut into, nor on how a sequence is cut into spans. */
+#ifndef MILL_KERNELS_CUDA_CONV_H
+#define MILL_KERNELS_CUDA_CONV_H
+
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/device.h"
+
+enum { CONV_SPANS = 128 }; /* of one launch */
+
+/* The parameter of a kernel: under 4 KB. */
+struct conv_args {
+    struct mill_matrix y, x, residual; /* residual.data NULL = none */
+    struct mill_weight w;
+    const float *alpha; /* NULL = no snake */
+    enum mill_activation act;
+    int32_t stride;   /* 0: conv1d; else transposed */
+    int32_t dilation; /* 1 where transposed */
+    int32_t padding;
+    bool depthwise;
+    bool whole_x, whole_y; /* rows of x; rows of y and residual: in aligned quads (quads.h) */
+    struct mill_span spans[CONV_SPANS];
+    int32_t residual_first[CONV_SPANS]; /* row of residual that a span's first output row adds */
+};
+
+static __host__ __device__ inline int32_t conv_phases(const struct conv_args *args) {
+    return args->stride > 0 ? args->stride : 1;
+}
+
+/* Input rows beyond one that an output row reaches at most. */
+static __host__ __device__ inline int32_t conv_reach(const struct conv_args *args) {
+    int32_t phases = conv_phases(args);
+    return ((args->w.shape.n_taps + phases - 1) / phases - 1) * args->dilation;
+}
+
+/* A tile of a kernel: outputs and rows that a block computes. */
+struct conv_tile {
+    int32_t n_out, n_rows;
+    float rate;          /* of its products, to compare tiles by: 1 = a multiprocessor's best */
+    size_t shared_bytes; /* of a block */
+    mill_status (*launch)(struct mill_backend *, const struct conv_args *, int32_t n_spans,
+                          const struct conv_tile *);
+};
+
+/* Launch in the tile in which the card is through soonest. MILL_E_UNSUPPORTED when it has not the
+ * shared memory for any. */
+mill_status mill_cuda_conv_launch_best(struct mill_backend *, const struct conv_tile *tiles,
+                                       int32_t n_tiles, const struct conv_args *, int32_t n_spans);
+
+/* Blocks: x counts tiles of outputs, then of rows; y spans; z phases. */
+dim3 mill_cuda_conv_grid(const struct conv_args *args, int32_t n_spans, int32_t n_out,
+                         int32_t n_rows);
+
+/* Launch args->spans[0 .. n_spans - 1], none empty. Products by tensor cores (bf16, from sm_80 on),
+ * by fmaf, for one output alone, and channel by channel. */
+mill_status mill_cuda_conv_mma(struct mill_backend *, const struct conv_args *, int32_t n_spans);
+mill_status mill_cuda_conv_ffma(struct mill_backend *, const struct conv_args *, int32_t n_spans);
+mill_status mill_cuda_conv_single(struct mill_backend *, const struct conv_args *, int32_t n_spans);
+mill_status mill_cuda_conv_depthwise(struct mill_backend *, const struct conv_args *,
+                                     int32_t n_spans);
+/* Launch the kernel that is right for args; whole_x and whole_y are set here. */
+mill_status mill_cuda_conv_launch(struct mill_backend *, struct conv_args *, int32_t n_spans);
+
+#endif

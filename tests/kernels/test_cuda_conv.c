@@ -1,0 +1,121 @@
+/* test_cuda_conv.c - the convolution kernels on emulated cards of several sizes: a card's size
+ * decides about tiles and about units in one kernel or two, and no bit depends on either. */
+#include "tests/kernels/conv_problem.h"
+#include "tests/support/emulated.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Each on a card whose threads run in another order. */
+static void use_card(int capability, int n_multiprocessors) {
+    struct emulator_settings settings = emulated()->defaults();
+    settings.capability = capability;
+    settings.n_multiprocessors = n_multiprocessors;
+    settings.order = (enum emulator_order)(n_multiprocessors % 3);
+    settings.seed = 1;
+    emulated()->configure(&settings);
+}
+
+static int n_launches(void) {
+    return (int)emulated()->n_calls(EMULATOR_LAUNCH);
+}
+
+/* The result on a card with so many multiprocessors, and how many launches it took. */
+static float *result_on(int capability, int n_multiprocessors, const struct conv_sizes *sizes,
+                        size_t *bytes, int *launches) {
+    struct conv_problem p;
+    use_card(capability, n_multiprocessors);
+    conv_problem_open(&p, "emulator", sizes);
+    int before = n_launches();
+    conv_problem_run(&p, p.spans, sizes->n_spans);
+    *launches = n_launches() - before;
+    *bytes = conv_problem_result_bytes(&p);
+    float *y = conv_problem_result(&p);
+    conv_problem_close(&p);
+    return y;
+}
+
+/* One multiprocessor wants the tiles that are best per product; many want many small tiles. */
+static void check_sizes(int capability, const struct conv_sizes *sizes, int launches_of_small,
+                        int launches_of_large) {
+    static const int n_multiprocessors[] = {1, 5, 12, 100000};
+    float *first = NULL;
+    for (int i = 0; i < 4; i++) {
+        size_t bytes;
+        int launches;
+        float *y = result_on(capability, n_multiprocessors[i], sizes, &bytes, &launches);
+        if (i == 0)
+            assert_int_equal(launches, launches_of_small);
+        if (i == 3)
+            assert_int_equal(launches, launches_of_large);
+        if (first)
+            assert_memory_equal(first, y, bytes);
+        else
+            first = y;
+        if (first != y)
+            free(y);
+    }
+    free(first);
+}
+
+/* Three runs of channels and more, several tiles of outputs and rows. */
+static void test_tiles_change_no_bit(void **state) {
+    (void)state;
+    const struct conv_sizes plain = {CONV_PLAIN, MILL_BF16, 104, 3, 150, 9, 3, 270};
+    const struct conv_sizes transposed = {CONV_TRANSPOSED, MILL_BF16, 104, 11, 140, 5, 3, 260};
+    check_sizes(90, &plain, 1, 1);
+    check_sizes(90, &transposed, 1, 1);
+    check_sizes(75, &plain, 1, 1);
+    check_sizes(75, &transposed, 1, 1);
+}
+
+static void test_units_change_no_bit(void **state) {
+    (void)state;
+    for (int32_t c = 90; c <= 360; c *= 2) {
+        const struct conv_sizes unit = {CONV_UNIT, MILL_BF16, c, 7, c, 9, 3, 150};
+        check_sizes(90, &unit, 1, 2);
+    }
+}
+
+/* Before sm_80 there is no product of bf16 to take: another kernel, the same definition. */
+static void test_turing_is_close(void **state) {
+    (void)state;
+    const struct conv_sizes sizes = {CONV_PLAIN, MILL_BF16, 40, 7, 70, 3, 2, 50};
+    size_t bytes;
+    int launches;
+    float *ampere = result_on(80, 4, &sizes, &bytes, &launches);
+    float *turing = result_on(75, 6, &sizes, &bytes, &launches);
+    for (size_t i = 0; i < bytes / sizeof(float); i++)
+        assert_float_equal(ampere[i], turing[i], 1e-4);
+    free(ampere);
+    free(turing);
+}
+
+/* More hidden rows than there is scratch memory for: 33,554,432 bytes. */
+static void test_units_larger_than_scratch(void **state) {
+    (void)state;
+    const struct conv_sizes unit = {CONV_UNIT, MILL_BF16, 64, 1, 64, 1, 2, 70000};
+    size_t bytes;
+    int one, two;
+    float *at_once = result_on(90, 1, &unit, &bytes, &one);
+    float *in_two = result_on(90, 100000, &unit, &bytes, &two);
+    assert_int_equal(one, 1);
+    assert_int_equal(two, 4);
+    assert_memory_equal(at_once, in_two, bytes);
+    free(at_once);
+    free(in_two);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tiles_change_no_bit),
+        cmocka_unit_test(test_units_change_no_bit),
+        cmocka_unit_test(test_turing_is_close),
+        cmocka_unit_test(test_units_larger_than_scratch),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
