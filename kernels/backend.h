@@ -319,7 +319,8 @@ struct mill_backend_ops {
 
     /* Copies take their turn among the operators. copy_in has read `host` when it returns, unless
      * that is host_alloc's: then when the copy's turn is over. What copy_out and operators wrote is
-     * there after synchronize, or after event_wait on an event recorded behind it. */
+     * there after synchronize, or after event_wait on an event recorded behind it. copy_within may
+     * read another device's memory, of a backend of the same table. */
     mill_status (*copy_in)(struct mill_backend *, void *device, const void *host, size_t bytes);
     mill_status (*copy_out)(struct mill_backend *, void *host, const void *device, size_t bytes);
     mill_status (*copy_within)(struct mill_backend *, void *to, const void *from, size_t bytes);

@@ -70,12 +70,11 @@ static bool memory_is_the_hosts(const struct mill_device *device) {
            total_bytes == 0;
 }
 
-/* Whether this device can compute with the lender's weights where they lie. */
-static bool can_borrow(const struct mill_device *device, const struct mill_device *lender,
-                       enum mill_precision precision) {
+/* Whether the lender's weights, as they lie there, are what this device would load. */
+static bool are_ours(const struct mill_device *device, const struct mill_device *lender,
+                     enum mill_precision precision) {
     return lender && lender->weights && lender->weights->precision == precision &&
-           strcmp(device->ops->weight_layout, lender->ops->weight_layout) == 0 &&
-           memory_is_the_hosts(device) && memory_is_the_hosts(lender);
+           strcmp(device->ops->weight_layout, lender->ops->weight_layout) == 0;
 }
 
 mill_status mill_device_plan(struct mill_device *device, const struct mill_model *model,
@@ -97,18 +96,22 @@ mill_status mill_device_plan(struct mill_device *device, const struct mill_model
                                                  .device = options->number,
                                                  .memory_limit_bytes = options->memory_limit_bytes};
     MILL_TRY(device->ops->open(&device->backend, &backend, err));
-    if (can_borrow(device, lender, weights.precision)) {
+    bool ours = are_ours(device, lender, weights.precision);
+    if (ours && memory_is_the_hosts(device) && memory_is_the_hosts(lender)) {
         device->weights = lender->weights;
         device->weights_borrowed = true;
         return MILL_OK;
     }
+    if (ours && device->ops == lender->ops)
+        device->peer = lender->weights;
     return mill_weights_plan(&device->weights, options->folder, &model->shape, model->control,
                              device->ops, &weights, err);
 }
 
 mill_status mill_device_load(struct mill_device *device, struct mill_error *err) {
-    return device->weights_borrowed ? MILL_OK
-                                    : mill_weights_load(device->weights, device->backend, err);
+    return device->weights_borrowed
+               ? MILL_OK
+               : mill_weights_load(device->weights, device->backend, device->peer, err);
 }
 
 mill_status mill_device_open(struct mill_device *device, const struct mill_model *model,

@@ -50,13 +50,15 @@ struct mill_device {
     const struct mill_backend_ops *ops;
     struct mill_backend *backend;
     struct mill_weights *weights;
-    bool weights_borrowed; /* of another device */
+    bool weights_borrowed;           /* of another device */
+    const struct mill_weights *peer; /* another device's, to be copied by load; or NULL */
 };
 
 /* In two steps, so that what the weights take is known before it is taken: planned, the backend is
  * open and the weights have shapes and image_bytes, but no memory yet. `lender` is another open
- * device or NULL; its weights are used where this backend reads the same memory, and then it must
- * be closed later. On failure the device stays open as far as it is. */
+ * device of the same model or NULL: where this backend reads the same memory its weights are used,
+ * and then it must be closed later; where both are cards of a kind they are copied from there. On
+ * failure the device stays open as far as it is. */
 mill_status mill_device_plan(struct mill_device *device, const struct mill_model *model,
                              const struct mill_device_options *options,
                              const struct mill_device *lender, struct mill_error *err);

@@ -67,6 +67,28 @@ static mill_status upload(struct mill_weight_store *store, size_t bytes, struct 
     return MILL_OK;
 }
 
+mill_status mill_weight_store_copy(struct mill_weight_store *store,
+                                   const struct mill_weight_store *from,
+                                   const struct mill_image_plan *plan, struct mill_error *err) {
+    const struct mill_backend_ops *ops = store->ops;
+    const void *image = from->copy ? from->copy : from->device;
+    store->copy = ops->alloc(store->backend, plan->bytes);
+    mill_status status = store->copy ? MILL_OK : MILL_E_MEMORY;
+    if (status == MILL_OK)
+        status = ops->copy_within(store->backend, store->copy, image, plan->bytes);
+    if (status == MILL_OK)
+        status = ops->synchronize(store->backend);
+    if (status == MILL_OK) {
+        mill_image_bind(plan, store->copy);
+        return MILL_OK;
+    }
+    mill_fail(err, status, "backend '%s': %zu bytes of weights from another device: %s", ops->name,
+              plan->bytes, mill_backend_failure(ops, store->backend, status));
+    ops->free(store->backend, store->copy);
+    store->copy = NULL;
+    return status;
+}
+
 mill_status mill_weight_store_open(struct mill_weight_store *store,
                                    const struct mill_weight_store_source *source,
                                    struct mill_error *err) {
@@ -77,8 +99,10 @@ mill_status mill_weight_store_open(struct mill_weight_store *store,
 }
 
 void mill_weight_store_close(struct mill_weight_store *store) {
+    if (store->copy)
+        store->ops->free(store->backend, store->copy);
     if (store->device)
         store->ops->release(store->backend, store->device);
     mill_image_memory_close(&store->memory);
-    store->device = NULL;
+    store->device = store->copy = NULL;
 }

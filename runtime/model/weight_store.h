@@ -14,6 +14,7 @@ struct mill_weight_store {
     struct mill_backend *backend;
     struct mill_image_memory memory;
     const void *device; /* what upload returned; NULL = nothing uploaded */
+    void *copy;         /* in its place: another device's, copied */
     bool from_cache;
 };
 
@@ -33,6 +34,11 @@ mill_status mill_weight_file_open(struct mill_tensors **out, const char *folder,
                                   const struct mill_shape *shape, enum mill_tensor_file file,
                                   unsigned needed_uses, struct mill_error *err);
 
+/* Fill `store`, whose ops and backend are set, from another device that has the same image, and
+ * bind the plan's slots. The other one is not in use meanwhile. */
+mill_status mill_weight_store_copy(struct mill_weight_store *store,
+                                   const struct mill_weight_store *from,
+                                   const struct mill_image_plan *plan, struct mill_error *err);
 /* Fill `store`, whose ops and backend are set, and bind the plan's slots. */
 mill_status mill_weight_store_open(struct mill_weight_store *store,
                                    const struct mill_weight_store_source *source,

@@ -83,7 +83,7 @@ mill_status mill_weights_plan(struct mill_weights **out, const char *folder,
 }
 
 mill_status mill_weights_load(struct mill_weights *weights, struct mill_backend *backend,
-                              struct mill_error *err) {
+                              const struct mill_weights *peer, struct mill_error *err) {
     struct mill_weights_storage *s = weights->storage;
     const struct mill_tensors *files[N_FILES] = {s->files[0], s->files[1]};
     const struct mill_weight_store_source source = {.folder = s->folder,
@@ -95,7 +95,11 @@ mill_status mill_weights_load(struct mill_weights *weights, struct mill_backend 
                                                     .progress_context =
                                                         s->options.progress_context};
     s->store.backend = backend;
-    mill_status status = mill_weight_store_open(&s->store, &source, err);
+    mill_status status = MILL_E_DEVICE;
+    if (peer)
+        status = mill_weight_store_copy(&s->store, &peer->storage->store, &s->plan, err);
+    if (status < 0)
+        status = mill_weight_store_open(&s->store, &source, err);
     weights->from_cache = s->store.from_cache;
     forget_files(s);
     return status;
@@ -107,7 +111,7 @@ mill_status mill_weights_open(struct mill_weights **out, const char *folder,
                               const struct mill_backend_ops *ops, struct mill_backend *backend,
                               const struct mill_weights_options *options, struct mill_error *err) {
     MILL_TRY(mill_weights_plan(out, folder, shape, tokens, ops, options, err));
-    mill_status status = mill_weights_load(*out, backend, err);
+    mill_status status = mill_weights_load(*out, backend, NULL, err);
     if (status < 0) {
         mill_weights_close(*out);
         *out = NULL;

@@ -126,9 +126,11 @@ mill_status mill_weights_plan(struct mill_weights **out, const char *folder,
                               const struct mill_control_tokens *tokens,
                               const struct mill_backend_ops *ops,
                               const struct mill_weights_options *options, struct mill_error *err);
-/* The image is got and handed to the backend. After a failure only close may follow. */
+/* The image is copied from `peer`, the same weights on another device of the same kind, which is
+ * not in use meanwhile (NULL = none); where that fails too, it is got and handed to the backend.
+ * After a failure only close may follow. */
 mill_status mill_weights_load(struct mill_weights *weights, struct mill_backend *backend,
-                              struct mill_error *err);
+                              const struct mill_weights *peer, struct mill_error *err);
 /* Both. */
 mill_status mill_weights_open(struct mill_weights **out, const char *folder,
                               const struct mill_shape *shape,
