@@ -3,6 +3,7 @@
 #include "tests/emulator/block.h"
 
 #include "tests/emulator/fault.h"
+#include "tests/emulator/hopper.h"
 #include "tests/emulator/observer.h"
 #include "tests/emulator/report.h"
 #include "tests/emulator/shared.h"
@@ -24,6 +25,10 @@ static struct {
     cudaError_t error; /* of the launch, so far */
     bool over;         /* given up */
 } state;
+
+emulator_order order_running() {
+    return state.order;
+}
 
 const place *here() {
     return &self->place;
@@ -111,6 +116,8 @@ void wait_for_change(const uint64_t *counter, const char *what, site at) {
     self->waits_at = at;
     resident.n_idle_yields = 0;
     thread *next = next_thread();
+    while (!next && bulk_copy_land())
+        next = next_thread();
     if (!next)
         fail_deadlock();
     run_thread(next);
@@ -135,6 +142,8 @@ static void finish_thread() {
     barriers_thread_finished();
     thread *from = self;
     thread *next = next_thread();
+    while (!next && resident.n_live > 0 && bulk_copy_land())
+        next = next_thread();
     if (!next && resident.n_live > 0)
         fail_deadlock();
     self = next;
@@ -188,6 +197,8 @@ static void run_block(uint3 block_index) {
     if (checker)
         checker->block_begins();
     shared_begin_block();
+    mbarrier_begin_block();
+    wgmma_begin_block();
     unsigned first = 0;
     if (state.order == EMULATOR_REVERSE)
         first = resident.n_threads - 1;
@@ -196,8 +207,10 @@ static void run_block(uint3 block_index) {
     self = &resident.threads[first];
     fiber_switch(&state.caller, &self->fiber);
     self = nullptr;
-    if (!state.over)
-        shared_end_block();
+    if (state.over)
+        return;
+    shared_end_block();
+    wgmma_end_block();
 }
 
 /* Block number i of n in the order: forwards, backwards, or a random step round. */

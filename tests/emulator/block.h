@@ -75,6 +75,7 @@ struct block {
 
 extern thread *self; /* the running one; NULL outside kernels */
 extern block resident;
+emulator_order order_running();
 
 /* Runs all blocks of a launch; what went wrong is reported and its error returned. */
 cudaError_t launch_run(const launch &, const emulator_settings &);

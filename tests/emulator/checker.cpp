@@ -6,6 +6,7 @@
 #include "tests/emulator/checker.h"
 
 #include "tests/emulator/checker_blocks.h"
+#include "tests/emulator/checker_clocks.h"
 #include "tests/emulator/checker_places.h"
 #include "tests/emulator/checker_readers.h"
 #include "tests/emulator/observer.h"
@@ -16,9 +17,9 @@
 
 namespace emulator {
 
-enum class defect { race_read, race_write, in_flight, not_written };
+enum class defect { race_read, race_write, in_flight, not_written, not_fenced };
 
-static struct { std::set<std::pair<uint32_t, defect>> told; /* in this launch, by place */ } state;
+static std::set<std::pair<uint32_t, defect>> told; /* in this launch, by place */
 const size_t most_told = 20;
 
 /* ------------------------------------------------------------------ texts */
@@ -31,6 +32,8 @@ static std::string describe_thread(stamp s) {
     const dim3 &block = self->place.block_size;
     unsigned x = s.thread() % block.x, y = s.thread() / block.x % block.y;
     char text[96];
+    if (s.serial() == blocks_serial() && s.thread() >= resident.n_threads)
+        return "a bulk copy";
     if (s.serial() != blocks_serial())
         snprintf(text, sizeof text, "a thread of another block");
     else
@@ -41,14 +44,15 @@ static std::string describe_thread(stamp s) {
 /* A race or a byte that was not written; `other` did what it collides with. */
 static void tell(uint32_t place, defect what, const thread &by, const void *at, const char *verb,
                  const char *other_verb, stamp other, uint32_t other_place) {
-    if (state.told.size() >= most_told || !state.told.emplace(place, what).second)
+    if (told.size() >= most_told || !told.emplace(place, what).second)
         return;
     std::string here = place_describe(place), there;
     if (other_verb)
         there = describe_thread(other) + other_verb + " at " + place_describe(other_place);
-    const char *because = what == defect::not_written ? "that nobody wrote"
-                          : what == defect::in_flight ? "while a copy is in flight that "
-                                                      : "without a barrier after ";
+    const char *because = what == defect::not_written  ? "that nobody wrote"
+                          : what == defect::in_flight  ? "while a copy is in flight that "
+                          : what == defect::not_fenced ? "without fence_async after "
+                                                       : "without a barrier after ";
     char who[64] = "";
     if (&by != self)
         snprintf(who, sizeof who, "lane %u ", by.lane);
@@ -86,6 +90,10 @@ static void record(cell *c, const thread &t, access kind, stamp now, uint32_t pl
     if (kind == access::read) {
         c->readers = readers_add(c->readers, t, now);
         c->read_place = place;
+    } else if (kind == access::atomic &&
+               (c->written.bits & ~stamp::FLAGS) == (now.bits & ~stamp::FLAGS)) {
+        return; /* of what the thread has just written it says no more, and is more easily excused
+                 */
     } else {
         c->written = now;
         c->readers = {0};
@@ -150,8 +158,7 @@ static bool in_program_data(const void *at) {
     fail(cudaErrorIllegalAddress, nowhere, "%s", text);
 }
 
-static void check_access(const thread &t, const void *at, size_t bytes, access kind,
-                         uint32_t place) {
+void checker_check(const thread &t, const void *at, size_t bytes, access kind, uint32_t place) {
     if (in_stack(t, at) || (kind == access::read && in_program_data(at)))
         return;
     cell *cells = shadow_find(at, bytes);
@@ -159,6 +166,33 @@ static void check_access(const thread &t, const void *at, size_t bytes, access k
         fail_address(at, bytes, kind, place);
     visit(cells, t, static_cast<const char *>(at), bytes, kind,
           stamp_now(t, kind == access::atomic ? stamp::ATOMIC : 0), place);
+}
+
+void checker_judge(const cell &c, const void *at, access kind, uint32_t place) {
+    judge(c, *self, at, kind, place);
+}
+
+void checker_copy(const pending_copy &c, uint64_t flags) {
+    cell *cells = shadow_find(c.to, c.bytes);
+    if (cells)
+        visit(cells, *self, c.to, c.bytes, access::write, stamp_now(*self, flags),
+              place_of_site(c.at));
+}
+
+void checker_async_read(const void *at, size_t bytes, uint32_t place) {
+    checker_check(*self, at, bytes, access::read, place);
+    const cell *cells = shadow_find(at, bytes);
+    for (size_t i = 0; cells && i < bytes; i++) {
+        stamp s = cells[i].written;
+        if (!s.nobody() && s.thread() < resident.n_threads &&
+            !clock_published(*self, s.thread(), s.time(), fence_scope::async))
+            tell(place, defect::not_fenced, *self, at, "reads", " wrote it", s,
+                 cells[i].write_place);
+    }
+}
+
+void checker_begin_launch() {
+    told.clear();
 }
 
 void checker_access(const void *at, size_t bytes, bool write, const void *return_address) {
@@ -171,92 +205,13 @@ void checker_access(const void *at, size_t bytes, bool write, const void *return
         fail(cudaErrorMisalignedAddress, nowhere, "%s %zu bytes that are not aligned to it, at %s",
              write ? "writes" : "reads", bytes, line);
     }
-    check_access(*self, at, bytes, write ? access::write : access::read, place);
+    checker_check(*self, at, bytes, write ? access::write : access::read, place);
 }
 
 void checker_range(const void *at, size_t bytes, bool write, const void *return_address) {
     if (self && bytes > 0)
-        check_access(*self, at, bytes, write ? access::write : access::read,
-                     place_of_return_address(return_address));
+        checker_check(*self, at, bytes, write ? access::write : access::read,
+                      place_of_return_address(return_address));
 }
-
-/* ------------------------------------------------------------------ what the emulator tells */
-
-struct checker_observer final : observer {
-    void launch_begins() override {
-        state.told.clear();
-        blocks_begin_launch();
-    }
-    void block_begins() override {
-        blocks_begin_block();
-        clocks_begin_block();
-        readers_begin_block();
-    }
-    void shared_begins(const void *at, size_t bytes) override {
-        shadow_begin_shared(at, bytes);
-    }
-
-    void barrier_arrived(unsigned number, bool waits) override {
-        clocks_barrier_arrived(number, waits);
-    }
-    void barrier_held(unsigned number) override {
-        clocks_barrier_held(number);
-    }
-    void warp_synced(uint32_t mask) override {
-        clocks_warp_synced(mask);
-    }
-    void fenced(bool device) override {
-        blocks_fence(device);
-    }
-
-    void accessed(const thread &t, const void *at, size_t bytes, access kind, site from) override {
-        check_access(t, at, bytes, kind, place_of_site(from));
-        if (kind == access::atomic)
-            blocks_atomic(at);
-    }
-    void copy_issued(const pending_copy &c) override {
-        if (c.valid)
-            accessed(*self, c.from, c.bytes, access::read, c.at);
-        visit_copy(c, stamp::IN_FLIGHT);
-    }
-    void copy_performed(const pending_copy &c) override {
-        if (c.valid)
-            accessed(*self, c.from, c.bytes, access::read, c.at);
-        cell *cells = shadow_find(c.to, c.bytes);
-        for (uint32_t i = 0; cells && i < c.bytes; i++)
-            cells[i].written.bits &= ~stamp::IN_FLIGHT;
-        visit_copy(c, 0);
-    }
-
-    void host_wrote(const void *at, size_t bytes) override {
-        cell *cells = shadow_find(at, bytes);
-        for (size_t i = 0; cells && i < bytes; i++)
-            cells[i] = {stamp::of_host(), {0}, 0, 0};
-    }
-    void host_copied(const void *to, const void *from, size_t bytes) override {
-        cell *cells = shadow_find(to, bytes), *origins = shadow_find(from, bytes);
-        for (size_t i = 0; cells && i < bytes; i++) {
-            bool written = !origins || !origins[i].written.nobody();
-            cells[i] = {written ? stamp::of_host() : stamp{0}, {0}, 0, 0};
-        }
-    }
-    void forgotten(const allocation &a) override {
-        shadow_forget(a);
-    }
-
-  private:
-    static void visit_copy(const pending_copy &c, uint64_t flags) {
-        cell *cells = shadow_find(c.to, c.bytes);
-        if (cells)
-            visit(cells, *self, c.to, c.bytes, access::write, stamp_now(*self, flags),
-                  place_of_site(c.at));
-    }
-};
-
-static checker_observer the_checker;
-static const bool installed = [] {
-    checker = &the_checker;
-    return true;
-}();
 
 } // namespace emulator

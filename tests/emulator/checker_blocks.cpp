@@ -63,19 +63,19 @@ static void join(by_block *into, const by_block &from) {
 void blocks_atomic(const void *at) {
     variable &v = state.variables[at];
     if (v.serial == state.serial)
-        clocks_acquire(v.seen);
+        clocks_acquire({v.seen, {}});
     else
         v.seen = {};
     v.serial = state.serial;
     state.taken.insert(&v);
-    clock_join(&v.seen, clocks_published(false));
-    clock_join(&v.blocks[state.serial], clocks_published(true));
+    clock_join(&v.seen, clocks_published(fence_scope::block));
+    clock_join(&v.blocks[state.serial], clocks_published(fence_scope::device));
     join(&v.blocks, state.acquired);
 }
 
-void blocks_fence(bool device) {
-    clocks_fence(device);
-    if (!device)
+void blocks_fence(fence_scope scope) {
+    clocks_fence(scope);
+    if (scope != fence_scope::device)
         return;
     for (const variable *v : state.taken)
         join(&state.acquired, v->blocks);

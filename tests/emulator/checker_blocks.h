@@ -25,7 +25,7 @@ bool stamp_ordered(const thread &later, stamp);
 
 /* Of the running thread. */
 void blocks_atomic(const void *at);
-void blocks_fence(bool device);
+void blocks_fence(fence_scope);
 
 } // namespace emulator
 

@@ -8,15 +8,14 @@
 namespace emulator {
 
 struct barrier_clocks {
-    clock_vector arrived; /* of those that do not wait */
-    uint32_t waiting;     /* warps */
+    knowledge arrived; /* of those that do not wait */
+    uint32_t waiting;  /* warps */
 };
 
 static struct {
     uint32_t time;
-    uint32_t own[MAX_THREADS];                   /* each thread's time */
-    clock_vector seen[MAX_WARPS];                /* by each warp */
-    clock_vector published[2][MAX_WARPS];        /* by fences of the block, of the device */
+    uint32_t own[MAX_THREADS]; /* each thread's time */
+    knowledge warps[MAX_WARPS];
     uint32_t synced[MAX_WARPS];                  /* when all lanes of the warp met */
     uint32_t lane_seen[MAX_WARPS][LANES][LANES]; /* when lanes met that are not all */
     barrier_clocks barriers[N_BARRIERS];
@@ -27,12 +26,18 @@ void clock_join(clock_vector *into, const clock_vector &from) {
         (*into)[v] = std::max((*into)[v], from[v]);
 }
 
+void knowledge_join(knowledge *into, const knowledge &from) {
+    clock_join(&into->seen, from.seen);
+    for (int scope = 0; scope < 3; scope++)
+        clock_join(&into->published[scope], from.published[scope]);
+}
+
 void clocks_begin_block() {
     clocks.time = 1;
     for (unsigned i = 0; i < resident.n_threads; i++)
         clocks.own[i] = clocks.time;
     for (unsigned w = 0; w < resident.n_warps; w++) {
-        clocks.seen[w] = clocks.published[0][w] = clocks.published[1][w] = {};
+        clocks.warps[w] = {};
         clocks.synced[w] = 0;
         memset(clocks.lane_seen[w], 0, sizeof clocks.lane_seen[w]);
     }
@@ -49,8 +54,12 @@ bool clock_ordered(const thread &later, unsigned earlier, uint32_t time) {
     if (later.index == earlier)
         return true;
     if (warp != earlier_warp)
-        return time < clocks.seen[warp][earlier_warp];
+        return time < clocks.warps[warp].seen[earlier_warp];
     return time < clocks.synced[warp] || time < clocks.lane_seen[warp][later.lane][earlier % LANES];
+}
+
+bool clock_published(const thread &later, unsigned earlier, uint32_t time, fence_scope scope) {
+    return time < clocks.warps[later.warp->index].published[(int)scope][earlier / LANES];
 }
 
 static void set_own(unsigned warp, uint32_t lanes, uint32_t time) {
@@ -70,31 +79,26 @@ void clocks_barrier_arrived(unsigned number, bool waits) {
     }
     /* The lanes of a warp arrive one by one; what each did before is published, what it does then
      * is not, so the first one's time holds for all. */
-    if (b.arrived[warp] == 0) {
-        clock_join(&b.arrived, clocks.seen[warp]);
-        b.arrived[warp] = ++clocks.time;
+    if (b.arrived.seen[warp] == 0) {
+        knowledge_join(&b.arrived, clocks.warps[warp]);
+        b.arrived.seen[warp] = ++clocks.time;
     }
-    clocks.own[self->index] = b.arrived[warp];
+    clocks.own[self->index] = b.arrived.seen[warp];
 }
 
 void clocks_barrier_held(unsigned number) {
     barrier_clocks &b = clocks.barriers[number];
     uint32_t time = ++clocks.time;
-    clock_vector all = b.arrived, published[2] = {};
-    for (unsigned w = 0; w < resident.n_warps; w++)
-        if (b.waiting >> w & 1) {
-            clock_join(&all, clocks.seen[w]);
-            for (int device = 0; device < 2; device++)
-                clock_join(&published[device], clocks.published[device][w]);
-        }
+    knowledge all = b.arrived;
     for (unsigned w = 0; w < resident.n_warps; w++)
         if (b.waiting >> w & 1)
-            all[w] = time;
+            knowledge_join(&all, clocks.warps[w]);
+    for (unsigned w = 0; w < resident.n_warps; w++)
+        if (b.waiting >> w & 1)
+            all.seen[w] = time;
     for (unsigned w = 0; w < resident.n_warps; w++)
         if (b.waiting >> w & 1) {
-            clocks.seen[w] = all;
-            for (int device = 0; device < 2; device++)
-                clocks.published[device][w] = published[device];
+            clocks.warps[w] = all;
             clocks.synced[w] = time;
             set_own(w, ~0u, time);
         }
@@ -128,25 +132,42 @@ void clocks_warp_synced(uint32_t mask) {
 /* ------------------------------------------------------------------ fences, and what is passed on
  */
 
-void clocks_fence(bool device) {
+void clocks_fence(fence_scope scope) {
     unsigned warp = self->warp->index;
-    for (int wider = 0; wider <= (device ? 1 : 0); wider++) {
-        clocks.published[wider][warp] = clocks.seen[warp];
-        clocks.published[wider][warp][warp] = clocks.time + 1;
-    }
-    clocks.own[self->index] = ++clocks.time;
+    knowledge &own = clocks.warps[warp];
+    uint32_t time = ++clocks.time;
+    auto publish = [&](fence_scope to) {
+        own.published[(int)to] = own.seen;
+        own.published[(int)to][warp] = time;
+    };
+    publish(scope);
+    if (scope == fence_scope::device)
+        publish(fence_scope::block);
+    clocks.own[self->index] = time;
 }
 
-const clock_vector &clocks_published(bool device) {
-    return clocks.published[device][self->warp->index];
+const clock_vector &clocks_published(fence_scope scope) {
+    return clocks.warps[self->warp->index].published[(int)scope];
 }
 
-void clocks_acquire(const clock_vector &from) {
+knowledge clocks_release() {
+    knowledge released = clocks.warps[self->warp->index];
+    released.seen[self->warp->index] = clocks.own[self->index] = ++clocks.time;
+    return released;
+}
+
+void clocks_acquire(const knowledge &from) {
     unsigned warp = self->warp->index;
-    clock_join(&clocks.seen[warp], from);
+    knowledge_join(&clocks.warps[warp], from);
     for (uint32_t &seen : clocks.lane_seen[warp][self->lane])
-        seen = std::max(seen, from[warp]);
+        seen = std::max(seen, from.seen[warp]);
     clocks.own[self->index] = ++clocks.time;
+}
+
+uint32_t clocks_copy_landed(knowledge *seen_by) {
+    uint32_t time = ++clocks.time;
+    seen_by->seen[COPY_WARP] = ++clocks.time;
+    return time;
 }
 
 } // namespace emulator

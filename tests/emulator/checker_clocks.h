@@ -7,7 +7,7 @@
 #ifndef MILL_TESTS_EMULATOR_CHECKER_CLOCKS_H
 #define MILL_TESTS_EMULATOR_CHECKER_CLOCKS_H
 
-#include "tests/emulator/block.h"
+#include "tests/emulator/observer.h"
 
 #include <array>
 
@@ -17,20 +17,34 @@ namespace emulator {
 using clock_vector = std::array<uint32_t, MAX_WARPS>;
 void clock_join(clock_vector *into, const clock_vector &from);
 
+/* What a warp comes behind; and the part of it that fences have published: a fence's scope says to
+ * whom. */
+struct knowledge {
+    clock_vector seen, published[3];
+};
+void knowledge_join(knowledge *into, const knowledge &from);
+
 void clocks_begin_block();
 uint32_t clock_of(const thread &);
 /* Is (earlier, time) ordered before what `later` does now? Both are of this block. */
 bool clock_ordered(const thread &later, unsigned earlier, uint32_t time);
+/* Has a fence published it that `later` comes behind? */
+bool clock_published(const thread &later, unsigned earlier, uint32_t time, fence_scope);
 
 void clocks_barrier_arrived(unsigned number, bool waits);
 void clocks_barrier_held(unsigned number);
 void clocks_warp_synced(uint32_t mask);
-/* What the running thread's warp has seen counts as published from now on. */
-void clocks_fence(bool device);
-/* What the running thread's warp has published: to the block, or to all blocks. */
-const clock_vector &clocks_published(bool device);
-/* The running thread comes behind all of this. */
-void clocks_acquire(const clock_vector &);
+
+/* What the running thread's warp has seen is published from now on. */
+void clocks_fence(fence_scope);
+const clock_vector &clocks_published(fence_scope);
+/* What the running thread comes behind, itself included; what it does from now on is not in it. */
+knowledge clocks_release();
+void clocks_acquire(const knowledge &);
+
+/* Copies that run on their own are a thread that the block does not have. */
+enum { COPY_THREAD = MAX_THREADS - 1, COPY_WARP = MAX_WARPS - 1 };
+uint32_t clocks_copy_landed(knowledge *seen_by);
 
 } // namespace emulator
 

@@ -40,7 +40,9 @@ void __tsan_vptr_update(void **, void *) {
 }
 void __tsan_vptr_read(void **) {
 }
+/* Before main, by every file that is compiled so. */
 void __tsan_init() {
+    emulator::checker_install();
 }
 void __tsan_func_entry(void *) {
 }

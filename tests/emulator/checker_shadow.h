@@ -15,7 +15,7 @@ namespace emulator {
 struct stamp {
     uint64_t bits;
 
-    static constexpr uint64_t IN_FLIGHT = 1, ATOMIC = 2;
+    static constexpr uint64_t IN_FLIGHT = 1, ATOMIC = 2, FLAGS = 3;
     static stamp make(uint32_t serial, unsigned thread, uint32_t time, uint64_t flags) {
         return {(uint64_t)serial << 34 | (uint64_t)thread << 24 | (uint64_t)time << 2 | flags};
     }

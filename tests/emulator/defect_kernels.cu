@@ -1,24 +1,7 @@
-/* defect_kernels.cu - see defect_kernels.h. A comment DEFECT marks the access that the report has
- * to name. */
+/* defect_kernels.cu - see defect_kernels.h. */
 #include "tests/emulator/defect_kernels.h"
 
 #include "kernels/cuda/ptx.h"
-
-static std::vector<defect_kernel> list;
-
-const std::vector<defect_kernel> &defect_kernels() {
-    return list;
-}
-
-/* Defines a kernel of n_blocks blocks with n_threads threads that is in the list. */
-#define DEFECT_KERNEL(name, n_blocks, n_threads, words)                                            \
-    __global__ void name(float *y, const float *x, unsigned *count);                               \
-    static void launch_##name(const defect_arguments &a, cudaStream_t stream) {                    \
-        CU_LAUNCH(name, n_blocks, n_threads, 0, stream, a.y, a.x, a.count);                        \
-    }                                                                                              \
-    static const bool name##_listed = (list.push_back({#name, launch_##name, words}), true);       \
-    __global__ void name(float *y [[maybe_unused]], const float *x [[maybe_unused]],               \
-                         unsigned *count [[maybe_unused]])
 
 /* ------------------------------------------------------------------ barriers */
 

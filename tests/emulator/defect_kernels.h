@@ -15,12 +15,25 @@ struct defect_arguments {
 };
 
 struct defect_kernel {
-    const char *name;
+    const char *file, *name;
     void (*launch)(const defect_arguments &, cudaStream_t);
     const char *words; /* of the report */
 };
 
-/* The line marked DEFECT in the kernel's source is where the report has to point to. */
-const std::vector<defect_kernel> &defect_kernels();
+/* All of them, of all files; test_checker.cpp. */
+std::vector<defect_kernel> &defect_kernels();
+
+/* Defines a kernel of n_blocks blocks with n_threads threads, and 16 KiB of dynamic shared memory,
+ * that is in the list. The line with a
+ * comment DEFECT is where the report has to point to. */
+#define DEFECT_KERNEL(name, n_blocks, n_threads, words)                                            \
+    __global__ void name(float *y, const float *x, unsigned *count);                               \
+    static void launch_##name(const defect_arguments &a, cudaStream_t stream) {                    \
+        CU_LAUNCH(name, n_blocks, n_threads, 16384, stream, a.y, a.x, a.count);                    \
+    }                                                                                              \
+    static const bool name##_listed =                                                              \
+        (defect_kernels().push_back({__FILE__, #name, launch_##name, words}), true);               \
+    __global__ void name(float *y [[maybe_unused]], const float *x [[maybe_unused]],               \
+                         unsigned *count [[maybe_unused]])
 
 #endif

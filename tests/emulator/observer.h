@@ -9,6 +9,9 @@
 namespace emulator {
 
 enum class access { read, write, atomic };
+/* What the running thread has done is seen by the block, by the device, by copies and products that
+ * run on their own. */
+enum class fence_scope { block, device, async };
 
 struct observer {
     virtual ~observer() = default;
@@ -22,13 +25,22 @@ struct observer {
     virtual void barrier_arrived(unsigned number, bool waits) = 0;
     virtual void barrier_held(unsigned number) = 0;
     virtual void warp_synced(uint32_t mask) = 0;
-    virtual void fenced(bool device) = 0;
+    virtual void fenced(fence_scope) = 0;
+    virtual void atomic_done(const void *at) = 0;
+    virtual void mbarrier_initialised(const uint64_t *barrier, site) = 0;
+    virtual void mbarrier_used(const void *barrier, site) = 0; /* in any way */
+    virtual void mbarrier_arrived(const void *barrier) = 0;
+    virtual void mbarrier_held(const void *barrier) = 0;
+    virtual void mbarrier_waited(const void *barrier) = 0;
 
     /* By a thread that need not be the running one. */
     virtual void accessed(const thread &, const void *at, size_t bytes, access, site) = 0;
     /* Between the two nobody may touch the bytes. */
     virtual void copy_issued(const pending_copy &) = 0;
     virtual void copy_performed(const pending_copy &) = 0;
+    virtual void bulk_landed(const pending_copy &, const void *barrier) = 0;
+    /* By a product that runs on its own, for the running thread. */
+    virtual void async_read(const void *at, size_t bytes, site) = 0;
 
     /* Outside kernels. */
     virtual void host_wrote(const void *at, size_t bytes) = 0;

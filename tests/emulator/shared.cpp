@@ -106,6 +106,10 @@ size_t shared_offset(const void *at) {
     return (uintptr_t)at - (uintptr_t)arena.bytes;
 }
 
+void *shared_at(size_t offset) {
+    return arena.bytes + offset;
+}
+
 bool shared_has(const void *at, size_t bytes) {
     size_t offset = shared_offset(at);
     for (unsigned i = 0; i < arena.n_pieces; i++) {

@@ -23,6 +23,7 @@ void shared_end_block();
 bool shared_has(const void *at, size_t bytes);
 /* Where in the arena; shared_arena_bytes or more: not there. */
 size_t shared_offset(const void *at);
+void *shared_at(size_t offset);
 /* "4 bytes past the end of 'tile', 512 bytes of shared memory". */
 void shared_describe(const void *at, char *text, size_t capacity);
 

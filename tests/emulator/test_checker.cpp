@@ -11,9 +11,15 @@
 
 /* ------------------------------------------------------------------ planted defects */
 
+std::vector<defect_kernel> &defect_kernels() {
+    static std::vector<defect_kernel> kernels;
+    return kernels;
+}
+
 /* "defect_kernels.cu:12" of every line marked DEFECT in the kernel. */
-static std::set<std::string> marked_lines(const std::string &kernel) {
-    FILE *source = fopen(MILL_TEST_SOURCES "/defect_kernels.cu", "r");
+static std::set<std::string> marked_lines(const defect_kernel &kernel) {
+    std::string name = strrchr(kernel.file, '/') + 1;
+    FILE *source = fopen((MILL_TEST_SOURCES "/" + name).c_str(), "r");
     assert_non_null(source);
     std::set<std::string> lines;
     char text[512];
@@ -21,9 +27,9 @@ static std::set<std::string> marked_lines(const std::string &kernel) {
     for (int number = 1; fgets(text, sizeof text, source); number++) {
         std::string line = text;
         if (line.rfind("DEFECT_KERNEL(", 0) == 0)
-            in_kernel = line.rfind("DEFECT_KERNEL(" + kernel + ",", 0) == 0;
+            in_kernel = line.rfind("DEFECT_KERNEL(" + std::string(kernel.name) + ",", 0) == 0;
         if (in_kernel && line.find("/* DEFECT */") != std::string::npos)
-            lines.insert("defect_kernels.cu:" + std::to_string(number));
+            lines.insert(name + ":" + std::to_string(number));
     }
     fclose(source);
     return lines;
@@ -54,7 +60,7 @@ static std::string run_defect(const defect_kernel &kernel) {
 static void test_defects(void **) {
     int n_missed = 0;
     for (const defect_kernel &kernel : defect_kernels()) {
-        std::set<std::string> lines = marked_lines(kernel.name);
+        std::set<std::string> lines = marked_lines(kernel);
         assert_true(lines.size() > 0);
         in_all_orders([&] {
             std::string text = run_defect(kernel);
@@ -65,7 +71,7 @@ static void test_defects(void **) {
                         lines.begin()->c_str(), text.c_str());
         });
     }
-    assert_true(defect_kernels().size() >= 25);
+    assert_true(defect_kernels().size() >= 35);
     assert_int_equal(n_missed, 0);
 }
 
@@ -138,6 +144,10 @@ static void test_sound_kernels(void **) {
     expect_silence("syncwarp", [&] { launch_warp_reverse(sums.data, ints.data, 64, nullptr); });
     expect_silence("flag", [&] { launch_spin_on_flag(sums.data, ints.data, nullptr); });
     expect_silence("votes", [&] { launch_votes(out.data, nullptr); });
+    expect_silence("wgmma, stored",
+                   [&] { launch_wgmma_stored(c.data, a.data, b.data, 256, nullptr); });
+    expect_silence("wgmma, pipeline",
+                   [&] { launch_wgmma_pipeline(c.data, a.data, b.data, 320, nullptr); });
     expect_silence("two launches", [&] {
         launch_increment(ints.data, 1000, nullptr);
         launch_increment(ints.data, 1000, nullptr);

@@ -4,7 +4,7 @@
 #include "tests/emulator/faulty_kernels.h"
 #include "tests/emulator/sound_kernels.h"
 
-#include "kernels/cuda/ptx.h"
+#include "kernels/cuda/hopper.h"
 
 #include <math.h>
 #include <string>
@@ -143,6 +143,41 @@ static void test_warp_exchange(void **) {
     });
 }
 
+/* Tiles of 64 columns, their rows swizzled. */
+static std::vector<uint16_t> as_tiles(const std::vector<uint16_t> &matrix, size_t rows, size_t k) {
+    std::vector<uint16_t> tiles(rows * k);
+    for (size_t row = 0; row < rows; row++)
+        for (size_t i = 0; i < k; i++)
+            tiles[i / 64 * 64 * rows + swizzle_128((uint32_t)(row * 128 + i % 64 * 2)) / 2] =
+                matrix[row * k + i];
+    return tiles;
+}
+
+static void test_wgmma(void **) {
+    const size_t m = 64, n = 32, k = 320; /* five stages */
+    uint32_t random = 4;
+    std::vector<uint16_t> a(m * k), b(n * k);
+    for (uint16_t &value : a)
+        value = f32_to_bf16(uniform(&random));
+    for (uint16_t &value : b)
+        value = f32_to_bf16(uniform(&random));
+    in_all_orders([&] {
+        device_data<uint16_t> rows_a(a), rows_b(b), tiles_a(as_tiles(a, m, k)),
+            tiles_b(as_tiles(b, n, k));
+        device_data<float> stored(m * n), piped(m * n);
+        launch_wgmma_stored(stored.data, rows_a.data, rows_b.data, k, nullptr);
+        launch_wgmma_pipeline(piped.data, tiles_a.data, tiles_b.data, k, nullptr);
+        std::vector<float> first = stored.read(), second = piped.read();
+        for (size_t i = 0; i < m * n; i++) {
+            double sum = 0;
+            for (size_t p = 0; p < k; p++)
+                sum += (double)bf16_to_f32(a[i / n * k + p]) * bf16_to_f32(b[i % n * k + p]);
+            assert_true(fabs(first[i] - sum) <= 1e-5);
+            assert_true(second[i] == first[i]);
+        }
+    });
+}
+
 static void test_votes(void **) {
     in_all_orders([] {
         device_data<unsigned> out(6);
@@ -221,17 +256,12 @@ static void test_memory_failures(void **) {
 
 int main() {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gemm),
-        cmocka_unit_test(test_mma_s8),
-        cmocka_unit_test(test_rms_norm),
-        cmocka_unit_test(test_half_warps),
-        cmocka_unit_test(test_last_block),
-        cmocka_unit_test(test_named_barriers),
-        cmocka_unit_test(test_warp_exchange),
-        cmocka_unit_test(test_votes),
-        cmocka_unit_test(test_barrier_failures),
-        cmocka_unit_test(test_warp_failures),
-        cmocka_unit_test(test_memory_failures),
+        cmocka_unit_test(test_gemm),          cmocka_unit_test(test_mma_s8),
+        cmocka_unit_test(test_rms_norm),      cmocka_unit_test(test_half_warps),
+        cmocka_unit_test(test_last_block),    cmocka_unit_test(test_named_barriers),
+        cmocka_unit_test(test_warp_exchange), cmocka_unit_test(test_votes),
+        cmocka_unit_test(test_wgmma),         cmocka_unit_test(test_barrier_failures),
+        cmocka_unit_test(test_warp_failures), cmocka_unit_test(test_memory_failures),
     };
     return cmocka_run_group_tests_name("emulator", tests, nullptr, nullptr);
 }

@@ -179,13 +179,20 @@ void sync_warp(uint32_t mask, site at) {
 
 void atomic_begin(const void *address, size_t bytes, site at) {
     yield();
-    if (checker)
-        checker->accessed(*self, address, bytes, access::atomic, at);
+    if (!checker)
+        return;
+    checker->accessed(*self, address, bytes, access::atomic, at);
+    checker->atomic_done(address);
 }
 
-void fence(bool device) {
+void fence_block() {
     if (checker)
-        checker->fenced(device);
+        checker->fenced(fence_scope::block);
+}
+
+void fence_device() {
+    if (checker)
+        checker->fenced(fence_scope::device);
 }
 
 } // namespace emulator

@@ -137,7 +137,8 @@ uint32_t reduce(uint32_t mask, uint32_t value, reduction, site);
 
 /* Lets others run before an atomic, so that a loop of them makes progress. */
 void atomic_begin(const void *address, size_t bytes, site);
-void fence(bool device);
+void fence_block();
+void fence_device();
 
 template <class T>
 EMULATOR_UNCHECKED inline T shuffle_value(uint32_t mask, T value, int source, const char *what,

@@ -93,10 +93,10 @@ EMULATOR_FN T atomicCAS(T *address, std::common_type_t<T> compare, std::common_t
 }
 
 EMULATOR_FN void __threadfence() {
-    ::emulator::fence(true);
+    ::emulator::fence_device();
 }
 EMULATOR_FN void __threadfence_block() {
-    ::emulator::fence(false);
+    ::emulator::fence_block();
 }
 EMULATOR_FN void __nanosleep(unsigned) {
     ::emulator::yield();

@@ -1,0 +1,131 @@
+/* hopper.h - what only sm_90a has: barriers in shared memory that count bytes too, bulk copies that
+ * arrive at them, and products of a warp group (four warps) whose operands stay in shared memory.
+ * Code that uses it stands under #if CU_HOPPER. Models for the emulator: tests/emulator/include/
+ * hopper_models.h.
+ *
+ * mbarrier. A phase ends when the arrivals of mbarrier_init and the bytes of mbarrier_arrive_expect
+ * are there; then the next one begins. Phases have parity 0, 1, 0, ...; mbarrier_wait returns when
+ * the one of its parity has ended. The initialising thread calls fence_barrier_init, then there is
+ * a __syncthreads.
+ *
+ * wgmma. Operands are tiles of rows of 64 bf16 (128 bytes), eight rows 1024 bytes, at a multiple of
+ * 1024 bytes; the 16-byte pieces of a row are stored where swizzle_128 says. What threads store
+ * there is seen behind fence_async by each of them and a barrier. D is 64 x N: warp w of the group
+ * has rows 16 w .. 16 w + 15; d[4 j + e] is D[16 w + g + 8 * (e >> 1)][8 j + 2q + (e & 1)] with g =
+ * lane / 4, q = lane % 4. Operands and d are not touched between wgmma_bf16 and the wgmma_wait that
+ * covers it. */
+#ifndef MILL_KERNELS_CUDA_HOPPER_H
+#define MILL_KERNELS_CUDA_HOPPER_H
+
+#include "kernels/cuda/ptx.h"
+
+#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define CU_HOPPER (CU_ARCH == 900)
+#else
+#define CU_HOPPER 0
+#endif
+
+#if CU_HOPPER
+
+#define HOPPER static __device__ __forceinline__
+
+/* Where byte `at` of a tile is stored. */
+HOPPER uint32_t swizzle_128(uint32_t at) {
+    return at ^ (at >> 3 & 0x70);
+}
+
+#ifndef __CUDACC__
+#include <hopper_models.h>
+#else
+
+HOPPER void mbarrier_init(uint64_t *barrier, int n_arrivals) {
+    asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(barrier)),
+                 "r"(n_arrivals)
+                 : "memory");
+}
+HOPPER void fence_barrier_init() {
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+HOPPER void mbarrier_arrive(uint64_t *barrier) {
+    asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
+}
+HOPPER void mbarrier_arrive_expect(uint64_t *barrier, int bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+                 "r"(bytes)
+                 : "memory");
+}
+HOPPER void mbarrier_wait(uint64_t *barrier, int parity) {
+    asm volatile("{\n"
+                 ".reg .pred ended;\n"
+                 "again:\n"
+                 "mbarrier.try_wait.parity.shared.b64 ended, [%0], %1;\n"
+                 "@!ended bra again;\n"
+                 "}" ::"r"(shared_address(barrier)),
+                 "r"(parity)
+                 : "memory");
+}
+
+/* By one thread; addresses and bytes multiples of 16. The bytes arrive at the barrier. */
+HOPPER void bulk_copy(void *shared, const void *global, int bytes, uint64_t *barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1], %2, [%3];" ::"r"(shared_address(shared)),
+                 "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(shared_address(barrier))
+                 : "memory");
+}
+
+/* What the thread stored in shared memory is seen by copies and products that come behind. */
+HOPPER void fence_async() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* Of a tile; k: the first of the 16 products, a multiple of 16 below 64. */
+HOPPER uint64_t wgmma_operand(const void *tile, int k) {
+    const uint64_t eight_rows = 1024 >> 4, swizzled = 1;
+    return (uint64_t)((shared_address(tile) + 2 * (uint32_t)k) >> 4 & 0x3fff) | (uint64_t)1 << 16 |
+           eight_rows << 32 | swizzled << 62;
+}
+/* Before the first product, and before one whose d was touched since. */
+HOPPER void wgmma_fence() {
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+HOPPER void wgmma_commit() {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+/* All groups but the newest N. */
+template <int N> HOPPER void wgmma_wait() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
+
+/* d += a b^T: a's 64 rows by b's N; d[N / 2] says what N is: 8, 16, 32, 64 or 128. */
+#define WGMMA_8(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define WGMMA_16(i) WGMMA_8(i), WGMMA_8(i + 4)
+#define WGMMA_32(i) WGMMA_16(i), WGMMA_16(i + 8)
+#define WGMMA_64(i) WGMMA_32(i), WGMMA_32(i + 16)
+#define WGMMA_128(i) WGMMA_64(i), WGMMA_64(i + 32)
+#define WGMMA(n, registers, a_register, b_register)                                                \
+    HOPPER void wgmma_bf16(float(&d)[n / 2], uint64_t a, uint64_t b) {                             \
+        asm volatile("wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" registers        \
+                     "}, " a_register ", " b_register ", 1, 1, 1, 0, 0;"                           \
+                     : WGMMA_##n(0)                                                                \
+                     : "l"(a), "l"(b)                                                              \
+                     : "memory");                                                                  \
+    }
+#define WGMMA_R4 "%0, %1, %2, %3"
+#define WGMMA_R8 WGMMA_R4 ", %4, %5, %6, %7"
+#define WGMMA_R16 WGMMA_R8 ", %8, %9, %10, %11, %12, %13, %14, %15"
+#define WGMMA_R32                                                                                  \
+    WGMMA_R16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define WGMMA_R64                                                                                  \
+    WGMMA_R32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+              "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+WGMMA(8, WGMMA_R4, "%4", "%5")
+WGMMA(16, WGMMA_R8, "%8", "%9")
+WGMMA(32, WGMMA_R16, "%16", "%17")
+WGMMA(64, WGMMA_R32, "%32", "%33")
+WGMMA(128, WGMMA_R64, "%64", "%65")
+
+#endif
+
+#undef HOPPER
+#endif
+#endif

@@ -1,0 +1,67 @@
+/* hopper_models.h - what kernels/cuda/hopper.h has as inline PTX, for the emulator. Rules are said
+ * there; the models are in tests/emulator/mbarrier.cpp and wgmma.cpp. */
+#ifndef MILL_TESTS_EMULATOR_HOPPER_MODELS_H
+#define MILL_TESTS_EMULATOR_HOPPER_MODELS_H
+
+#include <cuda_runtime.h>
+
+namespace emulator {
+
+void mbarrier_init(const uint64_t *barrier, int n_arrivals, site);
+void mbarrier_arrive(const uint64_t *barrier, int expected_bytes, site);
+void mbarrier_wait(const uint64_t *barrier, int parity, site);
+void bulk_copy(void *shared, const void *global, int bytes, const uint64_t *barrier, site);
+void fence_async();
+
+uint64_t wgmma_operand(const void *tile, int k, site);
+void wgmma(float *d, int n, uint64_t a, uint64_t b, site);
+void wgmma_commit(site);
+void wgmma_wait(unsigned n_newest, site);
+
+} // namespace emulator
+
+#define HOPPER_MODEL EMULATOR_UNCHECKED static inline
+#define HOPPER_AT ::emulator::site at = ::emulator::site::here()
+
+HOPPER_MODEL void mbarrier_init(uint64_t *barrier, int n_arrivals, HOPPER_AT) {
+    ::emulator::mbarrier_init(barrier, n_arrivals, at);
+}
+HOPPER_MODEL void fence_barrier_init() {
+}
+HOPPER_MODEL void mbarrier_arrive(uint64_t *barrier, HOPPER_AT) {
+    ::emulator::mbarrier_arrive(barrier, 0, at);
+}
+HOPPER_MODEL void mbarrier_arrive_expect(uint64_t *barrier, int bytes, HOPPER_AT) {
+    ::emulator::mbarrier_arrive(barrier, bytes, at);
+}
+HOPPER_MODEL void mbarrier_wait(uint64_t *barrier, int parity, HOPPER_AT) {
+    ::emulator::mbarrier_wait(barrier, parity, at);
+}
+HOPPER_MODEL void bulk_copy(void *shared, const void *global, int bytes, uint64_t *barrier,
+                            HOPPER_AT) {
+    ::emulator::bulk_copy(shared, global, bytes, barrier, at);
+}
+HOPPER_MODEL void fence_async() {
+    ::emulator::fence_async();
+}
+
+HOPPER_MODEL uint64_t wgmma_operand(const void *tile, int k, HOPPER_AT) {
+    return ::emulator::wgmma_operand(tile, k, at);
+}
+HOPPER_MODEL void wgmma_fence() {
+}
+template <size_t R> HOPPER_MODEL void wgmma_bf16(float (&d)[R], uint64_t a, uint64_t b, HOPPER_AT) {
+    static_assert(R == 4 || R == 8 || R == 16 || R == 32 || R == 64);
+    ::emulator::wgmma(d, 2 * (int)R, a, b, at);
+}
+HOPPER_MODEL void wgmma_commit(HOPPER_AT) {
+    ::emulator::wgmma_commit(at);
+}
+template <int N> HOPPER_MODEL void wgmma_wait(HOPPER_AT) {
+    ::emulator::wgmma_wait(N, at);
+}
+
+#undef HOPPER_MODEL
+#undef HOPPER_AT
+
+#endif
