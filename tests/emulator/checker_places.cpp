@@ -3,6 +3,7 @@
 #include "tests/emulator/checker_places.h"
 
 #include <link.h>
+#include <map>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@ static struct {
     uintptr_t base, begin, end; /* the image that this file is part of */
     std::string path;
     std::vector<site> sites;
+    std::map<uint32_t, std::string> lines; /* of instructions that were asked for */
 } state;
 
 static int find_image(dl_phdr_info *info, size_t, void *) {
@@ -104,8 +106,10 @@ static std::string describe_instruction(uint32_t offset) {
 }
 
 std::string place_describe(uint32_t place) {
-    if (!(place & is_site))
-        return describe_instruction(place);
+    if (!(place & is_site)) {
+        std::string &line = state.lines[place];
+        return line.empty() ? line = describe_instruction(place) : line;
+    }
     const site &at = state.sites[place & ~is_site];
     return std::string(at.file ? at.file : "?") + ":" + std::to_string(at.line);
 }
