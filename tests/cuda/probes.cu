@@ -1,5 +1,5 @@
-// probes.cu - one kernel for each instruction that static_proof counts, with nothing else of its
-// kind in it. An opcode of another number, or one counted in the wrong kernel, shows here first.
+/* probes.cu - one kernel for each instruction that static_proof counts, with nothing else of its
+ * kind in it. An opcode of another number, or one counted in the wrong kernel, shows here first. */
 #include "kernels/cuda/ptx.h"
 
 __global__ void probe_hmma(float *d, const uint32_t *a) {
@@ -53,7 +53,7 @@ __global__ void probe_ffma(float *out) {
     out[threadIdx.x] = fmaf(out[threadIdx.x], out[threadIdx.x + 32], out[threadIdx.x + 64]);
 }
 
-// An array in local memory: what no kernel of ours may have. Compiled without the warning flags.
+/* An array in local memory: what no kernel of ours may have. Compiled without the warning flags. */
 __global__ void probe_local(float *out, const int *at) {
     float values[32];
     for (int i = 0; i < 32; i++)
