@@ -45,6 +45,14 @@ MILL_PHILOX double mill_philox_uniform(uint64_t seed, uint64_t position) {
     return (double)bits * 0x1p-53;
 }
 
+/* The seed of the n-th stream that is derived from `seed`; the 0th is its own. Draws use counters
+ * (position, 0): a high word of its own, `kind`, keeps derived streams apart from them and from
+ * those of other kinds. */
+MILL_PHILOX uint64_t mill_philox_derive(uint64_t seed, uint64_t n, uint64_t kind) {
+    struct mill_philox r = mill_philox_words(seed, n, kind);
+    return n == 0 ? seed : (uint64_t)r.word[1] << 32 | r.word[0];
+}
+
 #undef MILL_PHILOX
 
 #endif

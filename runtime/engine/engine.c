@@ -83,7 +83,7 @@ static mill_status plan(struct mill_engine *engine, struct mill_error *err) {
                                   .precision = o->precision,
                                   .no_gpu = engine->no_gpu.text};
     engine->pending =
-        mill_alloc_array((size_t)mill_engine_capacity(engine), sizeof(struct mill_request *));
+        mill_alloc_array((size_t)mill_engine_max_live(engine), sizeof(struct mill_request *));
     return engine->pending ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory for a queue");
 }
 
@@ -179,7 +179,7 @@ static mill_status open_replica(struct mill_engine *engine, int32_t i,
                    .progress_context = progress ? progress->context : NULL},
         .lender = lender ? mill_replica_device(lender) : NULL,
         .host = {.context = engine, .ended = mill_engine_on_ended, .lost = mill_engine_on_lost},
-        .max_jobs = mill_engine_capacity(engine),
+        .max_jobs = mill_engine_max_live(engine),
         .max_running = mill_engine_running_of(engine, i),
         .max_tokens = o->max_tokens,
         .cache_tokens = cache_tokens_of(engine, i),

@@ -48,8 +48,10 @@ struct mill_engine {
 
 /* Utterances that a replica may have at once, as far as its device has memory. */
 int32_t mill_engine_running_of(const struct mill_engine *engine, int32_t device);
-/* Requests that may be in the engine at once. */
+/* Requests, and places, that are let in. */
 int32_t mill_engine_capacity(const struct mill_engine *engine);
+/* Requests that may be there at once: a place's next one may come before its last one is gone. */
+int32_t mill_engine_max_live(const struct mill_engine *engine);
 /* Send a request to the best replica; where none is left it ends with a failure. Takes over the
  * caller's reference. Not under the lock. */
 void mill_engine_route(struct mill_engine *engine, struct mill_request *request);

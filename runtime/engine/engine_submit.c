@@ -237,11 +237,10 @@ static mill_status admit(struct mill_engine *engine, double *retry_after_s,
     return MILL_OK;
 }
 
-/* Under the lock: so that many threads that were admitted at once do not overfill the queue. Those
- * with places are fewer than the queue is long, since places count when others are admitted. */
+/* Under the lock: so that many threads that were admitted at once do not overfill the queue. */
 static bool has_room(const struct mill_engine *engine, bool in_place) {
     if (in_place)
-        return engine->n_places > 0 && engine->n_live < mill_engine_capacity(engine);
+        return engine->n_places > 0 && engine->n_live < mill_engine_max_live(engine);
     return engine->n_live + engine->n_places < mill_engine_capacity(engine) && !engine->draining;
 }
 

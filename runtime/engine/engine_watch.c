@@ -19,6 +19,10 @@ int32_t mill_engine_capacity(const struct mill_engine *engine) {
     return n;
 }
 
+int32_t mill_engine_max_live(const struct mill_engine *engine) {
+    return 2 * mill_engine_capacity(engine);
+}
+
 /* ------------------------------------------------------------------ routes */
 
 static void get_loads(struct mill_engine *engine, struct mill_router_replica *loads) {

@@ -139,9 +139,5 @@ enum mill_quality_verdict mill_quality_judge(uint32_t findings, int32_t n_redraw
 }
 
 uint64_t mill_quality_seed(uint64_t seed, int32_t redraw) {
-    if (redraw == 0)
-        return seed;
-    /* Draws use counters (position, 0); a high word of its own keeps redraws apart from them. */
-    struct mill_philox r = mill_philox_words(seed, (uint64_t)redraw, 0x7265647261770000u);
-    return (uint64_t)r.word[1] << 32 | r.word[0];
+    return mill_philox_derive(seed, (uint64_t)redraw, 0x7265647261770000u); /* "redraw" */
 }

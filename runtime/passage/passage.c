@@ -1,0 +1,237 @@
+/* passage.c - see passage.h and passage_state.h. */
+#include "runtime/passage/passage_state.h"
+
+#include "runtime/base/clock.h"
+#include "runtime/base/memory.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_AHEAD = 64 };
+
+void mill_passage_options_init(struct mill_passage_options *options) {
+    *options = (struct mill_passage_options){.speed = 1,
+                                             .limits = mill_segment_limits_default(),
+                                             .clause_ms = 150,
+                                             .sentence_ms = 300,
+                                             .paragraph_ms = 700,
+                                             .n_ahead = 2};
+    mill_engine_request_init(&options->wish);
+}
+
+/* ------------------------------------------------------------------ open, close */
+
+static mill_status check(const struct mill_passage_options *o, struct mill_error *err) {
+    enum { MAX_PAUSE_MS = 60000 };
+    if (!(o->speed >= MILL_SPEED_MIN && o->speed <= MILL_SPEED_MAX))
+        return mill_fail(err, MILL_E_INPUT, "a speed of %g: %g to %g are possible", o->speed,
+                         MILL_SPEED_MIN, MILL_SPEED_MAX);
+    if (o->n_ahead < 0 || o->n_ahead > MAX_AHEAD)
+        return mill_fail(err, MILL_E_INPUT, "%d segments ahead: 0 to %d are possible", o->n_ahead,
+                         MAX_AHEAD);
+    const int32_t pauses[] = {o->clause_ms, o->sentence_ms, o->paragraph_ms};
+    for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++)
+        if (pauses[i] < 0 || pauses[i] > MAX_PAUSE_MS)
+            return mill_fail(err, MILL_E_INPUT, "a rest of %d ms: 0 to %d are possible", pauses[i],
+                             MAX_PAUSE_MS);
+    return MILL_OK;
+}
+
+static mill_status init_lock(struct mill_passage *p) {
+    pthread_condattr_t attributes;
+    if (pthread_condattr_init(&attributes) != 0)
+        return MILL_E_MEMORY;
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&p->lock, NULL);
+    return MILL_OK;
+}
+
+static mill_status open_flights(struct mill_passage *p, struct mill_error *err) {
+    int32_t wanted = p->options.n_ahead + 1, n = wanted < p->n_pieces ? wanted : p->n_pieces;
+    p->flights = mill_alloc_array((size_t)n, sizeof *p->flights);
+    if (!p->flights)
+        return mill_fail(err, MILL_E_MEMORY, "no memory for a passage");
+    p->n_flights = n;
+    for (int32_t i = 0; i < n; i++)
+        p->flights[i] = (struct mill_passage_flight){.passage = p, .piece = -1};
+    return MILL_OK;
+}
+
+mill_status mill_passage_open(struct mill_passage **out, struct mill_engine *engine,
+                              const struct mill_passage_options *options, double *retry_after_s,
+                              struct mill_error *err) {
+    *out = NULL;
+    MILL_TRY(check(options, err));
+    struct mill_passage *p = mill_alloc_array(1, sizeof *p);
+    if (!p || init_lock(p) < 0) {
+        free(p);
+        return mill_fail(err, MILL_E_MEMORY, "no memory for a passage");
+    }
+    const struct mill_engine_info *info = mill_engine_get_info(engine);
+    p->engine = engine;
+    p->options = *options;
+    p->sample_rate = info->sample_rate;
+    p->n_voice_tokens = info->n_voice_tokens;
+    p->opened_s = mill_clock_seconds();
+    p->total = (struct mill_request_result){.seed = options->wish.seed, .exact = true};
+    mill_status status = mill_passage_plan(p, err);
+    if (status == MILL_OK)
+        status = open_flights(p, err);
+    if (status == MILL_OK)
+        p->pause_s = p->first_pause_s;
+    if (status == MILL_OK)
+        status = mill_passage_submit(p, retry_after_s, err);
+    if (status == MILL_OK)
+        *out = p;
+    else
+        mill_passage_close(p);
+    return status;
+}
+
+void mill_passage_close(struct mill_passage *p) {
+    if (!p)
+        return;
+    for (int32_t i = 0; i < p->n_flights; i++) {
+        mill_request_free(p->flights[i].request);
+        free(p->flights[i].wave);
+    }
+    if (p->has_place)
+        mill_engine_put_place(p->engine);
+    for (int32_t i = 0; i < p->n_speakers; i++) {
+        free(p->speakers[i].global);
+        free((int32_t *)(uintptr_t)p->speakers[i].wish.semantic);
+        free((char *)(uintptr_t)p->speakers[i].wish.transcript);
+    }
+    free(p->speakers);
+    free(p->flights);
+    free(p->pieces);
+    mill_time_stretch_close(p->stretch);
+    mill_buffer_deinit(&p->text);
+    pthread_cond_destroy(&p->changed);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+/* ------------------------------------------------------------------ reading */
+
+/* Whether it has ended; else what happens from now on is told. */
+static bool prepare(struct mill_passage *p, uint64_t *n_events, mill_status *status,
+                    struct mill_error *err) {
+    pthread_mutex_lock(&p->lock);
+    if (p->cancelled && p->total.end == MILL_REQUEST_RUNNING) {
+        p->total.end = MILL_REQUEST_CANCELLED;
+        p->total.status = mill_fail(&p->total.error, MILL_E_CANCELLED, "cancelled");
+    }
+    bool over = p->total.end != MILL_REQUEST_RUNNING;
+    *status = p->total.status < 0 ? p->total.status : MILL_DONE;
+    if (over && p->total.status < 0 && err)
+        *err = p->total.error;
+    *n_events = p->n_events;
+    p->waiting = !over;
+    pthread_mutex_unlock(&p->lock);
+    return over;
+}
+
+/* A step of reading ended so; a failure ends the passage. */
+static void settle(struct mill_passage *p, mill_status status, struct mill_error *cause) {
+    if (status < 0 && p->n_pieces > 1 && p->current < p->n_pieces)
+        mill_context(cause, status, "segment %d of %d", p->current + 1, p->n_pieces);
+    pthread_mutex_lock(&p->lock);
+    p->waiting &= status == MILL_AGAIN;
+    if (status < 0) {
+        p->total.status = status;
+        p->total.error = *cause;
+        if (p->total.end == MILL_REQUEST_RUNNING)
+            p->total.end = MILL_REQUEST_FAILED;
+    } else if (status == MILL_DONE) {
+        p->total.end = p->any_limit ? MILL_REQUEST_LIMIT : MILL_REQUEST_COMPLETE;
+    }
+    if (status < 0 || status == MILL_DONE)
+        p->total.total_s = mill_clock_seconds() - p->opened_s;
+    pthread_mutex_unlock(&p->lock);
+    if (status < 0)
+        mill_passage_cancel(p); /* what is under way is for nothing */
+}
+
+/* Until something happens, or a moment of the monotonic clock; false when that is over. */
+static bool wait_for_event(struct mill_passage *p, uint64_t n_events, double until_s) {
+    const struct timespec time = {.tv_sec = (time_t)until_s,
+                                  .tv_nsec = (long)(1e9 * (until_s - floor(until_s)))};
+    bool in_time = true;
+    pthread_mutex_lock(&p->lock);
+    while (p->n_events == n_events && in_time)
+        in_time = pthread_cond_timedwait(&p->changed, &p->lock, &time) != ETIMEDOUT;
+    pthread_mutex_unlock(&p->lock);
+    return in_time;
+}
+
+mill_status mill_passage_read(struct mill_passage *passage, float *samples, size_t capacity,
+                              double timeout_s, size_t *n_read, struct mill_error *err) {
+    double longest = 3e7; /* a year is for ever */
+    double until_s =
+        mill_clock_seconds() + (timeout_s < 0 || timeout_s > longest ? longest : timeout_s);
+    for (;;) {
+        uint64_t n_events;
+        struct mill_error cause = {""};
+        mill_status status;
+        *n_read = 0;
+        if (prepare(passage, &n_events, &status, err))
+            return status;
+        status = mill_passage_submit(passage, NULL, &cause);
+        if (status >= 0)
+            status = mill_passage_join(passage, samples, capacity, n_read, &cause);
+        settle(passage, status, &cause);
+        if (status < 0 && *n_read > 0)
+            return MILL_OK; /* it is the next read that fails */
+        if (status < 0 && err)
+            *err = cause;
+        if (status != MILL_AGAIN || timeout_s == 0 || !wait_for_event(passage, n_events, until_s))
+            return status;
+    }
+}
+
+/* ------------------------------------------------------------------ what became of it */
+
+void mill_passage_get_progress(struct mill_passage *passage, struct mill_passage_progress *out) {
+    pthread_mutex_lock(&passage->lock);
+    *out = (struct mill_passage_progress){.n_segments = passage->n_pieces,
+                                          .n_done = passage->n_done,
+                                          .n_frames = passage->total.n_frames};
+    for (int32_t i = 0; i < passage->n_flights; i++)
+        if (passage->flights[i].request)
+            out->n_frames += mill_request_get_progress(passage->flights[i].request);
+    pthread_mutex_unlock(&passage->lock);
+}
+
+void mill_passage_get_result(struct mill_passage *passage, struct mill_request_result *result) {
+    pthread_mutex_lock(&passage->lock);
+    *result = passage->total;
+    result->n_samples = passage->n_read;
+    pthread_mutex_unlock(&passage->lock);
+}
+
+void mill_passage_get_segment(struct mill_passage *passage, int32_t segment,
+                              struct mill_passage_segment *out) {
+    pthread_mutex_lock(&passage->lock);
+    *out = passage->pieces[segment].segment;
+    pthread_mutex_unlock(&passage->lock);
+}
+
+const char *mill_passage_get_text(const struct mill_passage *passage, size_t *bytes) {
+    *bytes = passage->text.size;
+    return passage->text.data;
+}
+
+mill_status mill_passage_get_voice(struct mill_passage *passage, int32_t *global) {
+    pthread_mutex_lock(&passage->lock);
+    const struct mill_passage_speaker *speaker = &passage->speakers[0];
+    mill_status status = speaker->wish.global ? MILL_OK : MILL_AGAIN;
+    if (status == MILL_OK)
+        memcpy(global, speaker->wish.global, (size_t)passage->n_voice_tokens * sizeof *global);
+    pthread_mutex_unlock(&passage->lock);
+    return status;
+}

@@ -1,0 +1,55 @@
+/* script.c - see script.h. */
+#include "runtime/text/script.h"
+
+#include "runtime/text/utf8.h"
+
+#include <string.h>
+
+enum { MAX_LIST_BYTES = 1 << 26 };
+
+void mill_script_deinit(struct mill_script *script) {
+    mill_buffer_deinit(&script->text);
+    mill_buffer_deinit(&script->span_list);
+    mill_buffer_deinit(&script->voice_list);
+}
+
+const struct mill_script_span *mill_script_spans(const struct mill_script *script, size_t *n) {
+    *n = script->span_list.size / sizeof(struct mill_script_span);
+    return (const struct mill_script_span *)(const void *)script->span_list.data;
+}
+
+const char *mill_script_voice(const struct mill_script *script, int32_t voice) {
+    const char *name = script->voice_list.data;
+    for (int32_t i = 0; i < voice; i++)
+        name += strlen(name) + 1;
+    return name;
+}
+
+static void init(struct mill_script *script) {
+    *script = (struct mill_script){0};
+    mill_buffer_init(&script->text, MILL_SCRIPT_TEXT_BYTES);
+    mill_buffer_init(&script->span_list, MAX_LIST_BYTES);
+    mill_buffer_init(&script->voice_list, MAX_LIST_BYTES);
+}
+
+mill_status mill_script_from_text(struct mill_script *out, const char *text, size_t bytes,
+                                  struct mill_error *err) {
+    init(out);
+    size_t valid = mill_utf8_valid_bytes(text, bytes);
+    if (valid < bytes)
+        return mill_fail(err, MILL_E_INPUT, "the text is not UTF-8 at byte %zu", valid);
+    const struct mill_script_span span = {.bytes = bytes,
+                                          .voice = -1,
+                                          .speed = 1,
+                                          .pitch = 1,
+                                          .end = MILL_SEGMENT_PARAGRAPH,
+                                          .pause_ms = -1};
+    mill_status status = mill_buffer_append(&out->text, text, bytes, err);
+    if (status < 0)
+        mill_context(err, status, "the text");
+    if (status == MILL_OK)
+        status = mill_buffer_append(&out->span_list, &span, sizeof span, err);
+    if (status < 0)
+        mill_script_deinit(out);
+    return status;
+}
