@@ -8,7 +8,7 @@
  *
  * Bytes: keys and values of a sequence once a tile, 256 a position and kv head (bf16, head of 64);
  * operations: 2 products of 2 x 64 for each query head and position, times 2 for the second half of
- * a query, times 8 / 7 for the eighth slot. Planned: 128 registers; 4 warps take 85 KB of shared
+ * a query, times 8 / 7 for the eighth slot. Planned: 136 registers; 4 warps take 85 KB of shared
  * memory, so an H200 has 8 warps a processor with 64 to 128 KB under way, three times what its
  * memory needs. Many sequences: memory's speed. One: the latency of page table, copy, two products
  * and the taking together, 4 microseconds or so. */
@@ -310,15 +310,21 @@ static mill_status attn_launch_type(struct mill_backend *backend,
     return attn_launch<attn_tensor<D>, D>(backend, args);
 }
 
+/* Rows of keys and values are copied 16 bytes at a time. */
+static bool pages_are_supported(const struct mill_kv_pages *kv) {
+    size_t stride_bytes = (size_t)kv->page_stride * mill_dtype_bytes(kv->dtype);
+    return (kv->dtype == MILL_F32 || kv->dtype == MILL_BF16) && stride_bytes % 16 == 0 &&
+           reinterpret_cast<uintptr_t>(kv->data) % 16 == 0;
+}
+
 mill_status mill_cuda_attn_paged(struct mill_backend *backend,
                                  const struct mill_attn_paged_args *args) {
+    if (!pages_are_supported(&args->kv))
+        return MILL_E_UNSUPPORTED;
+    if (args->kv.head_dim != 32 && args->kv.head_dim != 64)
+        return MILL_E_UNSUPPORTED;
     if (args->batch.n_rows == 0)
         return MILL_OK;
-    switch (args->kv.head_dim) {
-    case 32:
-        return attn_launch_type<32>(backend, args);
-    case 64:
-        return attn_launch_type<64>(backend, args);
-    }
-    return MILL_E_UNSUPPORTED;
+    return args->kv.head_dim == 32 ? attn_launch_type<32>(backend, args)
+                                   : attn_launch_type<64>(backend, args);
 }

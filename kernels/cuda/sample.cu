@@ -8,8 +8,8 @@
  * its order, by one thread.
  *
  * Bytes: the row once from memory (33 KB for 8,193 columns), then some ten times from L1. Planned:
- * 512 threads, 40 registers, 9 KB shared: latency, some 10 microseconds for any number of rows up
- * to four a processor. */
+ * 512 threads, 72 registers, 9 KB shared: latency, some 10 microseconds for any number of rows up
+ * to one a processor. */
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/ptx.h"
 
