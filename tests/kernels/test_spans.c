@@ -68,6 +68,19 @@ static void test_long_spans(void **state) {
     check(options->backend, &sizes, options->longest / 3);
 }
 
+/* More channels than a kernel takes at a time, cut in pieces. */
+static void test_many_channels(void **state) {
+    const struct options *options = *state;
+    struct conv_sizes sizes = {CONV_PLAIN, MILL_F32, 17, 3, 80, 2, 4, 40};
+    for (int dtype = 0; dtype < 2; dtype++) {
+        sizes.dtype = dtype ? MILL_BF16 : MILL_F32;
+        sizes.kind = CONV_PLAIN;
+        check(options->backend, &sizes, 7);
+        sizes.kind = CONV_TRANSPOSED;
+        check(options->backend, &sizes, 7);
+    }
+}
+
 static void test_units(void **state) {
     const struct options *options = *state;
     struct conv_problem p;
@@ -86,6 +99,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(test_many_spans, &options),
         cmocka_unit_test_prestate(test_long_spans, &options),
+        cmocka_unit_test_prestate(test_many_channels, &options),
         cmocka_unit_test_prestate(test_units, &options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
