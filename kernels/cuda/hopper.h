@@ -8,9 +8,11 @@
  * the one of its parity has ended. The initialising thread calls fence_barrier_init, then there is
  * a __syncthreads.
  *
- * wgmma. Operands are tiles of rows of 64 bf16 (128 bytes), eight rows 1024 bytes, at a multiple of
- * 1024 bytes; the 16-byte pieces of a row are stored where swizzle_128 says. What threads store
- * there is seen behind fence_async by each of them and a barrier. D is 64 x N: warp w of the group
+ * wgmma. Operands are rows of 16 bf16 in shared memory: of tiles of rows of 64 bf16 (128 bytes),
+ * eight rows 1024 bytes, at a multiple of 1024 bytes, whose 16-byte pieces are stored where
+ * swizzle_128 says; or of planes of 16-byte pieces, those of successive rows side by side. What
+ * threads store there is seen behind fence_async by each of them and a barrier. D is 64 x N: warp w
+ * of the group
  * has rows 16 w .. 16 w + 15; d[4 j + e] is D[16 w + g + 8 * (e >> 1)][8 j + 2q + (e & 1)] with g =
  * lane / 4, q = lane % 4. Operands and d are not touched between wgmma_bf16 and the wgmma_wait that
  * covers it. */
@@ -84,6 +86,13 @@ HOPPER uint64_t wgmma_operand(const void *tile, int k) {
     return (uint64_t)((shared_address(tile) + 2 * (uint32_t)k) >> 4 & 0x3fff) | (uint64_t)1 << 16 |
            eight_rows << 32 | swizzled << 62;
 }
+/* Of planes: products 0 .. 7 of row r at `first` + 16 r, the others plane_bytes behind; both any
+ * multiple of 16. */
+HOPPER uint64_t wgmma_planes(const void *first, int plane_bytes) {
+    const uint64_t eight_rows = 128 >> 4;
+    return (uint64_t)(shared_address(first) >> 4 & 0x3fff) |
+           (uint64_t)(uint32_t)(plane_bytes >> 4 & 0x3fff) << 16 | eight_rows << 32;
+}
 /* Before the first product, and before one whose d was touched since. */
 HOPPER void wgmma_fence() {
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
@@ -96,11 +105,12 @@ template <int N> HOPPER void wgmma_wait() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
 }
 
-/* d += a b^T: a's 64 rows by b's N; d[N / 2] says what N is: 8, 16, 32, 64 or 128. */
+/* d += a b^T: a's 64 rows by b's N; d[N / 2] says what N is: 8, 16, 32, 64, 96 or 128. */
 #define WGMMA_8(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define WGMMA_16(i) WGMMA_8(i), WGMMA_8(i + 4)
 #define WGMMA_32(i) WGMMA_16(i), WGMMA_16(i + 8)
 #define WGMMA_64(i) WGMMA_32(i), WGMMA_32(i + 16)
+#define WGMMA_96(i) WGMMA_64(i), WGMMA_32(i + 32)
 #define WGMMA_128(i) WGMMA_64(i), WGMMA_64(i + 32)
 #define WGMMA(n, registers, a_register, b_register)                                                \
     HOPPER void wgmma_bf16(float(&d)[n / 2], uint64_t a, uint64_t b) {                             \
@@ -115,13 +125,16 @@ template <int N> HOPPER void wgmma_wait() {
 #define WGMMA_R16 WGMMA_R8 ", %8, %9, %10, %11, %12, %13, %14, %15"
 #define WGMMA_R32                                                                                  \
     WGMMA_R16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define WGMMA_R48                                                                                  \
+    WGMMA_R32                                                                                      \
+    ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define WGMMA_R64                                                                                  \
-    WGMMA_R32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
-              "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+    WGMMA_R48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 WGMMA(8, WGMMA_R4, "%4", "%5")
 WGMMA(16, WGMMA_R8, "%8", "%9")
 WGMMA(32, WGMMA_R16, "%16", "%17")
 WGMMA(64, WGMMA_R32, "%32", "%33")
+WGMMA(96, WGMMA_R48, "%48", "%49")
 WGMMA(128, WGMMA_R64, "%64", "%65")
 
 #endif

@@ -18,11 +18,11 @@ static __device__ __forceinline__ void multiply(float (&d)[B_ROWS / 2], const un
     wgmma_wait<0>();
 }
 
-static __device__ __forceinline__ void store(float *c, const float (&d)[B_ROWS / 2]) {
+template <size_t R> static __device__ __forceinline__ void store(float *c, const float (&d)[R]) {
     int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
-    for (int i = 0; i < B_ROWS / 2; i++) {
+    for (int i = 0; i < (int)R; i++) {
         int row = 16 * warp + lane / 4 + 8 * (i / 2 % 2);
-        c[row * B_ROWS + 8 * (i / 4) + 2 * (lane % 4) + i % 2] = d[i];
+        c[row * 2 * (int)R + 8 * (i / 4) + 2 * (lane % 4) + i % 2] = d[i];
     }
 }
 
@@ -103,6 +103,39 @@ __global__ void wgmma_stored(float *c, const uint16_t *a, const uint16_t *b, int
 void launch_wgmma_stored(float *c, const uint16_t *a, const uint16_t *b, int k,
                          cudaStream_t stream) {
     CU_LAUNCH(wgmma_stored, 1, 128, STAGE_BYTES, stream, c, a, b, k);
+}
+
+/* Columns k0 .. k0 + 15 of rows in two planes. */
+static __device__ __forceinline__ void store_planes(uint4 *planes, int pitch, const uint16_t *from,
+                                                    int rows, int k0, int k) {
+    for (int i = (int)threadIdx.x; i < 2 * rows; i += (int)blockDim.x)
+        planes[i % 2 * pitch + i / 2] =
+            *reinterpret_cast<const uint4 *>(from + i / 2 * k + k0 + i % 2 * 8);
+}
+
+__global__ void wgmma_shifted(float *c, const uint16_t *a, const uint16_t *b, int k) {
+    const int shift = 3, a_pitch = 70, b_pitch = 98;
+    CU_DYN_SHARED(uint4, planes);
+    float d[48] = {};
+    for (int k0 = 0; k0 < k; k0 += 16) {
+        uint4 *b_planes = planes + 2 * a_pitch;
+        store_planes(planes, a_pitch, a, A_ROWS + shift, k0, k);
+        store_planes(b_planes, b_pitch, b, 96, k0, k);
+        fence_async();
+        __syncthreads();
+        wgmma_fence();
+        wgmma_bf16(d, wgmma_planes(planes + shift, 16 * a_pitch),
+                   wgmma_planes(b_planes, 16 * b_pitch));
+        wgmma_commit();
+        wgmma_wait<0>();
+        __syncthreads();
+    }
+    store(c, d);
+}
+
+void launch_wgmma_shifted(float *c, const uint16_t *a, const uint16_t *b, int k,
+                          cudaStream_t stream) {
+    CU_LAUNCH(wgmma_shifted, 1, 128, 2 * (70 + 98) * 16, stream, c, a, b, k);
 }
 
 #endif

@@ -32,6 +32,8 @@ void launch_wgmma_pipeline(float *c, const uint16_t *a_tiles, const uint16_t *b_
                            cudaStream_t);
 /* The same of plain rows, which the threads store as tiles. */
 void launch_wgmma_stored(float *c, const uint16_t *a, const uint16_t *b, int k, cudaStream_t);
+/* c[64][96] = a[3 + row][k] b[96][k]^T, bf16, k a multiple of 16; a [67][k]. Stored as planes. */
+void launch_wgmma_shifted(float *c, const uint16_t *a, const uint16_t *b, int k, cudaStream_t);
 /* y[i] += 1 */
 void launch_increment(int *y, int n, cudaStream_t);
 /* out = {ballot of odd lanes, any, all, match_any of lane / 8, sum, max of lane} of lane 5. */

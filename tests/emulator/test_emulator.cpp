@@ -178,6 +178,29 @@ static void test_wgmma(void **) {
     });
 }
 
+static void test_wgmma_planes(void **) {
+    const size_t m = 64, n = 96, k = 48, shift = 3;
+    uint32_t random = 5;
+    std::vector<uint16_t> a((m + shift) * k), b(n * k);
+    for (uint16_t &value : a)
+        value = f32_to_bf16(uniform(&random));
+    for (uint16_t &value : b)
+        value = f32_to_bf16(uniform(&random));
+    in_all_orders([&] {
+        device_data<uint16_t> rows_a(a), rows_b(b);
+        device_data<float> c(m * n);
+        launch_wgmma_shifted(c.data, rows_a.data, rows_b.data, k, nullptr);
+        std::vector<float> actual = c.read();
+        for (size_t i = 0; i < m * n; i++) {
+            double sum = 0;
+            for (size_t p = 0; p < k; p++)
+                sum +=
+                    (double)bf16_to_f32(a[(i / n + shift) * k + p]) * bf16_to_f32(b[i % n * k + p]);
+            assert_true(fabs(actual[i] - sum) <= 1e-5);
+        }
+    });
+}
+
 static void test_votes(void **) {
     in_all_orders([] {
         device_data<unsigned> out(6);
@@ -256,12 +279,19 @@ static void test_memory_failures(void **) {
 
 int main() {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gemm),          cmocka_unit_test(test_mma_s8),
-        cmocka_unit_test(test_rms_norm),      cmocka_unit_test(test_half_warps),
-        cmocka_unit_test(test_last_block),    cmocka_unit_test(test_named_barriers),
-        cmocka_unit_test(test_warp_exchange), cmocka_unit_test(test_votes),
-        cmocka_unit_test(test_wgmma),         cmocka_unit_test(test_barrier_failures),
-        cmocka_unit_test(test_warp_failures), cmocka_unit_test(test_memory_failures),
+        cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_mma_s8),
+        cmocka_unit_test(test_rms_norm),
+        cmocka_unit_test(test_half_warps),
+        cmocka_unit_test(test_last_block),
+        cmocka_unit_test(test_named_barriers),
+        cmocka_unit_test(test_warp_exchange),
+        cmocka_unit_test(test_votes),
+        cmocka_unit_test(test_wgmma),
+        cmocka_unit_test(test_wgmma_planes),
+        cmocka_unit_test(test_barrier_failures),
+        cmocka_unit_test(test_warp_failures),
+        cmocka_unit_test(test_memory_failures),
     };
     return cmocka_run_group_tests_name("emulator", tests, nullptr, nullptr);
 }

@@ -11,6 +11,8 @@
 
 namespace emulator {
 
+enum { MOST_COLUMNS = 128 };
+
 struct product {
     float *d[LANES]; /* each lane's [n / 2] */
     int n;
@@ -45,19 +47,37 @@ void wgmma_end_block() {
 }
 
 /* ------------------------------------------------------------------ operands
- * Bits 0 to 13: address in shared memory / 16; the rest is the same for all. */
+ * Bits 0 to 13: address in shared memory / 16; 16 to 29, without swizzle: bytes / 16 to the other 8
+ * products; 32 to 45: bytes / 16 from eight rows to the next; 62 and 63: 1 for the swizzle, 0 for
+ * none. */
+
+static uint64_t encode(size_t address, size_t plane_bytes, size_t eight_rows, uint64_t swizzled) {
+    return address >> 4 | (uint64_t)(plane_bytes >> 4) << 16 | (uint64_t)(eight_rows >> 4) << 32 |
+           swizzled << 62;
+}
 
 uint64_t wgmma_operand(const void *tile, int k, site at) {
     size_t address = shared_offset(tile);
     if (address % 1024 != 0 || address >= 1 << 18)
         fail(cudaErrorMisalignedAddress, at, "wgmma_operand: no multiple of 1024 in shared memory");
-    return (address + 2 * (size_t)k) >> 4;
+    return encode(address + 2 * (size_t)k, 16, 1024, 1);
 }
 
-/* Element k of a row, as swizzled: address bits 4 to 6 are changed by bits 7 to 9. */
-static const uint16_t *element(uint64_t operand, int row, int k) {
-    size_t address = ((size_t)operand << 4) + (size_t)row * 128 + (size_t)k * 2;
-    return static_cast<const uint16_t *>(shared_at(address ^ (address >> 3 & 0x70)));
+uint64_t wgmma_planes(const void *first, int plane_bytes, site at) {
+    size_t address = shared_offset(first);
+    if (address % 16 != 0 || address >= 1 << 18 || plane_bytes % 16 != 0 || plane_bytes >= 1 << 18)
+        fail(cudaErrorMisalignedAddress, at, "wgmma_planes: no multiples of 16 in shared memory");
+    return encode(address, (size_t)plane_bytes, 128, 0);
+}
+
+/* The piece of 8 elements from k on, k 0 or 8. As swizzled, address bits 4 to 6 are changed by bits
+ * 7 to 9. */
+static const uint16_t *piece_of(uint64_t operand, int row, int k) {
+    size_t first = (size_t)(operand & 0x3fff) << 4, plane = (size_t)(operand >> 16 & 0x3fff) << 4;
+    size_t eight_rows = (size_t)(operand >> 32 & 0x3fff) << 4;
+    size_t at = first + (size_t)(row / 8) * eight_rows + (k ? plane : 0);
+    at += (size_t)(row % 8) * (eight_rows / 8);
+    return static_cast<const uint16_t *>(shared_at(operand >> 62 ? at ^ (at >> 3 & 0x70) : at));
 }
 
 static float to_float(uint16_t b) {
@@ -67,11 +87,11 @@ static float to_float(uint16_t b) {
     return value;
 }
 
-/* Pieces of 16 bytes hold 8 elements. */
+/* Every piece of n rows is shared memory, and was meant for products to read. */
 static void check_rows(const product &p, uint64_t operand, int first, int n) {
     for (int row = first; row < first + n; row++)
         for (int k = 0; k < 16; k += 8) {
-            const uint16_t *piece = element(operand, row, k);
+            const uint16_t *piece = piece_of(operand, row, k);
             if (!shared_has(piece, 16))
                 fail(cudaErrorIllegalAddress, p.at,
                      "wgmma: an operand's row %d is not shared memory", row);
@@ -80,23 +100,37 @@ static void check_rows(const product &p, uint64_t operand, int first, int n) {
         }
 }
 
+static int first_row() {
+    return (int)(self->warp->index % 4) * 16;
+}
+
 static void check_operands(const product &p) {
-    check_rows(p, p.a, (int)(self->warp->index % 4) * 16, 16);
+    check_rows(p, p.a, first_row(), 16);
     check_rows(p, p.b, 0, p.n);
 }
 
 /* ------------------------------------------------------------------ multiplying */
 
+using rows_of_16 = double[MOST_COLUMNS][16];
+static rows_of_16 left, right; /* too large for a fiber's stack */
+
+static void read_rows(rows_of_16 &to, uint64_t operand, int first, int n) {
+    for (int row = 0; row < n; row++)
+        for (int k = 0; k < 16; k++)
+            to[row][k] = to_float(piece_of(operand, first + row, k & 8)[k % 8]);
+}
+
 static void perform(const product &p) {
-    check_operands(p);
-    int first = (int)(self->warp->index % 4) * 16;
+    if (checker)
+        check_operands(p);
+    read_rows(left, p.a, first_row(), 16);
+    read_rows(right, p.b, 0, p.n);
     for (int lane = 0; lane < LANES; lane++)
         for (int i = 0; i < p.n / 2; i++) {
-            int row = first + lane / 4 + 8 * (i >> 1 & 1);
-            int column = 8 * (i / 4) + 2 * (lane % 4) + (i & 1);
+            int row = lane / 4 + 8 * (i >> 1 & 1), column = 8 * (i / 4) + 2 * (lane % 4) + (i & 1);
             double sum = p.d[lane][i];
             for (int k = 0; k < 16; k++)
-                sum += (double)to_float(*element(p.a, row, k)) * to_float(*element(p.b, column, k));
+                sum += left[row][k] * right[column][k];
             p.d[lane][i] = (float)sum;
         }
 }

@@ -14,6 +14,7 @@ void bulk_copy(void *shared, const void *global, int bytes, const uint64_t *barr
 void fence_async();
 
 uint64_t wgmma_operand(const void *tile, int k, site);
+uint64_t wgmma_planes(const void *first, int plane_bytes, site);
 void wgmma(float *d, int n, uint64_t a, uint64_t b, site);
 void wgmma_commit(site);
 void wgmma_wait(unsigned n_newest, site);
@@ -48,10 +49,13 @@ HOPPER_MODEL void fence_async() {
 HOPPER_MODEL uint64_t wgmma_operand(const void *tile, int k, HOPPER_AT) {
     return ::emulator::wgmma_operand(tile, k, at);
 }
+HOPPER_MODEL uint64_t wgmma_planes(const void *first, int plane_bytes, HOPPER_AT) {
+    return ::emulator::wgmma_planes(first, plane_bytes, at);
+}
 HOPPER_MODEL void wgmma_fence() {
 }
 template <size_t R> HOPPER_MODEL void wgmma_bf16(float (&d)[R], uint64_t a, uint64_t b, HOPPER_AT) {
-    static_assert(R == 4 || R == 8 || R == 16 || R == 32 || R == 64);
+    static_assert(R == 4 || R == 8 || R == 16 || R == 32 || R == 48 || R == 64);
     ::emulator::wgmma(d, 2 * (int)R, a, b, at);
 }
 HOPPER_MODEL void wgmma_commit(HOPPER_AT) {
