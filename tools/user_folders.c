@@ -27,6 +27,10 @@ char *mill_voices_folder(const char *option) {
     return option ? strdup(option) : user_path("XDG_DATA_HOME", ".local/share", "sparkmill/voices");
 }
 
+char *mill_state_folder(void) {
+    return user_path("XDG_STATE_HOME", ".local/state", "sparkmill");
+}
+
 static mill_status read_values(struct mill_user_config *out, const json_t *root,
                                struct mill_error *err) {
     const char *key;

@@ -12,6 +12,10 @@
  * short. */
 char *mill_voices_folder(const char *option);
 
+/* Where a server keeps what it must remember: $XDG_STATE_HOME/sparkmill, else
+ * ~/.local/state/sparkmill. Likewise. */
+char *mill_state_folder(void);
+
 struct mill_user_config {
     bool require_consent; /* true where nothing is said */
 };

@@ -4,11 +4,6 @@
 
 #include "runtime/voice/registry.h"
 
-/* What voices of the model in this folder are marked with; shape and synthetic are the model's. */
-mill_status mill_voice_model_of(struct mill_voice_model *out, const char *folder,
-                                const struct mill_shape *shape, bool synthetic,
-                                struct mill_error *err);
-
 /* With a '/' or ending in .voice or .json it is a file, else a name. */
 bool mill_voice_is_file(const char *wanted);
 

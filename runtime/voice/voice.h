@@ -33,6 +33,14 @@ struct mill_voice_model {
 mill_status mill_voice_model_init(struct mill_voice_model *out, const struct mill_shape *shape,
                                   const char *name, struct mill_error *err);
 
+/* Of the model in this folder; shape and synthetic are the model's. */
+mill_status mill_voice_model_of(struct mill_voice_model *out, const char *folder,
+                                const struct mill_shape *shape, bool synthetic,
+                                struct mill_error *err);
+/* The same, which reads what it needs. */
+mill_status mill_voice_model_open(struct mill_voice_model *out, const char *folder,
+                                  struct mill_error *err);
+
 struct mill_voice_sampling {
     bool given;
     double temperature, top_p;

@@ -1,0 +1,68 @@
+/* problem.c - see problem.h. No state. */
+#include "runtime/server/problem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int mill_problem_set(struct mill_problem *problem, int status, const char *code, const char *param,
+                     const char *format, ...) {
+    *problem = (struct mill_problem){.status = status, .code = code};
+    snprintf(problem->param, sizeof problem->param, "%s", param ? param : "");
+    va_list args;
+    va_start(args, format);
+    vsnprintf(problem->message, sizeof problem->message, format, args);
+    va_end(args);
+    for (unsigned char *c = (unsigned char *)problem->message; *c; c++)
+        if (*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    return status;
+}
+
+int mill_problem_of_status(struct mill_problem *problem, mill_status status,
+                           const struct mill_error *err) {
+    switch (status) {
+    case MILL_E_INPUT:
+        return mill_problem_set(problem, 400, "invalid_value", NULL, "%s", err->text);
+    case MILL_E_NOT_FOUND:
+        return mill_problem_set(problem, 404, "not_found", NULL, "%s", err->text);
+    case MILL_E_UNSUPPORTED:
+        return mill_problem_set(problem, 501, "not_supported", NULL, "%s", err->text);
+    case MILL_E_FULL:
+        return mill_problem_set(problem, 507, "insufficient_storage", NULL,
+                                "the server's disk is full");
+    case MILL_AGAIN:
+    case MILL_E_MEMORY:
+    case MILL_E_DEVICE:
+    case MILL_E_CANCELLED:
+        mill_problem_set(problem, 503, "server_is_overloaded", NULL,
+                         "the server cannot do this now, try again");
+        problem->retry_after_s = 1;
+        return problem->status;
+    default:
+        return mill_problem_set(problem, 500, "internal_error", NULL,
+                                "the server failed; its log says why");
+    }
+}
+
+static const char *type_of(int status) {
+    return status == 429   ? "rate_limit_error"
+           : status == 503 ? "service_unavailable_error"
+           : status >= 500 ? "server_error"
+                           : "invalid_request_error";
+}
+
+/* A message may have been cut within a character: jansson takes valid UTF-8 only. */
+static json_t *message_of(const char *message) {
+    size_t n = strlen(message);
+    json_t *text = NULL;
+    for (size_t cut = 0; !text && cut <= 4 && cut <= n; cut++)
+        text = json_stringn(message, n - cut);
+    return text ? text : json_string("the request is refused");
+}
+
+json_t *mill_problem_envelope(const struct mill_problem *problem) {
+    return json_pack("{s:{s:o, s:s, s:s?, s:s?}}", "error", "message", message_of(problem->message),
+                     "type", type_of(problem->status), "param",
+                     problem->param[0] ? problem->param : NULL, "code", problem->code);
+}

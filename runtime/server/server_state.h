@@ -1,0 +1,45 @@
+/* server_state.h - what the routes share. Private to runtime/server. */
+#ifndef MILL_SERVER_SERVER_STATE_H
+#define MILL_SERVER_SERVER_STATE_H
+
+#include "runtime/engine/engine.h"
+#include "runtime/server/clients.h"
+#include "runtime/server/http.h"
+#include "runtime/server/metrics.h"
+#include "runtime/server/server.h"
+#include "runtime/server/shelf.h"
+
+enum mill_server_phase { MILL_SERVER_STARTING, MILL_SERVER_READY, MILL_SERVER_DRAINING };
+
+/* Fixed after open, but for the phase; what hangs on it has its own locks. */
+struct mill_server {
+    const struct mill_server_options *options;
+    const struct mill_log *log;
+    struct mill_engine *engine;
+    struct mill_clients *clients;
+    struct mill_shelf *shelf;
+    struct mill_http *http;
+    struct mill_metrics metrics;
+    struct mill_buffer tls_cert, tls_key; /* PEM with a final zero; empty = no TLS */
+    int64_t started_s;                    /* Unix time */
+    atomic_int phase;
+    double frames_per_second;
+};
+
+/* False, with *problem filled in, before start is done and after drain has begun. */
+bool mill_server_takes_work(struct mill_server *server, struct mill_problem *problem);
+/* Does a client mean our model by this name? */
+bool mill_server_has_model(const struct mill_server *server, const char *name);
+
+enum mill_server_health { MILL_SERVER_HEALTHY, MILL_SERVER_STUCK, MILL_SERVER_NO_DEVICE };
+enum mill_server_health mill_server_get_health(struct mill_server *server);
+
+/* The handlers, by file. */
+void mill_route_health(struct mill_call *call); /* routes_operate.c */
+void mill_route_ready(struct mill_call *call);
+void mill_route_metrics(struct mill_call *call);
+void mill_route_models(struct mill_call *call);
+void mill_route_model(struct mill_call *call);
+void mill_route_speech(struct mill_call *call); /* speech.c */
+
+#endif

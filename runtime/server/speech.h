@@ -1,0 +1,11 @@
+/* speech.h - a wish becomes the answer of a call: sound, while it is made. */
+#ifndef MILL_SERVER_SPEECH_H
+#define MILL_SERVER_SPEECH_H
+
+#include "runtime/server/server_state.h"
+#include "runtime/server/wire_speech.h"
+
+/* Answers the call, now or later. The wish is taken. */
+void mill_speech_begin(struct mill_call *call, struct mill_speech_wish *taken);
+
+#endif

@@ -1,0 +1,195 @@
+/* test_clients.c - the keys' file and what a key allows: who is let in, how often, how much. */
+#include "runtime/base/file.h"
+#include "runtime/server/clients.h"
+#include "tests/support/bad_input.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char path[] = MILL_SCRATCH "/keys.yaml";
+static const char alice[] = "sm-alice", bob[] = "sm-bob";
+
+static struct mill_key make_key(const char *name, const char *text, uint32_t scopes) {
+    struct mill_key key = {.scopes = scopes};
+    snprintf(key.name, sizeof key.name, "%s", name);
+    mill_key_hash(text, key.hash);
+    return key;
+}
+
+static void write_keys(struct mill_key *keys, size_t n) {
+    const struct mill_keys all = {.keys = keys, .n = n};
+    assert_int_equal(mill_keys_write(&all, path, NULL), MILL_OK);
+}
+
+static struct mill_clients *open_clients(const char *file) {
+    struct mill_clients *clients;
+    struct mill_error err;
+    if (mill_clients_open(&clients, file, &err) != MILL_OK)
+        fail_msg("%s", err.text);
+    return clients;
+}
+
+static struct mill_client *admit(struct mill_clients *clients, const char *authorization,
+                                 enum mill_scope scope, int status) {
+    struct mill_problem problem = {0};
+    struct mill_client *client = mill_clients_admit(clients, authorization, scope, &problem);
+    assert_int_equal(problem.status, status);
+    assert_true((client != NULL) == (status == 0 && scope != MILL_SCOPE_PUBLIC));
+    return client;
+}
+
+static void test_admission(void **state) {
+    (void)state;
+    struct mill_key keys[] = {make_key("alice", alice, 1u << MILL_SCOPE_SPEAK),
+                              make_key("bob", bob, 1u << MILL_SCOPE_OPERATE)};
+    write_keys(keys, 2);
+    struct mill_clients *clients = open_clients(path);
+    struct mill_client *client = admit(clients, "Bearer sm-alice", MILL_SCOPE_SPEAK, 0);
+    assert_string_equal(mill_client_name(client), "alice");
+    assert_ptr_equal(admit(clients, "bearer  sm-alice", MILL_SCOPE_SPEAK, 0), client);
+    admit(clients, "Bearer sm-bob", MILL_SCOPE_OPERATE, 0);
+    admit(clients, NULL, MILL_SCOPE_PUBLIC, 0);
+    admit(clients, "Bearer sm-alice", MILL_SCOPE_OPERATE, 403);
+    static const char *const strangers[] = {NULL,
+                                            "",
+                                            "sm-alice",
+                                            "Bearer ",
+                                            "Bearer sm-",
+                                            "Bearer sm-alicex",
+                                            "Basic sm-",
+                                            "Bearer sm-alice ",
+                                            "Bearer\tsm-alice"};
+    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
+        admit(clients, strangers[i], MILL_SCOPE_SPEAK, 401);
+
+    /* A reload takes bob's key away and leaves alice's counters. */
+    write_keys(keys, 1);
+    assert_int_equal(mill_clients_reload(clients, NULL), MILL_OK);
+    admit(clients, "Bearer sm-bob", MILL_SCOPE_OPERATE, 401);
+    assert_ptr_equal(admit(clients, "Bearer sm-alice", MILL_SCOPE_SPEAK, 0), client);
+    struct mill_client_usage usage;
+    assert_true(mill_clients_usage(clients, 0, &usage));
+    assert_int_equal(usage.n_requests, 3);
+
+    /* One that fails changes nothing. */
+    unlink(path);
+    struct mill_error err;
+    assert_refused(mill_clients_reload(clients, &err), &err, "sparkmill keys");
+    admit(clients, "Bearer sm-alice", MILL_SCOPE_SPEAK, 0);
+    mill_clients_close(clients);
+}
+
+static void test_anonymous(void **state) {
+    (void)state;
+    struct mill_clients *clients = open_clients("");
+    for (int scope = MILL_SCOPE_PUBLIC + 1; scope < MILL_SCOPE_COUNT; scope++)
+        admit(clients, NULL, (enum mill_scope)scope, 0);
+    mill_clients_close(clients);
+}
+
+static void test_limits(void **state) {
+    (void)state;
+    struct mill_key key = make_key("alice", alice, 1u << MILL_SCOPE_SPEAK);
+    key.requests_per_minute = 3;
+    key.concurrent = 2;
+    key.audio_seconds_per_day = 10;
+    key.priority = -1;
+    write_keys(&key, 1);
+    struct mill_clients *clients = open_clients(path);
+    struct mill_client *client = NULL;
+    for (int i = 0; i < 3; i++)
+        client = admit(clients, "Bearer sm-alice", MILL_SCOPE_SPEAK, 0);
+    struct mill_problem problem = {0};
+    assert_null(mill_clients_admit(clients, "Bearer sm-alice", MILL_SCOPE_SPEAK, &problem));
+    assert_int_equal(problem.status, 429);
+    assert_string_equal(problem.code, "rate_limit_exceeded");
+    assert_true(problem.retry_after_s > 0 && problem.retry_after_s <= 20);
+    assert_int_equal(mill_client_priority(client), -1);
+
+    assert_true(mill_client_begin(client, &problem));
+    assert_true(mill_client_begin(client, &problem));
+    assert_false(mill_client_begin(client, &problem));
+    assert_int_equal(problem.status, 429);
+    mill_client_end(client, 9.5);
+    assert_true(mill_client_begin(client, &problem));
+    mill_client_end(client, 0.5);
+    mill_client_end(client, 0);
+    assert_false(mill_client_begin(client, &problem));
+    assert_string_equal(problem.code, "insufficient_quota");
+    assert_true(problem.retry_after_s > 0 && problem.retry_after_s <= 86400);
+    struct mill_client_usage usage;
+    assert_true(mill_clients_usage(clients, 0, &usage));
+    assert_int_equal(usage.n_running, 0);
+    assert_true(usage.audio_s == 10);
+    assert_false(mill_clients_usage(clients, 1, &usage));
+    mill_clients_close(clients);
+}
+
+/* What is written is read as it was, by nobody else. */
+static void test_file(void **state) {
+    (void)state;
+    struct mill_key key =
+        make_key("a.b-c_1", alice, 1u << MILL_SCOPE_SPEAK | 1u << MILL_SCOPE_JOBS);
+    key.requests_per_minute = 7;
+    key.audio_seconds_per_day = 1000000;
+    key.priority = 2;
+    struct mill_keys read;
+    struct stat info;
+    umask(077);
+    write_keys(&key, 1);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    assert_int_equal(mill_keys_read(&read, path, NULL), MILL_OK);
+    assert_int_equal(read.n, 1);
+    assert_memory_equal(&read.keys[0], &key, sizeof key);
+    mill_keys_deinit(&read);
+    write_keys(NULL, 0);
+    assert_int_equal(mill_keys_read(&read, path, NULL), MILL_OK);
+    assert_int_equal(read.n, 0);
+    mill_keys_deinit(&read);
+    char first[MILL_KEY_TEXT_BYTES], second[MILL_KEY_TEXT_BYTES];
+    assert_int_equal(mill_key_make(first, NULL), MILL_OK);
+    assert_int_equal(mill_key_make(second, NULL), MILL_OK);
+    assert_int_equal(strlen(first), MILL_KEY_TEXT_BYTES - 1);
+    assert_string_not_equal(first, second);
+}
+
+static void refuse_file(const char *text, const char *parts) {
+    struct mill_output output;
+    struct mill_keys keys;
+    struct mill_error err;
+    assert_int_equal(mill_output_open(&output, path, NULL), MILL_OK);
+    assert_int_equal(mill_output_write(&output, text, strlen(text), NULL), MILL_OK);
+    assert_int_equal(mill_output_commit(&output, NULL), MILL_OK);
+    assert_refused(mill_keys_read(&keys, path, &err), &err, parts);
+}
+
+#define HASH "'0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'"
+
+static void test_bad_file(void **state) {
+    (void)state;
+    refuse_file("- a\n", "keys.yaml|'keys'");
+    refuse_file("keys: 5\n", "'keys'");
+    refuse_file("keys:\n  - name: a\n", "key 1|sha256");
+    refuse_file("keys:\n  - name: a b\n", "key 1|name 'a b'");
+    refuse_file("keys:\n  - name: a\n    sha256: abc\n    scopes: speak\n", "64");
+    refuse_file("keys:\n  - name: a\n    sha256: " HASH "\n    scopes: fly\n", "'fly'|speak");
+    refuse_file("keys:\n  - name: a\n    sha256: " HASH "\n    scopes: ''\n", "none");
+    refuse_file("keys:\n  - name: a\n    sha256: " HASH "\n    scopes: public\n", "'public'");
+    refuse_file("keys:\n  - name: a\n    sha256: " HASH "\n    scopes: speak\n    rate: 1\n",
+                "'rate'");
+    refuse_file("keys:\n  - name: a\n    sha256: " HASH "\n    scopes: speak\n    priority: 3\n",
+                "priority");
+    refuse_file("keys:\n  - name: a\n    sha256: " HASH
+                "\n    scopes: speak\n  - name: b\n    sha256: " HASH "\n    scopes: speak\n",
+                "'a' and 'b'");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_admission),
+                                       cmocka_unit_test(test_anonymous),
+                                       cmocka_unit_test(test_limits), cmocka_unit_test(test_file),
+                                       cmocka_unit_test(test_bad_file)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,68 @@
+/* test_route.c - which row of a table answers what. */
+#include "runtime/server/route.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct mill_route table[] = {
+    {"GET", "/", MILL_SCOPE_PUBLIC, MILL_BODY_NONE, NULL},
+    {"GET", "/a", MILL_SCOPE_PUBLIC, MILL_BODY_NONE, NULL},
+    {"POST", "/a", MILL_SCOPE_PUBLIC, MILL_BODY_NONE, NULL},
+    {"GET", "/a/{x}", MILL_SCOPE_PUBLIC, MILL_BODY_NONE, NULL},
+    {"GET", "/a/{x}/b", MILL_SCOPE_PUBLIC, MILL_BODY_NONE, NULL},
+    {"DELETE", "/a/{x}", MILL_SCOPE_PUBLIC, MILL_BODY_NONE, NULL},
+    {0},
+};
+
+static void check(const char *method, const char *path, int row, const char *wanted) {
+    char param[MILL_CALL_PARAM_BYTES], allowed[64];
+    int found = mill_route_find(table, method, path, param, allowed);
+    if (found != row)
+        fail_msg("%s %s: row %d, not %d", method, path, found, row);
+    assert_string_equal(row == MILL_ROUTE_OTHER_METHOD ? allowed : param, wanted);
+}
+
+static void test_find(void **state) {
+    (void)state;
+    char longest[MILL_CALL_PARAM_BYTES + 8];
+    check("GET", "/", 0, "");
+    check("GET", "/a", 1, "");
+    check("HEAD", "/a", 1, "");
+    check("POST", "/a", 2, "");
+    check("GET", "/a/voice_1", 3, "voice_1");
+    check("GET", "/a/voice_1/b", 4, "voice_1");
+    check("DELETE", "/a/v", 5, "v");
+    check("PUT", "/a/v", MILL_ROUTE_OTHER_METHOD, "GET, DELETE");
+    check("get", "/a", MILL_ROUTE_OTHER_METHOD, "GET, POST");
+    static const char *const nowhere[] = {"",      "/b",     "/a/", "//a",     "/A",     "/a//b",
+                                          "/a/b/", "/a/x/c", "/aa", "/a/x/b/", "/a/x/bb"};
+    for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++)
+        check("GET", nowhere[i], MILL_ROUTE_NONE, "");
+    memset(longest, 'x', sizeof longest);
+    memcpy(longest, "/a/", 3);
+    longest[3 + MILL_CALL_PARAM_BYTES - 1] = '\0';
+    check("GET", longest, 3, longest + 3);
+    longest[3 + MILL_CALL_PARAM_BYTES - 1] = 'x';
+    longest[3 + MILL_CALL_PARAM_BYTES] = '\0';
+    check("GET", longest, MILL_ROUTE_NONE, "");
+}
+
+/* Nothing is open to all that was not meant to be. */
+static void test_scopes(void **state) {
+    (void)state;
+    for (int i = 0; mill_routes[i].method; i++) {
+        const char *path = mill_routes[i].path;
+        assert_int_equal(path[0], '/');
+        if (mill_routes[i].scope == MILL_SCOPE_PUBLIC && strcmp(path, "/health") != 0 &&
+            strcmp(path, "/ready") != 0)
+            fail_msg("%s is open to all", path);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_find), cmocka_unit_test(test_scopes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
