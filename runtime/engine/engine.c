@@ -186,7 +186,7 @@ static mill_status open_replica(struct mill_engine *engine, int32_t i,
         .max_window = o->max_window,
         .stuck_s = o->stuck_s,
         .audit = hooks->audit,
-        .max_rows = hooks->max_rows};
+        .prompt_rows = hooks->prompt_rows};
     MILL_TRY(mill_replica_open(&engine->replicas[i], &options, err));
     engine->n_replicas = i + 1;
     return MILL_OK;

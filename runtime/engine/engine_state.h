@@ -13,7 +13,7 @@ struct mill_engine_hooks {
     const struct mill_backend_ops *(*find_backend)(void *context, int32_t replica);
     void *context;
     bool audit;                /* the scheduler checks its books in every step */
-    int32_t max_rows;          /* of a step; 0 = as usual */
+    int32_t prompt_rows;       /* as in mill_replica_options */
     size_t memory_limit_bytes; /* of each device; 0 = none */
 };
 mill_status mill_engine_open_hooked(struct mill_engine **out,

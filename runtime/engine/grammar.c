@@ -165,6 +165,19 @@ mill_status mill_grammar_accept(struct mill_grammar *grammar,
     return MILL_OK;
 }
 
+enum mill_grammar_event mill_grammar_expect(struct mill_grammar *grammar,
+                                            const struct mill_grammar_tokens *tokens) {
+    const struct place *place = &places[grammar->place];
+    if (grammar->unrestricted)
+        return MILL_GRAMMAR_NOTHING; /* it may be anything */
+    if (place->repeat == UNTIL_END)
+        return MILL_GRAMMAR_SEMANTIC;
+    bool global = place->kind == KIND_GLOBAL;
+    grammar->n_global += global;
+    step_on(grammar, place->repeat == VOICE_TOKENS ? tokens->n_voice_tokens : 1);
+    return global ? MILL_GRAMMAR_GLOBAL : MILL_GRAMMAR_NOTHING;
+}
+
 int32_t mill_grammar_overhead(const struct mill_grammar_tokens *tokens) {
     return (int32_t)(sizeof places / sizeof *places) + tokens->n_voice_tokens;
 }

@@ -68,6 +68,11 @@ mill_status mill_grammar_accept(struct mill_grammar *grammar,
                                 enum mill_grammar_event *event, int32_t *code,
                                 struct mill_error *err);
 
+/* Go on over a drawn token that is on its way: whatever it is, unless it is the end. What comes
+ * after it is known from how many were drawn. */
+enum mill_grammar_event mill_grammar_expect(struct mill_grammar *grammar,
+                                            const struct mill_grammar_tokens *tokens);
+
 /* The most tokens that can come beside max_frames semantic ones, im_end included. */
 int32_t mill_grammar_overhead(const struct mill_grammar_tokens *tokens);
 

@@ -113,7 +113,7 @@ static mill_status measure(struct mill_memory_plan *plan, const struct mill_memo
                            struct mill_error *err) {
     int32_t longest = pages_for(wish->max_tokens, wish->page_tokens);
     struct mill_backend one, two;
-    plan->lm = (struct mill_qwen2_options){.max_rows = wish->max_rows,
+    plan->lm = (struct mill_qwen2_options){.max_rows = wish->prompt_rows + max_running,
                                            .max_sequences = max_running,
                                            .max_pages = longest < n_pages ? longest : n_pages,
                                            .page_tokens = wish->page_tokens};

@@ -17,7 +17,8 @@ struct mill_memory_wish {
     size_t weight_bytes;                /* 0 where they are borrowed */
     size_t free_bytes;                  /* of the device; ignored where limited is false */
     bool limited;
-    int32_t max_rows, page_tokens;
+    int32_t prompt_rows; /* of a step, beside a row for each that runs */
+    int32_t page_tokens;
     int32_t max_running, cache_tokens, max_window, max_tokens; /* at most */
 };
 

@@ -5,6 +5,7 @@
 #include "runtime/base/philox.h"
 
 #include <math.h>
+#include <string.h>
 
 const char *mill_quality_finding_name(int bit) {
     static const char *const names[] = {
@@ -85,10 +86,30 @@ uint32_t mill_quality_token(struct mill_quality *quality, int32_t token) {
     return note(quality, quality->n_tokens > quality->most_frames ? MILL_QUALITY_TOO_LONG : 0);
 }
 
+/* n samples of one frame. A sum for every fourth place, so that additions do not wait for each
+ * other, and the sums do not depend on the cuts. */
+static void add_power(struct mill_quality *q, const float *wave, int32_t n) {
+    double *p = q->power;
+    int32_t i = 0;
+    for (; i < n && (q->n_in_frame + i) % 4 != 0; i++)
+        p[(q->n_in_frame + i) % 4] += (double)wave[i] * wave[i];
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++)
+            p[k] += (double)wave[i + k] * wave[i + k];
+    for (int k = 0; i < n; i++, k++)
+        p[k] += (double)wave[i] * wave[i];
+    q->n_in_frame += n;
+}
+
+/* Not finite where a sample was not. */
+static double power_of(const struct mill_quality *q) {
+    return (q->power[0] + q->power[1]) + (q->power[2] + q->power[3]);
+}
+
 static void hear_frame(struct mill_quality *q) {
-    bool silent = sqrt(q->frame_power / q->hop) < q->limits.silence_rms;
+    bool silent = sqrt(power_of(q) / q->hop) < q->limits.silence_rms;
     q->n_frames++;
-    q->frame_power = 0;
+    memset(q->power, 0, sizeof q->power);
     q->n_in_frame = 0;
     q->sounded |= !silent;
     q->silent_frames = silent ? q->silent_frames + 1 : 0;
@@ -100,12 +121,15 @@ static void hear_frame(struct mill_quality *q) {
 
 uint32_t mill_quality_audio(struct mill_quality *quality, const float *wave, size_t n_samples) {
     struct mill_quality *q = quality;
-    for (size_t i = 0; i < n_samples; i++) {
-        if (!isfinite(wave[i]))
+    while (n_samples > 0) {
+        size_t n = (size_t)(q->hop - q->n_in_frame);
+        n = n < n_samples ? n : n_samples;
+        add_power(q, wave, (int32_t)n);
+        wave += n;
+        n_samples -= n;
+        if (!isfinite(power_of(q)))
             note(q, MILL_QUALITY_NOT_FINITE);
-        else
-            q->frame_power += (double)wave[i] * wave[i];
-        if (++q->n_in_frame == q->hop)
+        if (q->n_in_frame == q->hop)
             hear_frame(q);
     }
     return q->findings;

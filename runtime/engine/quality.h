@@ -80,7 +80,7 @@ struct mill_quality {
                                                            the one p before */
     int64_t n_frames;                                   /* whole frames of sound heard */
     int32_t silent_frames, longest_silence, n_in_frame; /* the run now; the longest; samples */
-    double frame_power;
+    double power[4]; /* of the frame so far: sums of every fourth sample */
     bool sounded;
 };
 

@@ -36,24 +36,25 @@ static mill_status plan_memory(struct mill_replica *r, struct mill_memory_plan *
     if (status < 0)
         return mill_fail(err, status, "%s",
                          mill_backend_failure(device->ops, device->backend, status));
+    /* A step makes a frame for each that runs, and the vocoder must be able to catch up. */
+    int32_t keep_up = 2 * o->max_running;
     const struct mill_memory_wish wish = {
         .ops = device->ops,
         .weights = device->weights,
         .weight_bytes = device->weights_borrowed ? 0 : device->weights->image_bytes,
         .free_bytes = free_bytes,
         .limited = total_bytes > 0,
-        .max_rows = o->max_rows > 0             ? o->max_rows
-                    : device->ops->asynchronous ? MILL_REPLICA_GPU_ROWS
-                                                : MILL_REPLICA_ROWS,
+        .prompt_rows = o->prompt_rows,
         .page_tokens = MILL_REPLICA_PAGE_TOKENS,
         .max_running = o->max_running,
         .cache_tokens = o->cache_tokens,
-        .max_window = o->max_window,
+        .max_window = o->max_window > keep_up ? o->max_window : keep_up,
         .max_tokens = o->max_tokens};
     MILL_TRY(mill_memory_plan(plan, &wish, err));
-    o->max_rows = plan->lm.max_rows;
+    r->max_rows = plan->lm.max_rows;
     o->max_running = plan->lm.max_sequences;
-    o->max_window = plan->streams.max_frames;
+    if (o->max_window > plan->streams.max_frames)
+        o->max_window = plan->streams.max_frames;
     r->stats.n_pages = r->stats.n_free_pages = plan->lm.n_pages;
     r->stats.weight_bytes = plan->weight_bytes;
     r->stats.page_bytes = plan->page_bytes;
@@ -74,11 +75,17 @@ static mill_status open_model(struct mill_replica *r, struct mill_error *err) {
                                        &device->weights->decoder, &plan.streams, err));
     const struct mill_bicodec_shape *shape = &o->model->shape.bicodec;
     r->frame_s = (double)shape->hop / shape->sample_rate;
+    r->ahead = device->ops->asynchronous;
+    r->wave = device->ops->host_alloc(device->backend, (size_t)plan.streams.max_frames *
+                                                           (size_t)shape->hop * sizeof *r->wave);
+    if (!r->wave)
+        return mill_fail(err, MILL_E_MEMORY, "no memory for %d frames of sound",
+                         plan.streams.max_frames);
     const struct mill_scheduler_options scheduler = {.max_jobs = o->max_jobs,
                                                      .max_running = o->max_running,
                                                      .max_sequences = o->max_running,
-                                                     .max_rows = o->max_rows,
-                                                     .max_prefill_rows = o->max_rows,
+                                                     .max_rows = r->max_rows,
+                                                     .max_prefill_rows = o->prompt_rows,
                                                      .n_pages = plan.lm.n_pages,
                                                      .page_tokens = plan.lm.page_tokens,
                                                      .max_pages = plan.lm.max_pages,
@@ -103,20 +110,22 @@ static mill_status open_model(struct mill_replica *r, struct mill_error *err) {
 
 static mill_status open_arrays(struct mill_replica *r, struct mill_error *err) {
     const struct mill_replica_options *o = &r->options;
-    size_t jobs = (size_t)o->max_jobs, running = (size_t)o->max_running, samples;
-    if (!mill_mul_size((size_t)o->max_window, (size_t)o->model->shape.bicodec.hop, &samples))
-        return mill_fail(err, MILL_E_INPUT, "windows of %d frames are too large", o->max_window);
+    size_t jobs = (size_t)o->max_jobs, running = (size_t)o->max_running;
     r->jobs = mill_alloc_array(jobs, sizeof *r->jobs);
     r->assigned = mill_alloc_array(jobs, sizeof(struct mill_request *));
     r->arrivals = mill_alloc_array(jobs, sizeof(struct mill_request *));
-    r->ids = mill_alloc_array((size_t)o->max_rows, sizeof *r->ids);
+    r->ids = mill_alloc_array((size_t)r->max_rows, sizeof *r->ids);
     r->draws = mill_alloc_array(running, sizeof *r->draws);
     r->tokens = mill_alloc_array(running, sizeof *r->tokens);
     r->pieces = mill_alloc_array(running, sizeof *r->pieces);
     r->windows = mill_alloc_array(running, sizeof *r->windows);
-    r->wave = mill_alloc_array(samples, sizeof *r->wave);
-    if (!r->jobs || !r->assigned || !r->arrivals || !r->ids || !r->draws || !r->tokens ||
-        !r->pieces || !r->windows || !r->wave)
+    bool good = r->jobs && r->assigned && r->arrivals && r->ids && r->draws && r->tokens &&
+                r->pieces && r->windows;
+    for (int i = 0; i < MILL_QWEN2_SLOTS; i++) {
+        r->flights[i].sequences = mill_alloc_array(running, sizeof *r->flights[i].sequences);
+        good = good && r->flights[i].sequences;
+    }
+    if (!good)
         return mill_fail(err, MILL_E_MEMORY, "no memory for a replica");
     return MILL_OK;
 }
@@ -135,6 +144,7 @@ mill_status mill_replica_open(struct mill_replica **out, const struct mill_repli
     pthread_cond_init(&r->wake, &attributes);
     pthread_condattr_destroy(&attributes);
     r->options = *options;
+    r->options.prompt_rows = options->prompt_rows ? options->prompt_rows : MILL_REPLICA_PROMPT_ROWS;
     r->state = MILL_REPLICA_STARTING;
     mill_status status = open_model(r, err);
     if (status == MILL_OK)
@@ -308,7 +318,11 @@ bool mill_replica_close(struct mill_replica *r) {
     free(r->scheduler_memory);
     mill_bicodec_streams_close(r->streams);
     mill_qwen2_close(r->lm);
+    if (r->wave)
+        r->device.ops->host_free(r->device.backend, r->wave);
     mill_device_close(&r->device);
+    for (int i = 0; i < MILL_QWEN2_SLOTS; i++)
+        free(r->flights[i].sequences);
     free(r->jobs);
     free(r->assigned);
     free(r->arrivals);
@@ -317,7 +331,6 @@ bool mill_replica_close(struct mill_replica *r) {
     free(r->tokens);
     free(r->pieces);
     free(r->windows);
-    free(r->wave);
     pthread_cond_destroy(&r->wake);
     pthread_mutex_destroy(&r->lock);
     free(r);

@@ -34,7 +34,7 @@ struct mill_replica_options {
     int32_t max_tokens;   /* of one utterance */
     double stuck_s;
     bool audit;
-    int32_t max_rows; /* of a step of the language model; 0 = as the device likes */
+    int32_t prompt_rows; /* of a step, beside a row for each that runs; 0 = as usual */
 };
 
 /* Opens the device; nothing runs yet. */

@@ -7,6 +7,13 @@
 #include "runtime/engine/scheduler.h"
 #include "runtime/model/bicodec_stream.h"
 
+/* A step on its way: what was planned, to be looked at when its tokens are there. */
+struct mill_replica_flight {
+    struct mill_plan_sequence *sequences; /* [max_running] */
+    int32_t n_sequences, n_rows;
+    double since_s;
+};
+
 /* A request on its way; known by the scheduler's slot. */
 struct mill_replica_job {
     struct mill_request *request; /* one reference; NULL = the slot is empty */
@@ -27,19 +34,29 @@ struct mill_replica {
     struct mill_kv_pool *pool;
     void *scheduler_memory;
     struct mill_scheduler *scheduler;
-    double frame_s; /* of audio */
+    int32_t max_rows; /* of a step */
+    double frame_s;   /* of audio */
 
     /* The thread's own. */
     struct mill_replica_job *jobs; /* [max_jobs], by slot */
     int32_t n_jobs;
+    /* Whether steps go out before the tokens of the one before are seen: where the backend computes
+     * while its caller goes on. */
+    bool ahead;
+    struct mill_replica_flight
+        flights[MILL_QWEN2_SLOTS]; /* step number n in n % MILL_QWEN2_SLOTS */
+    uint64_t n_launched, n_collected;
     int32_t *ids; /* [max_rows] of a step, and so on */
     struct mill_draw *draws;
     int32_t *tokens;
     struct mill_bicodec_piece *pieces;
     struct mill_plan_window *windows; /* of the pieces */
-    float *wave;                      /* [max_window * hop]: the pieces one behind the other */
+    int32_t n_pieces;                 /* on their way */
+    double pieces_since_s;
+    float *wave; /* host_alloc's: [max_window * hop]: the pieces one behind the other */
     struct mill_request **arrivals;
     double row_s, voice_s; /* seconds of a step a row, a frame: recent averages */
+    double collected_s;    /* when anything was collected last */
 
     pthread_t thread;
     bool has_thread;
@@ -57,13 +74,11 @@ struct mill_replica {
     struct mill_replica_stats stats;
 };
 
-/* Steps of the language model are of at most ROWS rows, which use a processor as well as any larger
- * one, on a GPU of GPU_ROWS; a page of PAGE_TOKENS positions wastes little at a sequence's end.
- * With less look-ahead than the decoder wants, sound comes STREAM_STEP frames at a time, whoever
- * waits. */
+/* Prompts are run PROMPT_ROWS rows a step at most, which use a device as well as any larger number;
+ * a page of PAGE_TOKENS positions wastes little at a sequence's end. With less look-ahead than the
+ * decoder wants, sound comes STREAM_STEP frames at a time, whoever waits. */
 enum {
-    MILL_REPLICA_ROWS = 256,
-    MILL_REPLICA_GPU_ROWS = 512,
+    MILL_REPLICA_PROMPT_ROWS = 256,
     MILL_REPLICA_PAGE_TOKENS = 16,
     MILL_REPLICA_STREAM_STEP = 10
 };

@@ -1,5 +1,13 @@
-/* replica_step.c - see replica_state.h: one turn of a replica, first a step of the language model,
- * then a batch of the vocoder. Arrays of a step are the replica's; nothing is allocated here. */
+/* replica_step.c - see replica_state.h: one turn of a replica, a step of the language model and a
+ * batch of the vocoder.
+ *
+ *     plan step t, launch it | collect step t - 1 and its windows | plan windows, launch them
+ *
+ * So while the host looks at tokens, delivers sound and plans, the device has step t to do. Where
+ * the backend computes before it returns, step and windows are collected in the turn that launched
+ * them. The vocoder's work stands behind step t in the same order of work: its state is that of the
+ * tokens seen, and it never waits for the host. Arrays of a step are the replica's; nothing is
+ * allocated here. */
 #include "runtime/engine/replica_state.h"
 
 #include "runtime/base/clock.h"
@@ -24,22 +32,29 @@ static void begin_computing(struct mill_replica *r, double estimate_s) {
     pthread_mutex_unlock(&r->lock);
 }
 
-/* Seconds since it began; false when the replica was given up meanwhile. */
-static bool end_computing(struct mill_replica *r, double *seconds) {
+/* False when the replica was given up meanwhile. */
+static bool end_computing(struct mill_replica *r) {
     pthread_mutex_lock(&r->lock);
-    double now_s = mill_clock_seconds();
-    *seconds = now_s - r->since_s;
     r->computing = false;
-    r->since_s = now_s;
-    r->stats.busy_s += *seconds;
-    r->rate_s += *seconds;
+    r->since_s = mill_clock_seconds();
     bool alive = r->state == MILL_REPLICA_READY;
     pthread_mutex_unlock(&r->lock);
     return alive;
 }
 
-static void count(struct mill_replica *r, int32_t n_rows, int32_t n_frames) {
+/* Seconds that the device took for what was launched at since_s and is here now: its work runs in
+ * order, so not before what was collected before it. */
+static double take_time(struct mill_replica *r, double since_s) {
+    double now_s = mill_clock_seconds();
+    double start_s = since_s > r->collected_s ? since_s : r->collected_s;
+    r->collected_s = now_s;
+    return now_s - start_s;
+}
+
+static void count(struct mill_replica *r, int32_t n_rows, int32_t n_frames, double seconds) {
     pthread_mutex_lock(&r->lock);
+    r->stats.busy_s += seconds;
+    r->rate_s += seconds;
     r->stats.n_steps += n_rows > 0;
     r->stats.n_tokens += (uint64_t)n_rows;
     r->stats.n_frames += (uint64_t)n_frames;
@@ -60,36 +75,24 @@ static void prepare(struct mill_replica *r, const struct mill_step_plan *plan) {
     for (int32_t s = 0; s < plan->n_sequences; s++) {
         const struct mill_plan_sequence *sequence = &plan->sequences[s];
         struct mill_replica_job *job = &r->jobs[sequence->slot];
+        struct mill_utterance *u = &job->utterance;
         int32_t first = plan->row_first[s];
-        memcpy(r->ids + first, job->utterance.ids + sequence->n_cached,
+        memcpy(r->ids + first, u->ids + sequence->n_cached,
                (size_t)sequence->n_rows * sizeof *r->ids);
-        if (sequence->draws)
-            r->draws[n_draws++] =
-                mill_utterance_draw(&job->utterance, first + sequence->n_rows - 1);
+        if (sequence->draws) {
+            r->draws[n_draws] = mill_utterance_draw(u, first + sequence->n_rows - 1);
+            if (r->ahead)
+                mill_scheduler_expect(r->scheduler, sequence, mill_utterance_expect(u, n_draws));
+            n_draws++;
+        }
         if (!job->started)
             job->result.queued_s = mill_clock_seconds() - job->request->submitted_s;
         job->started = true;
     }
 }
 
-/* Look at the tokens in the order of the plan. */
-static void accept_tokens(struct mill_replica *r, const struct mill_step_plan *plan,
-                          double seconds) {
-    int32_t n_draws = 0;
-    for (int32_t s = 0; s < plan->n_sequences; s++) {
-        const struct mill_plan_sequence *sequence = &plan->sequences[s];
-        struct mill_replica_job *job = &r->jobs[sequence->slot];
-        struct mill_utterance *u = &job->utterance;
-        *(u->n_draws == 0 ? &job->result.prefill_s : &job->result.decode_s) += seconds;
-        if (sequence->draws)
-            mill_replica_job_draw(r, sequence, r->tokens[n_draws++]);
-        else
-            mill_scheduler_accept(r->scheduler, sequence, u->n_ids, u->n_semantic, false);
-    }
-}
-
-static mill_status run_language_model(struct mill_replica *r, const struct mill_step_plan *plan,
-                                      struct mill_error *err) {
+static mill_status launch_step(struct mill_replica *r, const struct mill_step_plan *plan,
+                               struct mill_error *err) {
     const struct mill_qwen2_step step = {.n_sequences = plan->n_sequences,
                                          .n_rows = plan->n_rows,
                                          .n_draws = plan->n_draws,
@@ -97,18 +100,50 @@ static mill_status run_language_model(struct mill_replica *r, const struct mill_
                                          .row_first = plan->row_first,
                                          .n_cached = plan->n_cached,
                                          .pages = plan->pages,
-                                         .draws = r->draws,
-                                         .tokens = r->tokens};
-    double seconds;
+                                         .draws = r->draws};
+    struct mill_replica_flight *flight = &r->flights[r->n_launched++ % MILL_QWEN2_SLOTS];
+    flight->n_sequences = plan->n_sequences;
+    flight->n_rows = plan->n_rows;
+    flight->since_s = mill_clock_seconds();
+    memcpy(flight->sequences, plan->sequences,
+           (size_t)plan->n_sequences * sizeof *flight->sequences);
     begin_computing(r, plan->n_rows * r->row_s);
     prepare(r, plan);
-    mill_status status = mill_qwen2_run(r->lm, &step, err);
-    if (!end_computing(r, &seconds))
-        return MILL_E_CANCELLED;
-    MILL_TRY(status);
-    average(&r->row_s, seconds / plan->n_rows);
-    count(r, plan->n_rows, 0);
-    accept_tokens(r, plan, seconds);
+    mill_status status = mill_qwen2_launch(r->lm, &step, err);
+    return end_computing(r) ? status : MILL_E_CANCELLED;
+}
+
+/* Look at the tokens in the order of the plan. */
+static void accept_tokens(struct mill_replica *r, const struct mill_replica_flight *flight,
+                          double seconds) {
+    int32_t n_draws = 0;
+    for (int32_t s = 0; s < flight->n_sequences; s++) {
+        const struct mill_plan_sequence *sequence = &flight->sequences[s];
+        struct mill_replica_job *job = &r->jobs[sequence->slot];
+        int32_t draw = n_draws;
+        n_draws += sequence->draws;
+        if (!mill_scheduler_wants_draw(r->scheduler, sequence))
+            continue;
+        *(job->utterance.n_draws == 0 ? &job->result.prefill_s : &job->result.decode_s) += seconds;
+        if (sequence->draws)
+            mill_replica_job_draw(r, sequence, r->tokens[draw]);
+    }
+}
+
+/* Wait for steps until no more than n are on their way. */
+static mill_status collect_steps(struct mill_replica *r, uint64_t n, struct mill_error *err) {
+    while (r->n_launched - r->n_collected > n) {
+        const struct mill_replica_flight *flight = &r->flights[r->n_collected++ % MILL_QWEN2_SLOTS];
+        begin_computing(r, flight->n_rows * r->row_s);
+        mill_status status = mill_qwen2_collect(r->lm, r->tokens, err);
+        if (!end_computing(r))
+            return MILL_E_CANCELLED;
+        MILL_TRY(status);
+        double seconds = take_time(r, flight->since_s);
+        average(&r->row_s, seconds / flight->n_rows);
+        count(r, flight->n_rows, 0, seconds);
+        accept_tokens(r, flight, seconds);
+    }
     return MILL_OK;
 }
 
@@ -155,32 +190,43 @@ static mill_status make_pieces(struct mill_replica *r, const struct mill_window_
     return MILL_OK;
 }
 
-static mill_status run_vocoder(struct mill_replica *r, const struct mill_window_plan *plan,
-                               bool *worked, struct mill_error *err) {
-    int32_t n_pieces = 0, n_frames = 0;
-    double seconds;
+static mill_status launch_windows(struct mill_replica *r, const struct mill_window_plan *plan,
+                                  struct mill_error *err) {
+    r->pieces_since_s = mill_clock_seconds();
     begin_computing(r, plan->n_frames * r->voice_s);
-    mill_status status = make_pieces(r, plan, &n_pieces, err);
-    if (status >= 0 && n_pieces > 0)
-        status = mill_bicodec_streams_decode(r->streams, r->pieces, n_pieces, err);
-    if (!end_computing(r, &seconds))
+    mill_status status = make_pieces(r, plan, &r->n_pieces, err);
+    if (status >= 0 && r->n_pieces > 0)
+        status = mill_bicodec_streams_launch(r->streams, r->pieces, r->n_pieces, err);
+    return end_computing(r) ? status : MILL_E_CANCELLED;
+}
+
+static mill_status collect_windows(struct mill_replica *r, struct mill_error *err) {
+    int32_t n_pieces = r->n_pieces, n_frames = 0;
+    if (n_pieces == 0)
+        return MILL_OK;
+    for (int32_t i = 0; i < n_pieces; i++)
+        n_frames += r->pieces[i].n_frames;
+    begin_computing(r, n_frames * r->voice_s);
+    mill_status status = mill_bicodec_streams_collect(r->streams, err);
+    if (!end_computing(r))
         return MILL_E_CANCELLED;
     MILL_TRY(status);
+    double seconds = take_time(r, r->pieces_since_s);
+    average(&r->voice_s, seconds / n_frames);
+    count(r, 0, n_frames, seconds);
+    r->n_pieces = 0;
     for (int32_t i = 0; i < n_pieces; i++) {
-        n_frames += r->pieces[i].n_frames;
+        if (!mill_scheduler_wants_window(r->scheduler, &r->windows[i]))
+            continue;
         r->jobs[r->windows[i].slot].result.vocoder_s += seconds;
         mill_replica_job_voice(r, &r->windows[i], &r->pieces[i]);
     }
-    *worked |= n_pieces > 0;
-    if (n_frames > 0)
-        average(&r->voice_s, seconds / n_frames);
-    count(r, 0, n_frames);
     return MILL_OK;
 }
 
 /* ------------------------------------------------------------------ a turn */
 
-/* Those that nobody wants go; those whose reader is slow stand still. */
+/* Those that nobody wants go; those whose reader has no room for a window stand still. */
 static void sweep(struct mill_replica *r) {
     size_t window = (size_t)r->options.max_window * (size_t)r->options.model->shape.bicodec.hop;
     for (int32_t slot = 0, n = r->n_jobs; n > 0; slot++) {
@@ -200,19 +246,32 @@ static void sweep(struct mill_replica *r) {
     }
 }
 
-mill_status mill_replica_turn(struct mill_replica *r, bool *worked, struct mill_error *err) {
-    struct mill_step_plan step;
-    sweep(r);
-    MILL_TRY(mill_scheduler_plan_step(r->scheduler, mill_clock_seconds(), &step, err));
-    for (int32_t i = 0; i < step.n_expired; i++) {
+static mill_status run_step(struct mill_replica *r, bool *worked, struct mill_error *err) {
+    struct mill_step_plan plan;
+    MILL_TRY(mill_scheduler_plan_step(r->scheduler, mill_clock_seconds(), &plan, err));
+    for (int32_t i = 0; i < plan.n_expired; i++) {
         const struct mill_error late = {"not done by its deadline"};
-        mill_replica_job_end(r, &r->jobs[step.expired[i]], MILL_REQUEST_DEADLINE, MILL_E_CANCELLED,
+        mill_replica_job_end(r, &r->jobs[plan.expired[i]], MILL_REQUEST_DEADLINE, MILL_E_CANCELLED,
                              &late, false);
     }
-    *worked = step.n_sequences > 0 || step.n_expired > 0;
-    if (step.n_sequences > 0)
-        MILL_TRY(run_language_model(r, &step, err));
-    struct mill_window_plan windows;
-    mill_scheduler_plan_windows(r->scheduler, mill_clock_seconds(), &windows);
-    return windows.n_windows > 0 ? run_vocoder(r, &windows, worked, err) : MILL_OK;
+    bool launched = plan.n_sequences > 0;
+    *worked = launched || plan.n_expired > 0 || r->n_launched > r->n_collected;
+    if (launched)
+        MILL_TRY(launch_step(r, &plan, err));
+    return collect_steps(r, launched && r->ahead, err);
+}
+
+mill_status mill_replica_turn(struct mill_replica *r, bool *worked, struct mill_error *err) {
+    struct mill_window_plan plan;
+    MILL_TRY(run_step(r, worked, err));
+    *worked |= r->n_pieces > 0;
+    MILL_TRY(collect_windows(r, err));
+    sweep(r);
+    mill_scheduler_plan_windows(r->scheduler, mill_clock_seconds(), &plan);
+    if (plan.n_windows > 0)
+        MILL_TRY(launch_windows(r, &plan, err));
+    *worked |= r->n_pieces > 0;
+    if (!r->ahead)
+        MILL_TRY(collect_windows(r, err));
+    return r->n_jobs > 0 ? MILL_OK : collect_steps(r, 0, err); /* nobody waits for it, but clocks */
 }

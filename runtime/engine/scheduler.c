@@ -31,7 +31,7 @@ static void carve(struct mill_scheduler *s, struct mill_arena *arena,
     if (!arena->base)
         return;
     for (int32_t i = 0; i < options->max_jobs; i++) {
-        s->entries[i].state = MILL_JOB_FREE;
+        s->entries[i] = (struct mill_entry){.state = MILL_JOB_FREE};
         s->tables[i] = (struct mill_kv_table){.pages = table_pages + (size_t)i * pages,
                                               .max_pages = options->max_pages};
         s->free_slots[i] = options->max_jobs - 1 - i;
@@ -119,8 +119,10 @@ mill_status mill_scheduler_add(struct mill_scheduler *scheduler, const struct mi
     if (scheduler->n_free_slots == 0)
         return MILL_AGAIN;
     *slot = scheduler->free_slots[--scheduler->n_free_slots];
+    uint32_t attempt = scheduler->entries[*slot].attempt;
     scheduler->entries[*slot] =
         (struct mill_entry){.state = MILL_JOB_WAITING,
+                            .attempt = attempt,
                             .job = *job,
                             .level = (uint8_t)level_of(job->priority),
                             .streamed = job->streamed,
@@ -145,6 +147,11 @@ static void give_up_stream(struct mill_scheduler *s, int32_t slot) {
     s->entries[slot].stream = -1;
     if (stream >= 0)
         s->free_streams[s->n_free_streams++] = stream;
+}
+
+static void join_live(struct mill_scheduler *s, int32_t slot) {
+    s->entries[slot].live_place = s->n_live;
+    s->live[s->n_live++] = slot;
 }
 
 static void leave_live(struct mill_scheduler *s, int32_t slot) {
@@ -173,8 +180,7 @@ void mill_scheduler_start(struct mill_scheduler *s, int32_t slot) {
     entry->state = MILL_JOB_RUNNING;
     entry->started = true;
     entry->ran_step = s->n_steps - 1;
-    entry->live_place = s->n_live;
-    s->live[s->n_live++] = slot;
+    join_live(s, slot);
     count_running(s, entry, 1);
 }
 
@@ -209,6 +215,7 @@ void mill_scheduler_remove(struct mill_scheduler *scheduler, int32_t slot) {
     if (scheduler->elder == slot)
         scheduler->elder = -1;
     entry->state = MILL_JOB_FREE;
+    entry->attempt++;
     scheduler->free_slots[scheduler->n_free_slots++] = slot;
 }
 
@@ -234,15 +241,18 @@ void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int3
     struct mill_entry *entry = &scheduler->entries[slot];
     if (entry->state == MILL_JOB_RUNNING) {
         wait_again(scheduler, slot);
-        mill_queue_charge(scheduler, slot, entry->n_frames);
     } else if (entry->state == MILL_JOB_VOICING) {
         leave_live(scheduler, slot);
         entry->state = MILL_JOB_WAITING;
         if (!entry->held)
             mill_queue_put(scheduler, slot);
-        mill_queue_charge(scheduler, slot, entry->job.estimate_frames);
     }
+    /* What was said is paid for; what comes costs the estimate again. */
+    if (entry->charged)
+        mill_queue_charge(scheduler, slot,
+                          entry->ended ? entry->job.estimate_frames : entry->n_frames);
     give_up_stream(scheduler, slot);
+    entry->attempt++;
     entry->n_ids = n_ids;
     entry->n_frames = 0;
     entry->n_voiced = entry->job.first_frame;
@@ -251,19 +261,45 @@ void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int3
     entry->ended = false;
 }
 
+/* ------------------------------------------------------------------ draws */
+
+void mill_scheduler_expect(struct mill_scheduler *scheduler, const struct mill_plan_sequence *sent,
+                           int32_t n_ids) {
+    scheduler->entries[sent->slot].n_ids = n_ids;
+}
+
+bool mill_scheduler_wants_draw(const struct mill_scheduler *scheduler,
+                               const struct mill_plan_sequence *sequence) {
+    const struct mill_entry *entry = &scheduler->entries[sequence->slot];
+    return entry->attempt == sequence->attempt && !entry->ended;
+}
+
+/* It may wait by now, forced out while its last token was on its way. */
+static void stop_running(struct mill_scheduler *s, int32_t slot) {
+    struct mill_entry *entry = &s->entries[slot];
+    if (entry->state == MILL_JOB_RUNNING) {
+        give_up_pages(s, slot);
+    } else {
+        if (!entry->held)
+            mill_queue_take(s, slot);
+        join_live(s, slot);
+    }
+    entry->state = MILL_JOB_VOICING;
+    entry->ended = true;
+    if (s->elder == slot)
+        s->elder = -1;
+}
+
 bool mill_scheduler_accept(struct mill_scheduler *scheduler, const struct mill_plan_sequence *done,
                            int32_t n_ids, int32_t n_frames, bool ended) {
     struct mill_entry *entry = &scheduler->entries[done->slot];
-    entry->n_ids = n_ids;
+    if (entry->n_ids < n_ids) /* else more is expected already */
+        entry->n_ids = n_ids;
     entry->n_frames = n_frames;
     if (!ended)
         return false;
-    give_up_pages(scheduler, done->slot);
-    entry->state = MILL_JOB_VOICING;
-    entry->ended = true;
+    stop_running(scheduler, done->slot);
     mill_queue_charge(scheduler, done->slot, n_frames - entry->job.estimate_frames);
-    if (scheduler->elder == done->slot)
-        scheduler->elder = -1;
     return entry->n_voiced >= n_frames;
 }
 

@@ -5,8 +5,12 @@
  * no allocation. All its memory is given at init. A job is one utterance, known by its slot; what
  * it says stays with the caller. The turn of a replica:
  *
- *     add, remove, hold ... ; plan_step ---> run the language model ---> accept each
+ *     add, remove, hold ... ; plan_step ---> run the language model ---> accept each draw
  *                             plan_windows -> run the vocoder ---> voiced each ---> (remove)
+ *
+ * A plan counts as carried out when it is made. What it draws becomes known with accept, and the
+ * next plan may be made before that: a job whose tokens are on their way runs on where the caller
+ * says how many there will be (expect), and should it turn out to have ended, a row was wasted.
  *
  * Policy. Who may start: higher priority first; then who was forced out; then what is close to its
  * deadline; then the fair key that has had the least audio; then who came first. Who runs in a
@@ -90,9 +94,9 @@ struct mill_job {
  * run: more tokens than a sequence may hold or than there are pages. */
 mill_status mill_scheduler_add(struct mill_scheduler *scheduler, const struct mill_job *job,
                                int32_t *slot, struct mill_error *err);
-/* Finished or cancelled, whatever it was doing: its pages and its slot are free. Between plan_step
- * and accept too: then accept is not called for it; its rows are run all the same, since others may
- * share their pages. */
+/* Finished or cancelled, whatever it was doing: its pages and its slot are free. What was planned
+ * for it is carried out all the same, since others may share those pages, and is then wanted no
+ * longer. */
 void mill_scheduler_remove(struct mill_scheduler *scheduler, int32_t slot);
 /* A held job (its reader is slow) keeps its place and pages but does not run and is not voiced. */
 void mill_scheduler_hold(struct mill_scheduler *scheduler, int32_t slot, bool held);
@@ -103,6 +107,7 @@ void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int3
 
 struct mill_plan_sequence {
     int32_t slot;
+    uint32_t attempt; /* see mill_scheduler_wants_draw */
     int32_t
         n_rows; /* the job's tokens n_cached .. n_cached + n_rows - 1: in its pages from now on */
     int32_t n_cached;
@@ -126,10 +131,19 @@ struct mill_step_plan {
 mill_status mill_scheduler_plan_step(struct mill_scheduler *scheduler, double now_s,
                                      struct mill_step_plan *plan, struct mill_error *err);
 
-/* The model has run a sequence of the plan. Now the job knows n_ids tokens (the drawn one and what
- * is forced behind it included) and n_frames frames; `ended`: it will know no more, and what the
- * caller wanted to judge is judged. Its pages are then free. True when nothing is left to be voiced
- * either: remove it. */
+/* The next plan is made before the draw of this sequence is known: if the job goes on it will know
+ * n_ids tokens, the drawn one and what is forced behind it included; or as many as now, if it ends
+ * for sure. */
+void mill_scheduler_expect(struct mill_scheduler *scheduler, const struct mill_plan_sequence *sent,
+                           int32_t n_ids);
+/* Whether the draw of a planned sequence still matters: not when its job was removed or restarted
+ * since, or had ended. */
+bool mill_scheduler_wants_draw(const struct mill_scheduler *scheduler,
+                               const struct mill_plan_sequence *sequence);
+/* What a wanted draw gave. Now the job knows n_ids tokens (the drawn one and what is forced behind
+ * it included) and n_frames frames; `ended`: it will know no more, and what the caller wanted to
+ * judge is judged. Its pages are then free. True when nothing is left to be voiced either: remove
+ * it. */
 bool mill_scheduler_accept(struct mill_scheduler *scheduler, const struct mill_plan_sequence *done,
                            int32_t n_ids, int32_t n_frames, bool ended);
 
@@ -137,6 +151,7 @@ bool mill_scheduler_accept(struct mill_scheduler *scheduler, const struct mill_p
 
 struct mill_plan_window {
     int32_t slot;
+    uint32_t attempt;   /* see mill_scheduler_wants_window */
     int32_t first, end; /* frames that become sound; `first` is where the last window ended */
     int32_t stream;     /* of the vocoder, 0 .. max_streams - 1 */
     bool fresh;         /* the stream is to be started at `first` before: it was another's */
@@ -150,8 +165,11 @@ struct mill_window_plan {
 };
 void mill_scheduler_plan_windows(struct mill_scheduler *scheduler, double now_s,
                                  struct mill_window_plan *plan);
-/* A window of the plan was delivered at now_s; the caller may have set an earlier `end`. True when
- * it was the utterance's last: remove it. */
+/* As mill_scheduler_wants_draw: not when its job was removed or restarted since. */
+bool mill_scheduler_wants_window(const struct mill_scheduler *scheduler,
+                                 const struct mill_plan_window *window);
+/* A wanted window of the plan was delivered at now_s, before windows are planned again; the caller
+ * may have set an earlier `end`. True when it was the utterance's last: remove it. */
 bool mill_scheduler_voiced(struct mill_scheduler *scheduler, const struct mill_plan_window *window,
                            double now_s);
 

@@ -21,7 +21,7 @@ struct mill_entry {
     bool heard;              /* play_start_s counts */
     bool started;            /* it has run before: it waits for its pages to be computed again */
     bool charged;            /* its fair key has paid for it */
-    int32_t n_ids, n_cached; /* tokens known; tokens in the pages */
+    int32_t n_ids, n_cached; /* tokens known, or expected; tokens in the pages */
     int32_t n_prompt, lookahead, first_window; /* the job's */
     int32_t n_frames, n_voiced;
     int32_t window;      /* frames of its next window; 0 = max_window */
@@ -31,6 +31,7 @@ struct mill_entry {
     double play_start_s; /* when a player would have begun that has heard all of it */
 
     struct mill_job job;
+    uint32_t attempt;      /* how often the slot was emptied or its job restarted */
     int32_t key;           /* index of the fair key */
     uint64_t arrival;      /* 1, 2, ... in order of coming */
     int64_t added_step;    /* steps planned when it came */

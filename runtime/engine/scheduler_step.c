@@ -26,8 +26,8 @@ struct planning {
 static bool may_force_out(const struct mill_scheduler *s, int32_t slot, int32_t victim) {
     const struct mill_entry *a = &s->entries[slot], *b = &s->entries[victim];
     if (victim == slot || victim == s->elder || b->state != MILL_JOB_RUNNING ||
-        b->ran_step == s->n_steps)
-        return false;
+        b->ran_step == s->n_steps || b->n_cached == b->n_ids)
+        return false; /* it is planned already, or waits for its last token */
     if (b->held || slot == s->elder || b->level > a->level)
         return true;
     return a->state == MILL_JOB_RUNNING && b->level == a->level && b->arrival > a->arrival;
@@ -182,8 +182,11 @@ static void put_in_plan(struct planning *p, int32_t slot, int32_t n_rows) {
     struct mill_kv_table *table = &s->tables[slot];
     int32_t at = p->plan->n_sequences++, n_tokens = entry->n_cached + n_rows;
     bool draws = n_tokens == entry->n_ids;
-    s->sequences[at] = (struct mill_plan_sequence){
-        .slot = slot, .n_rows = n_rows, .n_cached = entry->n_cached, .draws = draws};
+    s->sequences[at] = (struct mill_plan_sequence){.slot = slot,
+                                                   .attempt = entry->attempt,
+                                                   .n_rows = n_rows,
+                                                   .n_cached = entry->n_cached,
+                                                   .draws = draws};
     s->n_cached[at] = entry->n_cached;
     s->row_first[at + 1] = s->row_first[at] + n_rows;
     s->pages[at] = table->pages;
@@ -240,7 +243,7 @@ static void plan_running(struct planning *p) {
     for (int32_t i = 0; i < s->n_live; i++) {
         int32_t slot = s->live[i];
         const struct mill_entry *entry = &s->entries[slot];
-        if (entry->state != MILL_JOB_RUNNING || entry->held)
+        if (entry->state != MILL_JOB_RUNNING || entry->held || entry->n_cached == entry->n_ids)
             continue;
         if (fit && entry->n_cached == entry->n_ids - 1)
             plan_job(p, slot);

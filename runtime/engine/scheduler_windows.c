@@ -60,6 +60,7 @@ static void plan_window(struct mill_scheduler *s, int32_t slot, double now_s,
     int32_t end = entry->n_voiced + n;
     s->windows[plan->n_windows++] =
         (struct mill_plan_window){.slot = slot,
+                                  .attempt = entry->attempt,
                                   .first = entry->n_voiced,
                                   .end = end,
                                   .stream = entry->stream,
@@ -87,6 +88,11 @@ void mill_scheduler_plan_windows(struct mill_scheduler *scheduler, double now_s,
             break;
         plan_window(s, mill_rank_slot(order[i]), now_s, plan);
     }
+}
+
+bool mill_scheduler_wants_window(const struct mill_scheduler *scheduler,
+                                 const struct mill_plan_window *window) {
+    return scheduler->entries[window->slot].attempt == window->attempt;
 }
 
 bool mill_scheduler_voiced(struct mill_scheduler *scheduler, const struct mill_plan_window *window,

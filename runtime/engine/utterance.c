@@ -40,6 +40,22 @@ static mill_status say_forced(struct mill_utterance *u, struct mill_error *err) 
     return MILL_OK;
 }
 
+/* Nothing is expected. */
+static void catch_up(struct mill_utterance *u) {
+    u->ahead = (struct mill_utterance_ahead){.grammar = u->grammar,
+                                             .n_ids = u->n_ids,
+                                             .n_semantic = u->n_semantic,
+                                             .n_draws = u->n_draws};
+}
+
+/* At a beginning. */
+static mill_status go_on(struct mill_utterance *u, struct mill_error *err) {
+    mill_grammar_start(&u->grammar, u->options.start, u->options.unrestricted);
+    mill_status status = say_forced(u, err);
+    catch_up(u);
+    return status;
+}
+
 static mill_status allocate(struct mill_utterance *u, struct mill_error *err) {
     u->ids = mill_alloc_array((size_t)u->max_ids, sizeof *u->ids);
     u->global = mill_alloc_array((size_t)u->tokens->n_voice_tokens, sizeof *u->global);
@@ -58,8 +74,7 @@ static mill_status begin(struct mill_utterance *u, const struct mill_utterance_o
         memcpy(u->global, options->global, (size_t)u->n_global * sizeof *u->global);
     }
     u->options.prompt = u->options.global = NULL;
-    mill_grammar_start(&u->grammar, options->start, options->unrestricted);
-    return say_forced(u, err);
+    return go_on(u, err);
 }
 
 mill_status mill_utterance_init(struct mill_utterance *utterance,
@@ -97,19 +112,37 @@ mill_status mill_utterance_restart(struct mill_utterance *utterance, uint64_t se
     if (u->options.start != MILL_GRAMMAR_SPEAK)
         u->n_global = 0;
     u->end = MILL_UTTERANCE_RUNNING;
-    mill_grammar_start(&u->grammar, u->options.start, u->options.unrestricted);
-    return say_forced(u, err);
+    return go_on(u, err);
 }
 
 struct mill_draw mill_utterance_draw(const struct mill_utterance *utterance, int32_t row) {
     const struct mill_utterance *u = utterance;
     return (struct mill_draw){.row = row,
-                              .legal = mill_grammar_next(&u->grammar, u->tokens).legal,
+                              .legal = mill_grammar_next(&u->ahead.grammar, u->tokens).legal,
                               .temperature = u->options.temperature,
                               .top_p = u->options.top_p,
                               .top_k = u->options.top_k,
                               .seed = u->options.seed,
-                              .position = (uint64_t)u->n_draws};
+                              .position = (uint64_t)u->ahead.n_draws};
+}
+
+int32_t mill_utterance_expect(struct mill_utterance *utterance, int32_t index) {
+    struct mill_utterance *u = utterance;
+    struct mill_utterance_ahead *ahead = &u->ahead;
+    int32_t n_before = ahead->n_ids;
+    ahead->n_draws++;
+    u->ids[ahead->n_ids++] = -1 - index;
+    ahead->n_semantic += mill_grammar_expect(&ahead->grammar, u->tokens) == MILL_GRAMMAR_SEMANTIC;
+    if (ahead->n_semantic == u->options.max_frames || ahead->n_ids == u->max_ids)
+        return n_before;
+    for (struct mill_grammar_next next;
+         next = mill_grammar_next(&ahead->grammar, u->tokens), next.forced;) {
+        enum mill_grammar_event event;
+        int32_t code;
+        mill_grammar_accept(&ahead->grammar, u->tokens, next.token, &event, &code, NULL);
+        u->ids[ahead->n_ids++] = next.token;
+    }
+    return ahead->n_ids;
 }
 
 mill_status mill_utterance_accept(struct mill_utterance *utterance, int32_t token,
@@ -122,6 +155,8 @@ mill_status mill_utterance_accept(struct mill_utterance *utterance, int32_t toke
     u->n_draws++;
     MILL_TRY(say(u, token, err));
     MILL_TRY(say_forced(u, err));
+    if (u->ahead.n_draws <= u->n_draws)
+        catch_up(u);
     if (u->end != MILL_UTTERANCE_RUNNING && u->n_semantic == 0)
         return mill_fail(err, MILL_E_NOT_FOUND,
                          "the model ended before its first sound (%d tokens drawn): try another "

@@ -5,7 +5,11 @@
  * replica may hold hundreds. `ids` are all its known tokens; the scheduler says which of them the
  * model runs next, and after the last known one a token is drawn and accepted. Draw number i uses
  * random number i of the request's seed, so the audio does not depend on how the steps were cut, or
- * on how often they were run. The caller's storage; one thread. */
+ * on how often they were run.
+ *
+ * A step may go out before the tokens of the one before it are seen. So an utterance also has an
+ * end that is ahead of what is known: behind tokens that are expected, whatever they are, unless
+ * one of them ends it. The caller's storage; one thread. */
 #ifndef MILL_ENGINE_UTTERANCE_H
 #define MILL_ENGINE_UTTERANCE_H
 
@@ -34,7 +38,7 @@ struct mill_utterance {
     const struct mill_grammar_tokens *tokens; /* borrowed */
     struct mill_grammar grammar;
     struct mill_utterance_options options; /* pointers cleared */
-    int32_t *ids;                          /* owned: [max_ids], the prompt, then what was said */
+    int32_t *ids; /* owned: [max_ids], the prompt, then what was said, then what is expected */
     int32_t n_ids, max_ids;
     int32_t *global; /* owned: [n_voice_tokens] */
     int32_t n_global;
@@ -42,6 +46,10 @@ struct mill_utterance {
     int32_t n_semantic;
     int32_t n_draws; /* im_end included */
     enum mill_utterance_end end;
+    struct mill_utterance_ahead {
+        struct mill_grammar grammar;
+        int32_t n_ids, n_semantic, n_draws;
+    } ahead; /* the same behind what is expected */
 };
 
 mill_status mill_utterance_init(struct mill_utterance *utterance,
@@ -57,9 +65,15 @@ mill_status mill_utterance_restart(struct mill_utterance *utterance, uint64_t se
 int64_t mill_utterance_max_tokens(const struct mill_utterance_options *options,
                                   const struct mill_grammar_tokens *tokens);
 
-/* What to draw after the last known token, which is row `row` of the step; only while running. */
+/* What to draw after the last known or expected token, which is row `row` of the step; only while
+ * running. */
 struct mill_draw mill_utterance_draw(const struct mill_utterance *utterance, int32_t row);
-/* Go on over the drawn token and what the format forces behind it. MILL_E_NUMERIC for -1;
+/* That draw, number `index` of its step, is on its way: -1 - index stands for it in `ids`, and what
+ * the format forces behind it follows. Tokens that are known or expected then; as many as before
+ * where this draw is the last one for sure. */
+int32_t mill_utterance_expect(struct mill_utterance *utterance, int32_t index);
+/* Go on over the drawn token, the first expected one if any is, and what the format forces behind
+ * it. MILL_E_NUMERIC for -1;
  * MILL_E_INPUT, see mill_grammar_accept; MILL_E_NOT_FOUND where speech ends before its first
  * frame. */
 mill_status mill_utterance_accept(struct mill_utterance *utterance, int32_t token,

@@ -160,6 +160,8 @@ mill_status mill_bicodec_decode(struct mill_bicodec_decoder *decoder,
                                                      .z_q = window->z_q,
                                                      .prenet = window->prenet};
     mill_status status = mill_bicodec_run(machine, &request);
+    if (status == MILL_OK)
+        status = machine->ops->synchronize(machine->backend);
     if (status < 0)
         return mill_fail(err, status, "decoder: frames %d to %d: the %s backend: %s", window->first,
                          window->end, machine->ops->name,

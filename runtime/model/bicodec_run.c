@@ -537,8 +537,7 @@ mill_status mill_bicodec_run(struct mill_bicodec_machine *machine,
     struct mill_bicodec_band between;
     MILL_TRY(copy_index(&run));
     MILL_TRY(run_prenet(&run, &between));
-    MILL_TRY(run_generator(&run, &between));
-    return machine->ops->synchronize(machine->backend);
+    return run_generator(&run, &between);
 }
 
 mill_status mill_bicodec_check_tokens(const struct mill_bicodec_shape *shape,

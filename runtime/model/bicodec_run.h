@@ -78,7 +78,8 @@ struct mill_bicodec_run_request {
      * emitted; the prenet's output still with the d-vector. */
     float *z_q, *prenet;
 };
-/* Waits for the result. */
+/* On its way when this returns: what it writes on the host is there when the backend says so. The
+ * machine's next call may follow only then. */
 mill_status mill_bicodec_run(struct mill_bicodec_machine *machine,
                              const struct mill_bicodec_run_request *request);
 
@@ -87,7 +88,8 @@ mill_status mill_bicodec_check_tokens(const struct mill_bicodec_shape *shape,
                                       const int32_t *semantic, const struct mill_bicodec_rows *rows,
                                       struct mill_error *err);
 
-/* A voice's row of the voices (columns: weights.voice.shape.n_out) from its global tokens. */
+/* A voice's row of the voices (columns: weights.voice.shape.n_out) from its global tokens; likewise
+ * on its way. */
 mill_status mill_bicodec_voice_row(const struct mill_backend_ops *ops, struct mill_backend *backend,
                                    const struct mill_decoder_weights *weights,
                                    const int32_t *global, float *host_code, float *device_code,

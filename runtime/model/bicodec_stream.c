@@ -28,10 +28,20 @@ struct mill_bicodec_streams {
     struct mill_bicodec_rows *rows;         /* [n_streams][n_layers + 1] */
     struct mill_bicodec_rows *planned;      /* [max_pieces][n_layers + 1] */
     struct mill_bicodec_run_piece *running; /* [max_pieces] */
-    float *code;                            /* host: a voice's, while it starts */
+    struct mill_bicodec_piece *launched;    /* [n_launched]: the caller's, not collected yet */
+    int32_t n_launched;
+    struct mill_event *done; /* behind it */
+    float *code;             /* host: a voice's, while it starts */
     float *device_code;
     float *voices; /* device: [n_streams][voice columns] */
 };
+
+static mill_status fail(const struct mill_bicodec_streams *s, mill_status status,
+                        struct mill_error *err) {
+    const struct mill_bicodec_machine *m = &s->machine;
+    return mill_fail(err, status, "decoder: %d pieces: the %s backend: %s", s->n_launched,
+                     m->ops->name, mill_backend_failure(m->ops, m->backend, status));
+}
 
 /* ------------------------------------------------------------------ open, close */
 
@@ -58,7 +68,8 @@ static mill_status open_streams(struct mill_bicodec_streams *s,
         !s->voices)
         return mill_fail(err, MILL_E_MEMORY, "decoder: no memory for %d streams",
                          options->n_streams);
-    return MILL_OK;
+    mill_status status = m->ops->event_new(m->backend, &s->done);
+    return status < 0 ? fail(s, status, err) : MILL_OK;
 }
 
 mill_status mill_bicodec_streams_open(struct mill_bicodec_streams **out,
@@ -95,10 +106,13 @@ void mill_bicodec_streams_close(struct mill_bicodec_streams *streams) {
     if (!streams)
         return;
     struct mill_bicodec_machine *m = &streams->machine;
+    if (streams->n_launched > 0)
+        m->ops->synchronize(m->backend); /* it may still use what is freed here */
     if (streams->voices)
         m->ops->free(m->backend, streams->voices);
     if (streams->device_code)
         m->ops->free(m->backend, streams->device_code);
+    m->ops->event_free(m->backend, streams->done);
     mill_bicodec_machine_close(m);
     free(streams->streams);
     free(streams->rows);
@@ -253,20 +267,22 @@ static mill_status plan_pieces(struct mill_bicodec_streams *s,
     return MILL_OK;
 }
 
-static void finish_piece(struct mill_bicodec_streams *s, struct mill_bicodec_piece *piece,
-                         const struct mill_bicodec_rows *planned) {
+/* The streams go on behind their pieces; where that failed, their kept rows may be half new. */
+static void advance(struct mill_bicodec_streams *s, bool good) {
     size_t n_rows = (size_t)s->machine.n_layers + 1;
-    memcpy(rows_of(s, piece->stream), planned, n_rows * sizeof *planned);
-    s->streams[piece->stream].position += piece->n_frames;
-    piece->finite = true;
-    for (int64_t i = 0; i < (int64_t)piece->n_frames * s->machine.weights->shape.hop; i++)
-        piece->finite &= isfinite(piece->wave[i]) != 0;
+    for (int32_t p = 0; p < s->n_launched; p++) {
+        const struct mill_bicodec_piece *piece = &s->launched[p];
+        memcpy(rows_of(s, piece->stream), s->running[p].rows, n_rows * sizeof *s->rows);
+        s->streams[piece->stream].position += piece->n_frames;
+        s->streams[piece->stream].started = good;
+    }
 }
 
-mill_status mill_bicodec_streams_decode(struct mill_bicodec_streams *streams,
+mill_status mill_bicodec_streams_launch(struct mill_bicodec_streams *streams,
                                         struct mill_bicodec_piece *pieces, int32_t n_pieces,
                                         struct mill_error *err) {
     struct mill_bicodec_streams *s = streams;
+    const struct mill_bicodec_machine *m = &s->machine;
     mill_status status = check_pieces(s, pieces, n_pieces, err);
     for (int32_t i = 0; i < s->n_streams; i++)
         s->streams[i].in_call = false;
@@ -274,16 +290,43 @@ mill_status mill_bicodec_streams_decode(struct mill_bicodec_streams *streams,
     MILL_TRY(plan_pieces(s, pieces, n_pieces, err));
     const struct mill_bicodec_run_request request = {
         .pieces = s->running, .n_pieces = n_pieces, .voices = s->voices};
+    s->launched = pieces;
+    s->n_launched = n_pieces;
     status = mill_bicodec_run(&s->machine, &request);
-    for (int32_t p = 0; p < n_pieces; p++) {
+    if (status == MILL_OK)
+        status = m->ops->event_record(m->backend, s->done);
+    advance(s, status == MILL_OK);
+    return status < 0 ? fail(s, status, err) : MILL_OK;
+}
+
+static bool is_finite(const float *wave, int64_t n) {
+    bool finite = true;
+    for (int64_t i = 0; i < n; i++)
+        finite &= isfinite(wave[i]) != 0;
+    return finite;
+}
+
+mill_status mill_bicodec_streams_collect(struct mill_bicodec_streams *streams,
+                                         struct mill_error *err) {
+    struct mill_bicodec_streams *s = streams;
+    mill_status status = s->machine.ops->event_wait(s->machine.backend, s->done);
+    for (int32_t p = 0; p < s->n_launched; p++) {
+        struct mill_bicodec_piece *piece = &s->launched[p];
         if (status < 0)
-            s->streams[pieces[p].stream].started = false; /* its kept rows may be half new */
+            s->streams[piece->stream].started = false;
         else
-            finish_piece(s, &pieces[p], s->running[p].rows);
+            piece->finite =
+                is_finite(piece->wave, (int64_t)piece->n_frames * s->machine.weights->shape.hop);
     }
     if (status < 0)
-        return mill_fail(err, status, "decoder: %d pieces: the %s backend: %s", n_pieces,
-                         s->machine.ops->name,
-                         mill_backend_failure(s->machine.ops, s->machine.backend, status));
+        return fail(s, status, err);
+    s->n_launched = 0;
     return MILL_OK;
+}
+
+mill_status mill_bicodec_streams_decode(struct mill_bicodec_streams *streams,
+                                        struct mill_bicodec_piece *pieces, int32_t n_pieces,
+                                        struct mill_error *err) {
+    MILL_TRY(mill_bicodec_streams_launch(streams, pieces, n_pieces, err));
+    return mill_bicodec_streams_collect(streams, err);
 }

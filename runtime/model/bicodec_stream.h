@@ -80,9 +80,19 @@ struct mill_bicodec_piece {
     float *wave;      /* out: host [n_frames * hop], in (-1, 1) */
     bool finite;      /* out: whether every sample is a number */
 };
-/* Bad input is refused before anything changes. After a failure of the backend the streams of this
- * call must be started again. A sample that is not finite fails its own piece alone: see `finite`.
- */
+/* Begin to decode; where the backend is asynchronous this returns while it is computed, and the
+ * samples belong into memory of its host_alloc. What was launched is to be collected before the
+ * next launch; the pieces are borrowed until then, their tokens are not. A stream of them may be
+ * started again meanwhile. Bad input is refused before anything changes. After a failure of the
+ * backend the streams of this call must be started again. */
+mill_status mill_bicodec_streams_launch(struct mill_bicodec_streams *streams,
+                                        struct mill_bicodec_piece *pieces, int32_t n_pieces,
+                                        struct mill_error *err);
+/* Wait until what was launched is there. A sample that is not finite fails its own piece alone: see
+ * `finite`. */
+mill_status mill_bicodec_streams_collect(struct mill_bicodec_streams *streams,
+                                         struct mill_error *err);
+/* Both. */
 mill_status mill_bicodec_streams_decode(struct mill_bicodec_streams *streams,
                                         struct mill_bicodec_piece *pieces, int32_t n_pieces,
                                         struct mill_error *err);

@@ -36,8 +36,6 @@ mill_status mill_bicodec_voice_row(const struct mill_backend_ops *ops, struct mi
                                       (size_t)weight->shape.n_in * sizeof *host_code);
     if (status == MILL_OK)
         status = ops->linear(backend, &linear);
-    if (status == MILL_OK)
-        status = ops->synchronize(backend);
     if (status < 0)
         return mill_fail(err, status, "voice: the %s backend: %s", ops->name,
                          mill_backend_failure(ops, backend, status));

@@ -12,6 +12,8 @@
 
 struct mill_qwen2;
 
+enum { MILL_QWEN2_SLOTS = 2 }; /* steps that may be on their way at once */
+
 struct mill_qwen2_options {
     int32_t max_rows;      /* rows of a step (prompt tokens and decode rows together) */
     int32_t max_sequences; /* sequences, and draws, of a step */
@@ -38,16 +40,27 @@ struct mill_draw {
 /* All arrays are host memory. */
 struct mill_qwen2_step {
     int32_t n_sequences, n_rows, n_draws;
-    const int32_t *ids;          /* [n_rows] */
+    /* [n_rows]; -1 - k stands for what draw k of the step launched before this one gave, seen or
+     * not. */
+    const int32_t *ids;
     const int32_t *row_first;    /* [n_sequences + 1] */
     const int32_t *n_cached;     /* [n_sequences] */
     const int32_t *const *pages; /* [n_sequences]: those of its tokens, in order of position */
     const struct mill_draw *draws;
     const double *u; /* [n_draws] in place of seed and position, or NULL; for tests */
-    int32_t *tokens; /* out [n_draws]: token ids; -1 where the logits are not finite */
-    float *hidden;   /* out [n_draws, hidden] after the final norm, or NULL */
-    float *logits;   /* out: draw after draw, legal.n_rows each, or NULL */
+    /* Out, of mill_qwen2_run alone: */
+    int32_t *tokens; /* [n_draws]: token ids; -1 where the logits are not finite */
+    float *hidden;   /* [n_draws, hidden] after the final norm, or NULL */
+    float *logits;   /* draw after draw, legal.n_rows each, or NULL */
 };
+/* Begin a step. Where the backend is asynchronous this returns while it is computed; what the step
+ * points to is the caller's again. */
+mill_status mill_qwen2_launch(struct mill_qwen2 *lm, const struct mill_qwen2_step *step,
+                              struct mill_error *err);
+/* Wait for the one launched first of those on their way: tokens [n_draws] in the order of its
+ * draws. */
+mill_status mill_qwen2_collect(struct mill_qwen2 *lm, int32_t *tokens, struct mill_error *err);
+/* Both, when no other step is on its way. */
 mill_status mill_qwen2_run(struct mill_qwen2 *lm, const struct mill_qwen2_step *step,
                            struct mill_error *err);
 

@@ -29,9 +29,20 @@ int fixture_write_checkpoint(void **state) {
     return err.text[0] ? -1 : 0;
 }
 
+static const struct mill_backend_ops *used;
+
+void fixture_use(const struct mill_backend_ops *ops) {
+    used = ops;
+}
+
+static const struct mill_backend_ops *find_used(void *context, int32_t replica) {
+    (void)context, (void)replica;
+    return used;
+}
+
 struct mill_engine *fixture_open(struct mill_engine_options options,
                                  const struct mill_engine_hooks *hooks) {
-    static const struct mill_engine_hooks audited = {.audit = true};
+    static const struct mill_engine_hooks audited = {.find_backend = find_used, .audit = true};
     struct mill_engine *engine;
     struct mill_error err = {""};
     options.model = folder;

@@ -8,6 +8,8 @@
 /* Writes the checkpoint once; a cmocka group setup. */
 int fixture_write_checkpoint(void **state);
 const char *fixture_folder(void);
+/* The backend of engines that are opened without hooks from now on; NULL = the usual one. */
+void fixture_use(const struct mill_backend_ops *ops);
 /* Opened and started, or the test fails. `model` in options is filled in. */
 struct mill_engine *fixture_open(struct mill_engine_options options,
                                  const struct mill_engine_hooks *hooks);

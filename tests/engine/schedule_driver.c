@@ -37,12 +37,13 @@ mill_status drive_open(struct drive *d, const struct mill_scheduler_options *opt
     d->jobs = calloc(n_jobs, sizeof *d->jobs);
     d->finished = calloc(n_jobs, sizeof *d->finished);
     d->written = calloc(n_pages, sizeof *d->written);
+    d->flight = calloc((size_t)options->max_sequences, sizeof *d->flight);
     d->max_ids = options->max_pages * options->page_tokens;
     if (with_contents) {
         d->contents = calloc(n_pages * (size_t)options->page_tokens, sizeof *d->contents);
         d->chains = calloc(n_jobs * (size_t)d->max_ids, sizeof *d->chains);
     }
-    if (!d->memory || !d->jobs || !d->finished || !d->written ||
+    if (!d->memory || !d->jobs || !d->finished || !d->written || !d->flight ||
         (with_contents && (!d->contents || !d->chains)))
         return mill_fail(&d->error, MILL_E_MEMORY, "no memory");
     return mill_scheduler_init(&d->scheduler, options, d->pool, d->memory, &d->error);
@@ -53,6 +54,7 @@ void drive_close(struct drive *d) {
     free(d->jobs);
     free(d->finished);
     free(d->written);
+    free(d->flight);
     free(d->contents);
     free(d->chains);
     mill_kv_pool_close(d->pool);
@@ -68,6 +70,7 @@ mill_status drive_add(struct drive *d, const struct mill_job *job, int32_t total
                                         .total_frames = total_frames,
                                         .active = true,
                                         .n_ids = job->n_ids,
+                                        .n_ahead = job->n_ids,
                                         .n_voiced = job->first_frame,
                                         .stream = -1};
     chain_prompt(d, *slot);
@@ -77,6 +80,17 @@ mill_status drive_add(struct drive *d, const struct mill_job *job, int32_t total
 void drive_remove(struct drive *d, int32_t slot) {
     mill_scheduler_remove(d->scheduler, slot);
     d->jobs[slot].active = false;
+}
+
+void drive_restart(struct drive *d, int32_t slot) {
+    struct drive_job *job = &d->jobs[slot];
+    mill_scheduler_restart(d->scheduler, slot, job->job.n_ids);
+    job->id = ++d->n_ids;
+    job->n_ids = job->n_ahead = job->job.n_ids;
+    job->n_frames = 0;
+    job->n_voiced = job->job.first_frame;
+    job->ended = false;
+    job->stream = -1;
 }
 
 static void finish(struct drive *d, int32_t slot) {
@@ -100,11 +114,11 @@ static mill_status append(struct drive *d, int32_t index) {
     const struct mill_plan_sequence *sequence = &d->step.sequences[index];
     const struct drive_job *job = &d->jobs[sequence->slot];
     int32_t end = sequence->n_cached + sequence->n_rows;
-    if (!job->active || sequence->n_rows < 1 || end > job->n_ids ||
-        sequence->draws != (end == job->n_ids) || d->step.n_cached[index] != sequence->n_cached ||
+    if (!job->active || sequence->n_rows < 1 || end > job->n_ahead ||
+        sequence->draws != (end == job->n_ahead) || d->step.n_cached[index] != sequence->n_cached ||
         d->step.row_first[index + 1] - d->step.row_first[index] != sequence->n_rows)
         return mill_fail(&d->error, MILL_E_DEVICE, "slot %d: rows %d to %d of %d known tokens",
-                         sequence->slot, sequence->n_cached, end, job->n_ids);
+                         sequence->slot, sequence->n_cached, end, job->n_ahead);
     for (int32_t t = sequence->n_cached; t < end; t++) {
         int32_t page = page_of(d, index, t);
         bool is_first = t == sequence->n_cached || t % d->options.page_tokens == 0;
@@ -131,18 +145,38 @@ static mill_status attend(struct drive *d, int32_t index) {
     return MILL_OK;
 }
 
+/* The draw is on its way, and the next plan made before it is seen. */
+static void expect(struct drive *d, const struct mill_plan_sequence *sequence) {
+    struct drive_job *job = &d->jobs[sequence->slot];
+    bool last = job->limited && job->n_ahead - job->job.n_ids == job->total_frames - 1;
+    job->n_ahead += !last;
+    mill_scheduler_expect(d->scheduler, sequence, job->n_ahead);
+}
+
 static void accept(struct drive *d, const struct mill_plan_sequence *sequence) {
     struct drive_job *job = &d->jobs[sequence->slot];
-    bool ended = sequence->draws && job->n_frames == job->total_frames;
-    if (sequence->draws && !ended) {
-        job->n_ids++;
-        job->n_frames++;
-    }
-    job->ended = ended;
-    job->n_rows_run += sequence->n_rows;
-    job->n_steps_idle = 0;
-    if (mill_scheduler_accept(d->scheduler, sequence, job->n_ids, job->n_frames, ended))
+    bool says_more = job->n_frames < job->total_frames;
+    job->n_ids += says_more;
+    job->n_frames += says_more;
+    job->n_ahead = job->n_ahead > job->n_ids ? job->n_ahead : job->n_ids;
+    job->ended = !says_more || (job->limited && job->n_frames == job->total_frames);
+    if (mill_scheduler_accept(d->scheduler, sequence, job->n_ids, job->n_frames, job->ended))
         finish(d, sequence->slot);
+}
+
+/* Draws that are to be looked at now: of this step, or of the one before. */
+static void accept_draws(struct drive *d) {
+    const struct mill_step_plan *plan = &d->step;
+    const struct mill_plan_sequence *sequences = d->ahead ? d->flight : plan->sequences;
+    int32_t n = d->ahead ? d->n_flight : plan->n_sequences;
+    for (int32_t i = 0; d->ahead && i < plan->n_sequences; i++)
+        if (plan->sequences[i].draws)
+            expect(d, &plan->sequences[i]);
+    for (int32_t i = 0; i < n; i++)
+        if (sequences[i].draws && mill_scheduler_wants_draw(d->scheduler, &sequences[i]))
+            accept(d, &sequences[i]);
+    d->n_flight = plan->n_sequences;
+    memcpy(d->flight, plan->sequences, (size_t)plan->n_sequences * sizeof *d->flight);
 }
 
 static mill_status check_totals(struct drive *d) {
@@ -173,8 +207,11 @@ mill_status drive_step(struct drive *d, double now_s) {
         MILL_TRY(append(d, i));
     for (int32_t i = 0; i < d->step.n_sequences; i++)
         MILL_TRY(attend(d, i));
-    for (int32_t i = 0; i < d->step.n_sequences; i++)
-        accept(d, &d->step.sequences[i]);
+    for (int32_t i = 0; i < d->step.n_sequences; i++) {
+        d->jobs[d->step.sequences[i].slot].n_rows_run += d->step.sequences[i].n_rows;
+        d->jobs[d->step.sequences[i].slot].n_steps_idle = 0;
+    }
+    accept_draws(d);
     return MILL_OK;
 }
 

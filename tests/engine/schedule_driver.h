@@ -15,9 +15,11 @@ struct drive_job {
     struct mill_job job;
     uint64_t id;
     int32_t total_frames;
-    bool active; /* in the scheduler */
-    bool ended;  /* it knows all its frames */
+    bool limited; /* its last frame is known to be the last; else a draw more ends it */
+    bool active;  /* in the scheduler */
+    bool ended;   /* it knows all its frames */
     int32_t n_ids, n_frames, n_voiced;
+    int32_t n_ahead; /* tokens known or expected */
     int32_t stream;
     int32_t n_rows_run;   /* recomputed ones included */
     int32_t n_steps_idle; /* steps since it last ran, was added or stopped being held */
@@ -29,12 +31,15 @@ struct drive {
     struct mill_kv_pool *pool;
     void *memory;
     struct mill_scheduler *scheduler;
-    struct drive_job *jobs;     /* [max_jobs] by slot */
-    int32_t max_ids;            /* of a job */
-    uint64_t *contents;         /* [n_pages][page_tokens]; NULL = not looked at */
-    uint64_t *chains;           /* [max_jobs][max_ids]: of prompts, what contents are to be */
-    uint64_t *written;          /* [n_pages]: the step it was last written in */
-    uint64_t n_steps, n_ids;    /* ids given to jobs */
+    struct drive_job *jobs;  /* [max_jobs] by slot */
+    int32_t max_ids;         /* of a job */
+    uint64_t *contents;      /* [n_pages][page_tokens]; NULL = not looked at */
+    uint64_t *chains;        /* [max_jobs][max_ids]: of prompts, what contents are to be */
+    uint64_t *written;       /* [n_pages]: the step it was last written in */
+    uint64_t n_steps, n_ids; /* ids given to jobs */
+    bool ahead;              /* a step's draws are looked at when the next one has been planned */
+    struct mill_plan_sequence *flight; /* [max_sequences]: whose draws are not looked at yet */
+    int32_t n_flight;
     struct mill_step_plan step; /* the last ones */
     struct mill_window_plan batch;
     int32_t n_finished; /* in the last step or batch; their slots */
@@ -50,6 +55,8 @@ void drive_close(struct drive *drive);
 mill_status drive_add(struct drive *drive, const struct mill_job *job, int32_t total_frames,
                       int32_t *slot);
 void drive_remove(struct drive *drive, int32_t slot);
+/* Say it again from its first n_ids tokens. */
+void drive_restart(struct drive *drive, int32_t slot);
 
 /* Plan and do a step of the language model, or a batch of the vocoder. Jobs that are through are
  * removed and named in `finished`. A failure's cause is in `error`. */

@@ -1,7 +1,10 @@
 /* test_engine.c - the engine as its users see it, on a tiny synthetic checkpoint: the same audio
  * alone and in company, admission, deadlines, cancelling, slow readers, drain, refusals; and the
- * router by itself. What devices do wrong is in test_engine_faults.c. */
+ * router by itself. What devices do wrong is in test_engine_faults.c.
+ *
+ *   test_engine [lazy]     on the cpu backend; or on it made asynchronous, as late as can be */
 #include "tests/engine/engine_fixture.h"
+#include "tests/support/lazy_backend.h"
 
 #include "runtime/engine/router.h"
 
@@ -505,7 +508,9 @@ static void test_router(void **state) {
     assert_int_equal(mill_router_choose(r, 0, 1), -1);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "lazy") == 0)
+        fixture_use(lazy_backend_ops(mill_backend_find("cpu", NULL)));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_company),
         cmocka_unit_test(test_admission),

@@ -96,7 +96,7 @@ static mill_status plan_on(const struct published *p, size_t card_bytes, int32_t
                                           .weight_bytes = p->weights->image_bytes,
                                           .free_bytes = card_bytes - TAKEN_BYTES,
                                           .limited = true,
-                                          .max_rows = 512,
+                                          .prompt_rows = 512,
                                           .page_tokens = 16,
                                           .max_running = max_running,
                                           .cache_tokens = max_running * 2048,

@@ -419,21 +419,44 @@ static void test_restart(void **state) {
     must_add(&d, &job, 9);
     step(&d, 0);
     step(&d, 0);
-    mill_scheduler_restart(d.scheduler, 0, 3);
-    d.jobs[0].n_ids = 3;
-    d.jobs[0].n_frames = 0;
+    drive_restart(&d, 0);
     assert_int_equal(counts_of(&d).n_waiting, 1);
     step(&d, 0);
     assert_step(&d, "0:3");
     for (int i = 0; i < 9; i++)
         step(&d, 0);
     assert_true(d.jobs[0].ended);
-    mill_scheduler_restart(d.scheduler, 0, 3); /* after its end too */
-    d.jobs[0].n_ids = 3;
-    d.jobs[0].n_frames = 0;
+    drive_restart(&d, 0); /* after its end too */
     step(&d, 0);
     assert_step(&d, "0:3");
     drive_remove(&d, 0);
+    close_world(&d);
+}
+
+/* A step is planned before the draws of the one before are seen: a job that ends by its end token
+ * has run a row more, whose draw nobody wants; one that ends by its limit has not. */
+static void test_ahead(void **state) {
+    (void)state;
+    struct mill_scheduler_options options = roomy();
+    struct drive d;
+    open_world(&d, &options);
+    d.ahead = true;
+    struct mill_job job = plain(3);
+    must_add(&d, &job, 2);
+    must_add(&d, &job, 2);
+    d.jobs[1].limited = true;
+    const char *const rows[] = {"0:3 1:3", "0:1 1:1", "0:1", "0:1", ""};
+    const int32_t n_frames[][2] = {{0, 0}, {1, 1}, {2, 2}, {2, 2}, {2, 2}};
+    for (int i = 0; i < 5; i++) {
+        step(&d, 0);
+        assert_step(&d, rows[i]);
+        assert_int_equal(d.jobs[0].n_frames, n_frames[i][0]);
+        assert_int_equal(d.jobs[1].n_frames, n_frames[i][1]);
+        assert_int_equal(d.jobs[0].ended, i >= 3);
+        assert_int_equal(d.jobs[1].ended, i >= 2);
+    }
+    voice(&d, 0);
+    assert_batch(&d, "0:0-2. 1:0-2.");
     close_world(&d);
 }
 
@@ -454,6 +477,7 @@ int main(void) {
         cmocka_unit_test(test_prefill_beside_decode),
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,6 +55,34 @@ static void test_older_keeps_pages(void **state) {
     close_world(&d);
 }
 
+/* Whoever waits for its last token is not forced out: its pages come free with that. */
+static void test_last_token_on_its_way(void **state) {
+    (void)state;
+    struct mill_scheduler_options options = roomy();
+    options.n_pages = options.max_pages = 4;
+    struct drive d;
+    open_world(&d, &options);
+    d.ahead = true;
+    struct mill_job older = plain(4), younger = plain(3);
+    older.max_ids = younger.max_ids = 16;
+    must_add(&d, &older, 9);
+    must_add(&d, &younger, 5);
+    d.jobs[1].limited = true;
+    for (int i = 0; i < 5; i++) {
+        step(&d, 0);
+        assert_step(&d, i == 0 ? "0:4 1:3" : "0:1 1:1");
+    }
+    step(&d, 0); /* the older one has no page for its next token */
+    assert_step(&d, "");
+    assert_true(d.jobs[1].ended);
+    step(&d, 0);
+    assert_step(&d, "0:1");
+    assert_int_equal(counts_of(&d).n_preemptions, 0);
+    drive_remove(&d, 0);
+    voice(&d, 0);
+    close_world(&d);
+}
+
 /* A voice's transcript, ten tokens, in front of different texts. */
 static const int32_t prompts[3][14] = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14},
                                        {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 21, 22, 23, 24},
@@ -100,9 +128,7 @@ static void test_shared_prompt(void **state) {
     int32_t slot = must_add(&d, &job, 20);
     step(&d, 0);
     assert_int_equal(d.step.n_rows, 2);
-    mill_scheduler_restart(d.scheduler, slot, 14); /* drawn again: from its own pages */
-    d.jobs[slot].n_ids = 14;
-    d.jobs[slot].n_frames = 0;
+    drive_restart(&d, slot); /* drawn again: from its own pages */
     step(&d, 0);
     assert_int_equal(d.step.n_rows, 2);
     assert_int_equal(counts_of(&d).n_shared_pages, 12);
@@ -280,10 +306,15 @@ static void test_never_allocates(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_preemption),           cmocka_unit_test(test_older_keeps_pages),
-        cmocka_unit_test(test_shared_prompt),        cmocka_unit_test(test_shared_voice),
-        cmocka_unit_test(test_prompt_of_full_pages), cmocka_unit_test(test_pages_stay_until_wanted),
-        cmocka_unit_test(test_streams_are_lent),     cmocka_unit_test(test_window_before_silence),
+        cmocka_unit_test(test_preemption),
+        cmocka_unit_test(test_older_keeps_pages),
+        cmocka_unit_test(test_last_token_on_its_way),
+        cmocka_unit_test(test_shared_prompt),
+        cmocka_unit_test(test_shared_voice),
+        cmocka_unit_test(test_prompt_of_full_pages),
+        cmocka_unit_test(test_pages_stay_until_wanted),
+        cmocka_unit_test(test_streams_are_lent),
+        cmocka_unit_test(test_window_before_silence),
         cmocka_unit_test(test_never_allocates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

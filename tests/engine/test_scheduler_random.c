@@ -1,6 +1,7 @@
 /* test_scheduler_random.c - ten thousand random schedules: small worlds of random sizes in which
  * jobs come, are held, restarted and cancelled at random, share beginnings and run out of pages.
- * Every plan is carried out and checked (schedule_driver.c), the books are audited in every step,
+ * In half of them a step is planned before the draws of the one before are seen. Every plan is
+ * carried out and checked (schedule_driver.c), the books are audited in every step,
  * every job that is left alone ends, and no page is held after the last. */
 #include "runtime/base/philox.h"
 #include "tests/engine/schedule_driver.h"
@@ -77,8 +78,10 @@ static void happen(struct drive *d, struct chance *c, bool *held, double now_s) 
     int32_t slot = below(c, d->options.max_jobs);
     if (below(c, 3) == 0) {
         struct mill_job job = random_job(c, &d->options, now_s);
-        if (drive_add(d, &job, job.first_frame + 1 + below(c, 15), &slot) == MILL_OK)
+        if (drive_add(d, &job, job.first_frame + 1 + below(c, 15), &slot) == MILL_OK) {
             held[slot] = false;
+            d->jobs[slot].limited = below(c, 3) == 0;
+        }
         return;
     }
     if (!d->jobs[slot].active)
@@ -93,12 +96,7 @@ static void happen(struct drive *d, struct chance *c, bool *held, double now_s) 
         mill_scheduler_hold(d->scheduler, slot, held[slot]);
         break;
     case 3:
-        mill_scheduler_restart(d->scheduler, slot, d->jobs[slot].job.n_ids);
-        d->jobs[slot].n_ids = d->jobs[slot].job.n_ids;
-        d->jobs[slot].n_frames = 0;
-        d->jobs[slot].n_voiced = d->jobs[slot].job.first_frame;
-        d->jobs[slot].ended = false;
-        d->jobs[slot].stream = -1;
+        drive_restart(d, slot);
         break;
     default:
         break;
@@ -118,6 +116,7 @@ static void run_schedule(uint64_t seed, uint64_t *n_preemptions, uint64_t *n_sha
     struct drive d;
     bool held[16] = {false};
     mill_status status = drive_open(&d, &options, true);
+    d.ahead = seed % 2 == 1;
     int32_t turn = 0;
     for (; status == MILL_OK && (turn < N_TURNS || is_busy(&d)) && turn < MAX_TURNS; turn++) {
         double now_s = turn * 0.3;

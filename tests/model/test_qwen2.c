@@ -512,7 +512,7 @@ static void test_refusals(void **state) {
         assert_int_equal(mill_qwen2_run(model->lm, &step, &err), MILL_OK);                         \
     } while (0)
     REFUSED(ids[1] = 166000, ids[1] = 0, "row 1|166000|vocabulary");
-    REFUSED(ids[2] = -1, ids[2] = 0, "row 2|-1");
+    REFUSED(ids[2] = -3, ids[2] = -2, "row 2|-3|none of the 2 draws");
     REFUSED(tables[1][0] = N_PAGES, tables[1][0] = 1, "sequence 1|page 100 of 100");
     REFUSED(tables[0][0] = -1, tables[0][0] = 0, "sequence 0|page -1");
     REFUSED(row_first[1] = 3, row_first[1] = 1, "sequence 1|0 new");

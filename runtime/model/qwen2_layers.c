@@ -1,0 +1,133 @@
+/* qwen2_layers.c - the operators of a step in their order: embedding, layers, and for each legal
+ * set one product over its range of head rows and one sampling call. Every argument is a function
+ * of the layout, so that a step can be recorded and repeated. */
+#include "runtime/model/qwen2_state.h"
+
+#include <math.h>
+
+static struct mill_matrix matrix(float *data, int32_t rows, int32_t columns) {
+    return (struct mill_matrix){data, MILL_F32, rows, columns, columns};
+}
+
+static mill_status run_norm(struct mill_qwen2 *lm, struct mill_matrix y, struct mill_matrix x,
+                            const float *gain) {
+    return lm->ops->norm(lm->backend, &(struct mill_norm_args){.y = y,
+                                                               .x = x,
+                                                               .kind = MILL_NORM_RMS,
+                                                               .eps = lm->weights->shape.norm_eps,
+                                                               .gain = gain});
+}
+
+static mill_status run_linear(struct mill_qwen2 *lm, struct mill_matrix y, struct mill_matrix x,
+                              const struct mill_weight *w, bool add) {
+    return lm->ops->linear(
+        lm->backend, &(struct mill_linear_args){
+                         .y = y, .x = x, .w = *w, .residual = add ? y : (struct mill_matrix){0}});
+}
+
+static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, const struct mill_batch *batch) {
+    const struct mill_llm_shape *s = &lm->weights->shape;
+    const struct mill_lm_layer *layer = &lm->weights->layers[index];
+    int32_t rows = batch->n_rows, q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
+    int64_t layer_elements = lm->page_elements / s->n_layers;
+    size_t layer_bytes = (size_t)layer_elements * mill_dtype_bytes(lm->weights->kv_dtype);
+    struct mill_kv_pages pages = {.data = (char *)lm->pages + (size_t)index * layer_bytes,
+                                  .dtype = lm->weights->kv_dtype,
+                                  .n_heads = s->n_kv_heads,
+                                  .page_tokens = lm->options.page_tokens,
+                                  .head_dim = s->head_dim,
+                                  .page_stride = lm->page_elements};
+    struct mill_matrix x = matrix(lm->x, rows, s->hidden),
+                       normed = matrix(lm->normed, rows, s->hidden),
+                       qkv = matrix(lm->qkv, rows, q + 2 * kv),
+                       attended = matrix(lm->attended, rows, q),
+                       gate_up = matrix(lm->gate_up, rows, 2 * s->intermediate),
+                       glu = matrix(lm->glu, rows, s->intermediate);
+    MILL_TRY(run_norm(lm, normed, x, layer->attn_norm));
+    MILL_TRY(run_linear(lm, qkv, normed, &layer->qkv, false));
+    MILL_TRY(lm->ops->rope_append(
+        lm->backend, &(struct mill_rope_append_args){.x = qkv,
+                                                     .n_heads = s->n_heads,
+                                                     .frequency = lm->weights->rope_frequency,
+                                                     .batch = *batch,
+                                                     .kv = pages}));
+    MILL_TRY(lm->ops->attn_paged(
+        lm->backend, &(struct mill_attn_paged_args){.y = attended,
+                                                    .x = qkv,
+                                                    .n_heads = s->n_heads,
+                                                    .scale = 1.0f / sqrtf((float)s->head_dim),
+                                                    .batch = *batch,
+                                                    .kv = pages}));
+    MILL_TRY(run_linear(lm, x, attended, &layer->o, true));
+    MILL_TRY(run_norm(lm, normed, x, layer->mlp_norm));
+    MILL_TRY(run_linear(lm, gate_up, normed, &layer->gate_up, false));
+    MILL_TRY(lm->ops->glu(lm->backend, &(struct mill_glu_args){.y = glu, .x = gate_up}));
+    return run_linear(lm, x, glu, &layer->down, true);
+}
+
+/* Logits and draws of one legal set: sorted draws first .. first + n - 1. */
+static mill_status run_set(struct mill_qwen2 *lm, const struct mill_qwen2_layout *layout,
+                           enum mill_legal_set set, int32_t first) {
+    int32_t n = layout->n_draws_of[set];
+    const struct mill_legal_rows *legal = &lm->weights->legal[set];
+    int32_t hidden = lm->weights->shape.hidden;
+    struct mill_matrix drawn = matrix(lm->drawn + (size_t)first * (size_t)hidden, n, hidden);
+    struct mill_matrix logits = {.data = lm->logits + (size_t)first * (size_t)lm->logits_stride,
+                                 .dtype = MILL_F32,
+                                 .rows = n,
+                                 .columns = legal->n_rows,
+                                 .stride = lm->logits_stride};
+    MILL_TRY(lm->ops->linear(lm->backend, &(struct mill_linear_args){.y = logits,
+                                                                     .x = drawn,
+                                                                     .w = lm->weights->head,
+                                                                     .first_out = legal->first_row,
+                                                                     .n_out = legal->n_rows}));
+    const struct mill_qwen2_arrays *arrays = &lm->arrays;
+    return lm->ops->sample(
+        lm->backend, &(struct mill_sample_args){.logits = logits,
+                                                .ids = lm->set_ids[set],
+                                                .tokens = lm->tokens + first,
+                                                .temperature = arrays->temperature + first,
+                                                .top_p = arrays->top_p + first,
+                                                .top_k = arrays->top_k + first,
+                                                .seed = arrays->seed + first,
+                                                .position = arrays->position + first,
+                                                .u = layout->given_u ? arrays->u + first : NULL});
+}
+
+static mill_status run_draws(struct mill_qwen2 *lm, const struct mill_qwen2_layout *layout) {
+    struct mill_matrix drawn = matrix(lm->drawn, layout->n_draws, lm->weights->shape.hidden);
+    MILL_TRY(lm->ops->embed(lm->backend, &(struct mill_embed_args){.y = drawn,
+                                                                   .table = lm->x,
+                                                                   .table_dtype = MILL_F32,
+                                                                   .ids = lm->arrays.draw_rows}));
+    MILL_TRY(run_norm(lm, drawn, drawn, lm->weights->norm));
+    int32_t first = 0;
+    for (int set = 0; set < MILL_LEGAL_COUNT; set++) {
+        if (layout->n_draws_of[set] > 0)
+            MILL_TRY(run_set(lm, layout, (enum mill_legal_set)set, first));
+        first += layout->n_draws_of[set];
+    }
+    return MILL_OK;
+}
+
+mill_status mill_qwen2_run_layout(struct mill_qwen2 *lm, const struct mill_qwen2_layout *layout) {
+    const struct mill_llm_shape *s = &lm->weights->shape;
+    struct mill_batch batch = {.n_sequences = layout->n_sequences,
+                               .n_rows = layout->n_rows,
+                               .max_pages = layout->table_pages,
+                               .row_first = lm->arrays.row_first,
+                               .n_cached = lm->arrays.n_cached,
+                               .page_table = lm->arrays.page_table};
+    /* Tokens of the step before are read here and overwritten by the draws of this one, which come
+     * last. */
+    MILL_TRY(lm->ops->embed(lm->backend,
+                            &(struct mill_embed_args){.y = matrix(lm->x, layout->n_rows, s->hidden),
+                                                      .table = lm->weights->embed,
+                                                      .table_dtype = lm->weights->embed_dtype,
+                                                      .ids = lm->arrays.ids,
+                                                      .drawn = lm->tokens}));
+    for (int32_t i = 0; i < s->n_layers; i++)
+        MILL_TRY(run_layer(lm, i, &batch));
+    return layout->n_draws > 0 ? run_draws(lm, layout) : MILL_OK;
+}
