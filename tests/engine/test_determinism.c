@@ -5,10 +5,10 @@
  *
  * A schedule draws which wishes come, in which order and how often, which are read and which
  * delivered, and who beside them is cancelled when; every few schedules a new engine draws how many
- * replicas with how many threads there are, which of them compute at once and which only when somebody
- * waits for it (then steps are launched before the tokens of the one before are seen), how many run
- * at once, and how large steps, pages, windows and readers' buffers are. Everything that was not cancelled must sound as it does alone,
- * to the last bit: one hash a wish. */
+ * replicas with how many threads there are, which of them compute at once and which only when
+ * somebody waits for it (then steps are launched before the tokens of the one before are seen), how
+ * many run at once, and how large steps, pages, windows and readers' buffers are. Everything that
+ * was not cancelled must sound as it does alone, to the last bit: one hash a wish. */
 #include "runtime/base/philox.h"
 #include "tests/engine/engine_fixture.h"
 #include "tests/support/lazy_backend.h"
