@@ -66,7 +66,6 @@ template <class T, int D> struct attn_scalar {
             p[slot * ATTN_KEYS + lane] = a;
             p[slot * ATTN_KEYS + lane + 32] = b;
         }
-        __syncwarp();
     }
 
     static __device__ void values(const weights *w, const T *values, const void *shared_weights,

@@ -6,7 +6,7 @@
  *     scores      a warp's octet on the keys of a split: weights 2^(score - largest)
  *     values      the weights' sums over the split's values, as a partial result (attn_paged.h)
  *
- * and the sizes of what it keeps in shared memory. */
+ * and the sizes of what it keeps in shared memory. The warp meets behind each of the two. */
 #ifndef MILL_KERNELS_CUDA_ATTN_VIEW_H
 #define MILL_KERNELS_CUDA_ATTN_VIEW_H
 

@@ -14,6 +14,9 @@ static const struct sequence_shape late_prefill[] = {{2990, 9}};
 static const struct sequence_shape decodes[] = {{5, 1}, {0, 1}, {7, 1}, {8, 1}, {200, 1}};
 static const struct sequence_shape mixed[] = {{0, 9}, {63, 1}, {17, 0}, {15, 18}, {8, 1}, {1, 7}};
 static const struct sequence_shape long_decodes[] = {{1500, 1}, {700, 1}, {33, 1}};
+#define FOUR(...) __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__
+static const struct sequence_shape decodes_64[] = {FOUR(FOUR(FOUR({399, 1})))};
+static const struct sequence_shape prompt_200[] = {{0, 200}};
 static const struct sequence_shape nothing[] = {{4, 0}};
 /* Prompts and single rows, ends at and beside multiples of 64, one prompt over many pages. */
 static const struct sequence_shape ragged[] = {{530, 40}, {63, 1}, {64, 1},  {65, 2},
@@ -169,6 +172,23 @@ static const struct kernel_case cases[] = {
      .head_dim = 64,
      .flags = PERF,
      SEQUENCES(long_decodes)},
+
+    {.name = "attention 64 decodes 14/2",
+     .op = OP_ATTN_PAGED,
+     .dtypes = PAGES,
+     .n_heads = 14,
+     .n_kv_heads = 2,
+     .head_dim = 64,
+     .flags = PERF_ONLY,
+     SEQUENCES(decodes_64)},
+    {.name = "attention prompt 14/2",
+     .op = OP_ATTN_PAGED,
+     .dtypes = PAGES,
+     .n_heads = 14,
+     .n_kv_heads = 2,
+     .head_dim = 64,
+     .flags = PERF_ONLY,
+     SEQUENCES(prompt_200)},
 
     {.name = "sample 1", .op = OP_SAMPLE, .rows = rows_some, .dtypes = F32, .n_in = 1},
     {.name = "sample 2", .op = OP_SAMPLE, .rows = rows_some, .dtypes = F32, .n_in = 2},

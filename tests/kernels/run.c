@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { MAX_SEQUENCES = 16, TOKEN_GUARD = 0x7fffffff };
+enum { MAX_SEQUENCES = 64, TOKEN_GUARD = 0x7fffffff };
 
 bool rig_open(struct rig *rig, const char *backend, const char *isa, int32_t n_threads,
               struct mill_error *err) {
