@@ -6,6 +6,7 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <expat.h>
 #include <fts.h>
 #include <getopt.h>
 #include <glob.h>
@@ -134,7 +135,8 @@ static void print_libraries(void) {
     printf("             %s, curl %s, %s, xxHash %u.%u.%u\n", sf_version_string(),
            curl_version_info(CURLVERSION_NOW)->version, OpenSSL_version(OPENSSL_VERSION),
            xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
-    printf("             libavcodec %u.%u.%u%s%s%s\n", libav >> 16, libav >> 8 & 255, libav & 255,
+    printf("             %s, libavcodec %u.%u.%u%s%s%s\n", XML_ExpatVersion(), libav >> 16,
+           libav >> 8 & 255, libav & 255,
            avcodec_find_encoder_by_name("libmp3lame") ? "" : ", no mp3",
            avcodec_find_encoder_by_name("libopus") ? "" : ", no opus",
            avcodec_find_encoder_by_name("aac") ? "" : ", no aac");

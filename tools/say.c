@@ -1,13 +1,12 @@
 /* say.c - `sparkmill say`: one text into one sound file or pipe.
  *
- * In this order, so that the cheap refusals come first: options, text, voice, prompt, output, then
- * the weights, then speech. Samples are written on the engine's thread while this one shows how far
- * it is. */
+ * In this order, so that the cheap refusals come first: options, text, voice, prompts, output, then
+ * the weights, then speech. */
 #include "runtime/base/clock.h"
 #include "runtime/base/file.h"
 #include "runtime/base/memory.h"
-#include "runtime/engine/engine.h"
 #include "runtime/model/shape.h"
+#include "runtime/passage/passage.h"
 #include "runtime/text/prompt.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
@@ -24,17 +23,21 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { MAX_TEXT_BYTES = 1 << 20 };
+/* Segments of a text into a file are spoken four at a time; into a pipe one by one, since the first
+ * of them is waited for. */
+enum { MAX_TEXT_BYTES = 1 << 24, AT_ONCE = 4, READ_SAMPLES = 4096 };
 #define SHOW_S 0.1 /* how often the bar moves, and a signal is looked at */
 
 struct saying {
     struct mill_say_options options;
     struct mill_buffer text;
     struct mill_engine *engine;
-    struct mill_request *request;
+    struct mill_passage *passage;
     struct mill_voice_model voice_model;
     struct mill_voice voice; /* given, or created */
-    char *voices;            /* owned: the registry's folder */
+    struct mill_voice named; /* the last that markup named */
+    struct mill_dictionary *dictionary;
+    char *voices; /* owned: the registry's folder */
     char voice_id[MILL_VOICE_ID_BYTES], consent_id[MILL_VOICE_ID_BYTES]; /* of a given one */
     struct mill_audio_writer *writer;
     struct mill_progress progress;
@@ -56,6 +59,25 @@ static mill_status read_text(struct saying *s, struct mill_error *err) {
     return s->text.size > 0 ? MILL_OK : mill_fail(err, MILL_E_INPUT, "the text is empty");
 }
 
+static void use_voice(const struct mill_voice *voice, struct mill_engine_request *wish) {
+    wish->global = voice->global;
+    wish->n_global = voice->n_global;
+    wish->transcript = voice->transcript;
+    wish->transcript_bytes = voice->transcript ? strlen(voice->transcript) : 0;
+    wish->semantic = voice->semantic;
+    wish->n_semantic = voice->n_semantic;
+}
+
+static mill_status find_voice(void *context, const char *name, struct mill_engine_request *wish,
+                              struct mill_error *err) {
+    struct saying *s = context;
+    const struct mill_registry registry = {.folder = s->voices};
+    mill_voice_deinit(&s->named);
+    MILL_TRY(mill_voice_open(&s->named, name, &registry, &s->voice_model, err));
+    use_voice(&s->named, wish);
+    return MILL_OK;
+}
+
 /* What the command line leaves open, the voice says, and else the published settings do. */
 static void settle_sampling(struct mill_say_options *o, const struct mill_voice_sampling *voice) {
     static const struct mill_voice_sampling published = {
@@ -73,8 +95,8 @@ static mill_status open_voice(struct saying *s, struct mill_error *err) {
     MILL_TRY(mill_shape_read(&shape, o->model, err));
     MILL_TRY(mill_voice_model_of(&s->voice_model, o->model, &shape,
                                  mill_engine_get_info(s->engine)->synthetic, err));
+    s->voices = mill_voices_folder(o->voices);
     if (o->voice) {
-        s->voices = mill_voices_folder(o->voices);
         const struct mill_registry registry = {.folder = s->voices};
         MILL_TRY(mill_voice_open(&s->voice, o->voice, &registry, &s->voice_model, err));
         MILL_TRY(mill_voice_id(s->voice_id, &s->voice, err));
@@ -84,25 +106,12 @@ static mill_status open_voice(struct saying *s, struct mill_error *err) {
     return MILL_OK;
 }
 
-static mill_status deliver(void *context, const float *wave, size_t n_samples,
-                           struct mill_error *err) {
-    struct saying *s = context;
-    return mill_audio_writer_write(s->writer, wave, n_samples, err);
-}
-
 /* Nothing is drawn again: a file is to hold what a pipe would have heard. */
 static struct mill_engine_request make_wish(struct saying *s) {
     const struct mill_say_options *o = &s->options;
     struct mill_engine_request wish;
     mill_engine_request_init(&wish);
-    wish.text = s->text.data;
-    wish.text_bytes = s->text.size;
-    wish.global = s->voice.global;
-    wish.n_global = s->voice.n_global;
-    wish.transcript = s->voice.transcript;
-    wish.transcript_bytes = s->voice.transcript ? strlen(s->voice.transcript) : 0;
-    wish.semantic = s->voice.semantic;
-    wish.n_semantic = s->voice.n_semantic;
+    use_voice(&s->voice, &wish);
     wish.gender = o->gender;
     wish.pitch = o->pitch;
     wish.speed = o->speed;
@@ -118,8 +127,6 @@ static struct mill_engine_request make_wish(struct saying *s) {
     wish.max_redraws = 0;
     wish.unrestricted = o->unrestricted;
     wish.stream = o->to_pipe;
-    wish.deliver = deliver;
-    wish.context = s;
     return wish;
 }
 
@@ -139,7 +146,7 @@ static mill_status open_engine(struct saying *s, struct mill_error *err) {
                                                 .precision = o->precision,
                                                 .cache = cache,
                                                 .full_head = o->unrestricted,
-                                                .max_running = 1};
+                                                .max_running = o->to_pipe ? 1 : AT_ONCE};
     mill_status status = mill_engine_open(&s->engine, &options, err);
     free(cache);
     return status;
@@ -150,8 +157,18 @@ static mill_status submit(struct saying *s, struct mill_error *err) {
     const struct mill_engine_info *info = mill_engine_get_info(s->engine);
     s->frames_per_second = (double)info->sample_rate / info->samples_per_frame;
     MILL_TRY(open_voice(s, err));
-    const struct mill_engine_request wish = make_wish(s);
-    return mill_engine_submit(s->engine, &wish, &s->request, NULL, err);
+    struct mill_passage_options options;
+    mill_passage_options_init(&options);
+    options.text = s->text.data;
+    options.text_bytes = s->text.size;
+    options.wish = make_wish(s);
+    options.markup = s->options.ssml;
+    options.dictionary = s->dictionary;
+    options.find_voice = find_voice;
+    options.context = s;
+    options.speed = s->options.speed_factor;
+    options.n_ahead = s->options.to_pipe ? 1 : AT_ONCE - 1;
+    return mill_passage_open(&s->passage, s->engine, &options, NULL, err);
 }
 
 static mill_status start(struct saying *s, struct mill_error *err) {
@@ -178,17 +195,23 @@ static mill_status open_output(struct saying *s, struct mill_error *err) {
 /* ------------------------------------------------------------------ speaking */
 
 static mill_status speak(struct saying *s, struct mill_error *err) {
+    float samples[READ_SAMPLES];
+    mill_status status = MILL_OK;
     mill_progress_start(&s->progress, "speaking", "s", 0);
-    while (mill_request_wait(s->request, SHOW_S) == MILL_AGAIN) {
-        mill_progress_update(&s->progress,
-                             mill_request_get_progress(s->request) / s->frames_per_second);
+    while (status == MILL_OK || status == MILL_AGAIN) {
+        struct mill_passage_progress progress;
+        size_t n;
         if (*s->interrupted)
-            mill_request_cancel(s->request);
+            mill_passage_cancel(s->passage);
+        status = mill_passage_read(s->passage, samples, READ_SAMPLES, SHOW_S, &n, err);
+        if (status == MILL_OK)
+            status = mill_audio_writer_write(s->writer, samples, n, err);
+        mill_passage_get_progress(s->passage, &progress);
+        mill_progress_update(&s->progress, progress.n_frames / s->frames_per_second);
     }
     mill_progress_end(&s->progress);
-    mill_request_get_result(s->request, &s->result);
-    *err = s->result.error;
-    return s->result.status;
+    mill_passage_get_result(s->passage, &s->result);
+    return status;
 }
 
 /* A voice that was created gets the papers it has not; one that was given keeps its own. */
@@ -201,7 +224,7 @@ static mill_status save_voice(struct saying *s, struct mill_error *err) {
         s->voice.global = mill_alloc_array((size_t)s->voice.n_global, sizeof *s->voice.global);
         if (!s->voice.global)
             return mill_fail(err, MILL_E_MEMORY, "no memory");
-        mill_request_get_voice(s->request, s->voice.global);
+        mill_passage_get_voice(s->passage, s->voice.global);
     }
     mill_voice_name_from_path(name, s->options.save_voice);
     struct mill_voice saved = s->voice;
@@ -217,22 +240,25 @@ static mill_status save_voice(struct saying *s, struct mill_error *err) {
 
 static void report(const struct saying *s) {
     const struct mill_request_result *r = &s->result;
-    double audio_s = r->n_frames / s->frames_per_second, wall_s = mill_clock_seconds() - s->start_s;
+    double audio_s = (double)r->n_samples / mill_engine_get_info(s->engine)->sample_rate;
+    double wall_s = mill_clock_seconds() - s->start_s;
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     if (r->end == MILL_REQUEST_LIMIT)
-        fprintf(stderr, "stopped at the limit of %g seconds\n", s->options.max_seconds);
+        fprintf(stderr, "a segment was stopped at the limit of %g seconds\n",
+                s->options.max_seconds);
     fprintf(stderr,
             "audio %.2f s, wall %.2f s (opening %.2f, prompt %.2f, tokens %.2f, sound %.2f; first "
             "sound after %.2f), real-time factor %.2f, %.1f tokens/s, peak memory %.0f MB\n",
             audio_s, wall_s, s->opened_s - s->start_s, r->prefill_s, r->decode_s, r->vocoder_s,
             s->submitted_s - s->start_s + r->first_audio_s, wall_s / audio_s,
-            r->decode_s > 0 ? (r->n_draws - 1) / r->decode_s : 0,
-            (double)usage.ru_maxrss * 1024 / 1e6);
+            r->decode_s > 0 ? r->n_draws / r->decode_s : 0, (double)usage.ru_maxrss * 1024 / 1e6);
 }
 
 static mill_status run(struct saying *s, struct mill_error *err) {
     MILL_TRY(read_text(s, err));
+    if (s->options.dictionary)
+        MILL_TRY(mill_dictionary_open(&s->dictionary, s->options.dictionary, err));
     s->interrupted = mill_interrupt_listen();
     MILL_TRY(open_engine(s, err));
     s->submitted_s = mill_clock_seconds();
@@ -265,10 +291,12 @@ int mill_command_say(int argc, char **argv) {
     else if (status != MILL_E_CANCELLED ||
              *s.interrupted) /* else the pipe's reader has had enough */
         result = mill_command_fail("say", status, &err);
-    mill_request_free(s.request);
+    mill_passage_close(s.passage);
     mill_engine_close(s.engine);
     mill_audio_writer_close(s.writer);
     mill_voice_deinit(&s.voice);
+    mill_voice_deinit(&s.named);
+    mill_dictionary_close(s.dictionary);
     free(s.voices);
     mill_buffer_deinit(&s.text);
     return result;

@@ -2,6 +2,7 @@
  * which range; what must fit together is checked behind it. */
 #include "tools/say_options.h"
 
+#include "runtime/audio/time_stretch.h"
 #include "tools/command.h"
 #include "tools/voice_labels.h"
 
@@ -27,13 +28,16 @@ static const struct mill_option rows[] = {
     ROW("pitch", TEXT, pitch_name, 0, 0),
     ROW("speed", TEXT, speed_name, 0, 0),
     ROW("save-voice", TEXT, save_voice, 0, 0),
+    ROW("dictionary", TEXT, dictionary, 0, 0),
     ROW("pitch-hz", NUMBER, pitch_hz, 1, 2000),
     ROW("speed-syllables", NUMBER, speed_syllables, 0, 100),
     ROW("temperature", NUMBER, temperature, 0, 100),
     ROW("top-p", NUMBER, top_p, 0.000001, 1),
     ROW("max-seconds", NUMBER, max_seconds, 0.1, 3600),
+    ROW("speed-factor", NUMBER, speed_factor, MILL_SPEED_MIN, MILL_SPEED_MAX),
     ROW("seed", WHOLE, seed, 0, 9007199254740992),
     ROW("top-k", WHOLE, top_k, 0, 1000000),
+    ROW("ssml", FLAG, ssml, 0, 0),
     ROW("unrestricted", FLAG, unrestricted, 0, 0),
     ROW("no-cache", FLAG, no_cache, 0, 0),
     ROW("no-disclosure", FLAG, no_disclosure, 0, 0),
@@ -50,6 +54,8 @@ void mill_say_options_help(void) {
          "  -o, --output FILE      sound file, - = standard output, while it is made\n"
          "  --format NAME          wav wav24 wavfloat pcm flac mp3 opus aac m4a, where\n"
          "                         the file's ending does not say it\n"
+         "  --ssml                 the text is markup: see docs/text.md\n"
+         "  --dictionary FILE      how words are said: 'word = spoken text' a line\n"
          "  --voice FILE|NAME      a voice's file, or its name in the registry (--voices\n"
          "                         DIR; see sparkmill voices); else a voice is created:\n"
          "  --gender female|male   --pitch, --speed very_low|low|moderate|high|very_high\n"
@@ -58,7 +64,8 @@ void mill_say_options_help(void) {
          "  --seed N               0, or the voice's; the same seed gives the same sound\n"
          "  --temperature X        0.8, or the voice's; 0 = always the likeliest\n"
          "  --top-k N, --top-p X   50, 0.95; 0 and 1 = off\n"
-         "  --max-seconds X        60\n"
+         "  --max-seconds X        60, of a segment: long texts are spoken in several\n"
+         "  --speed-factor X       0.25 to 4, of the sound, at the voice's pitch; 1\n"
          "  --devices LIST         cpu, cpu:THREADS, cuda, or a GPU's number; auto, the\n"
          "                         GPUs and else the processor, when it is not said\n"
          "  --precision NAME       auto fp32 bf16 int8; auto is int8 on cpu, bf16 on GPUs\n"
@@ -144,7 +151,8 @@ int mill_say_options_read(struct mill_say_options *out, int argc, char **argv) {
                                      .top_p = -1,
                                      .top_k = -1,
                                      .seed = -1,
-                                     .max_seconds = 60};
+                                     .max_seconds = 60,
+                                     .speed_factor = 1};
     int result = read_arguments(out, argc, argv);
     if (result != MILL_EXIT_OK || out->help)
         return result;

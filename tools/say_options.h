@@ -8,12 +8,12 @@
 struct mill_say_options {
     /* As given: borrowed from the command line, NULL where not given. */
     const char *text, *file, *model, *voice, *voices, *output, *format_name, *precision, *devices;
-    const char *gender_name, *pitch_name, *speed_name, *save_voice;
+    const char *gender_name, *pitch_name, *speed_name, *save_voice, *dictionary;
     double pitch_hz, speed_syllables; /* -1 = not given, as the next four */
     double temperature, top_p;
     long long seed, top_k;
-    double max_seconds;
-    bool unrestricted, no_cache, no_disclosure, help;
+    double max_seconds, speed_factor;
+    bool ssml, unrestricted, no_cache, no_disclosure, help;
     /* What follows from it. */
     int gender, pitch, speed; /* numbers of the labels */
     enum mill_audio_format format;

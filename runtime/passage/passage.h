@@ -20,6 +20,7 @@
 #define MILL_PASSAGE_PASSAGE_H
 
 #include "runtime/engine/engine.h"
+#include "runtime/text/dictionary.h"
 #include "runtime/text/segment.h"
 
 struct mill_passage;
@@ -27,11 +28,17 @@ struct mill_passage;
 struct mill_passage_options {
     const char *text; /* UTF-8, at most 2^24 bytes */
     size_t text_bytes;
-    const char *language; /* as BCP 47 has it; NULL = as detected */
+    bool markup;          /* it is SSML: see docs/text.md */
+    const char *language; /* as BCP 47 has it; NULL = the markup's, else as detected */
+    const struct mill_dictionary *dictionary; /* NULL = none */
     /* Voice and parameters of every segment: seeds are derived from its seed, max_frames and
      * max_redraws hold for each, the deadline for all. Its text and its callbacks count for
      * nothing. */
     struct mill_engine_request wish;
+    /* For voices that markup names: puts the voice into a wish that is as the one above, or fails.
+     * What it points to must stay until the next call. NULL = there are none. */
+    mill_status (*find_voice)(void *context, const char *name, struct mill_engine_request *wish,
+                              struct mill_error *err);
     double speed; /* 0.25 .. 4 at the voice's pitch; made of the sound, not by the model */
     struct mill_segment_limits limits;
     int32_t clause_ms, sentence_ms, paragraph_ms; /* rests; shorter at higher speed */

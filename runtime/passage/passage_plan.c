@@ -51,11 +51,28 @@ static mill_status add_speaker(struct mill_passage *p, const struct mill_engine_
                : mill_fail(err, MILL_E_MEMORY, "no memory for a voice");
 }
 
-static mill_status add_speakers(struct mill_passage *p, struct mill_error *err) {
-    p->speakers = mill_alloc_array(1, sizeof *p->speakers);
+static mill_status add_named(struct mill_passage *p, const char *name, struct mill_error *err) {
+    const struct mill_passage_options *o = &p->options;
+    struct mill_engine_request wish = o->wish;
+    wish.global = wish.semantic = NULL;
+    wish.transcript = NULL;
+    wish.n_global = wish.n_semantic = 0;
+    wish.transcript_bytes = 0;
+    if (!o->find_voice)
+        return mill_fail(err, MILL_E_INPUT, "voice '%.64s': no voices are named here", name);
+    MILL_TRY(o->find_voice(o->context, name, &wish, err));
+    return add_speaker(p, &wish, err);
+}
+
+static mill_status add_speakers(struct mill_passage *p, const struct mill_script *script,
+                                struct mill_error *err) {
+    p->speakers = mill_alloc_array((size_t)script->n_voices + 1, sizeof *p->speakers);
     if (!p->speakers)
         return mill_fail(err, MILL_E_MEMORY, "no memory for a passage");
-    return add_speaker(p, &p->options.wish, err);
+    MILL_TRY(add_speaker(p, &p->options.wish, err));
+    for (int32_t i = 0; i < script->n_voices; i++)
+        MILL_TRY(add_named(p, mill_script_voice(script, i), err));
+    return MILL_OK;
 }
 
 /* ------------------------------------------------------------------ pieces */
@@ -92,7 +109,7 @@ static mill_status add_pieces(struct mill_passage *p, const struct mill_script_s
     mill_status status = MILL_OK;
     for (size_t i = 0; i < segments.n && status == MILL_OK; i++) {
         const struct mill_segment *segment = &segments.items[i];
-        double speed = p->options.speed * span->speed;
+        double speed = fmin(fmax(p->options.speed * span->speed, MILL_SPEED_MIN), MILL_SPEED_MAX);
         enum mill_segment_end end = i + 1 < segments.n ? segment->end : span->end;
         const struct mill_passage_piece piece = {
             .segment = {.at = span->at + segment->at, .bytes = segment->bytes},
@@ -155,11 +172,14 @@ mill_status mill_passage_plan(struct mill_passage *p, struct mill_error *err) {
     struct mill_script script;
     struct mill_buffer pieces;
     p->first_pause_s = p->last_pause_s = -1;
-    MILL_TRY(mill_script_from_text(&script, p->options.text, p->options.text_bytes, err));
+    const struct mill_passage_options *o = &p->options;
+    MILL_TRY(o->markup
+                 ? mill_script_from_markup(&script, o->text, o->text_bytes, o->dictionary, err)
+                 : mill_script_from_text(&script, o->text, o->text_bytes, o->dictionary, err));
     p->text = script.text; /* now the passage's */
     script.text.data = NULL;
     mill_buffer_init(&pieces, MAX_PIECES * sizeof(struct mill_passage_piece));
-    mill_status status = add_speakers(p, err);
+    mill_status status = add_speakers(p, &script, err);
     if (status == MILL_OK)
         status = add_spans(p, &script, &pieces, err);
     if (status == MILL_OK)

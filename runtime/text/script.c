@@ -1,5 +1,5 @@
 /* script.c - see script.h. */
-#include "runtime/text/script.h"
+#include "runtime/text/script_parts.h"
 
 #include "runtime/text/utf8.h"
 
@@ -25,7 +25,7 @@ const char *mill_script_voice(const struct mill_script *script, int32_t voice) {
     return name;
 }
 
-static void init(struct mill_script *script) {
+void mill_script_init(struct mill_script *script) {
     *script = (struct mill_script){0};
     mill_buffer_init(&script->text, MILL_SCRIPT_TEXT_BYTES);
     mill_buffer_init(&script->span_list, MAX_LIST_BYTES);
@@ -33,20 +33,21 @@ static void init(struct mill_script *script) {
 }
 
 mill_status mill_script_from_text(struct mill_script *out, const char *text, size_t bytes,
+                                  const struct mill_dictionary *dictionary,
                                   struct mill_error *err) {
-    init(out);
+    mill_script_init(out);
     size_t valid = mill_utf8_valid_bytes(text, bytes);
     if (valid < bytes)
         return mill_fail(err, MILL_E_INPUT, "the text is not UTF-8 at byte %zu", valid);
-    const struct mill_script_span span = {.bytes = bytes,
+    mill_status status = mill_dictionary_apply(dictionary, text, bytes, &out->text, err);
+    if (status < 0)
+        mill_context(err, status, "the text");
+    const struct mill_script_span span = {.bytes = out->text.size,
                                           .voice = -1,
                                           .speed = 1,
                                           .pitch = 1,
                                           .end = MILL_SEGMENT_PARAGRAPH,
                                           .pause_ms = -1};
-    mill_status status = mill_buffer_append(&out->text, text, bytes, err);
-    if (status < 0)
-        mill_context(err, status, "the text");
     if (status == MILL_OK)
         status = mill_buffer_append(&out->span_list, &span, sizeof span, err);
     if (status < 0)

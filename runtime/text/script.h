@@ -5,6 +5,7 @@
 
 #include "runtime/base/buffer.h"
 #include "runtime/base/status.h"
+#include "runtime/text/dictionary.h"
 #include "runtime/text/segment.h"
 
 enum { MILL_SCRIPT_TEXT_BYTES = 1 << 24, MILL_SCRIPT_LANGUAGE_BYTES = 16 };
@@ -25,9 +26,14 @@ struct mill_script {
     char language[MILL_SCRIPT_LANGUAGE_BYTES]; /* empty = not said */
 };
 
-/* On failure there is nothing to free. */
+/* Through the dictionary, where it is not NULL. On failure there is nothing to free. */
 mill_status mill_script_from_text(struct mill_script *out, const char *text, size_t bytes,
-                                  struct mill_error *err);
+                                  const struct mill_dictionary *dictionary, struct mill_error *err);
+/* Of markup: the subset of SSML in docs/text.md. Everything else is refused, by element and place;
+ * nothing is fetched. */
+mill_status mill_script_from_markup(struct mill_script *out, const char *markup, size_t bytes,
+                                    const struct mill_dictionary *dictionary,
+                                    struct mill_error *err);
 void mill_script_deinit(struct mill_script *script);
 
 /* Borrowed: [*n]. */

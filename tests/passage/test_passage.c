@@ -244,6 +244,50 @@ static void test_voices_and_seeds(void **state) {
     free(out);
 }
 
+static mill_status find_voice(void *context, const char *name, struct mill_engine_request *wish,
+                              struct mill_error *err) {
+    static const int32_t anna[FAKE_VOICE_TOKENS] = {1, 2, 3, 4};
+    (void)context;
+    if (strcmp(name, "anna") != 0)
+        return mill_fail(err, MILL_E_INPUT, "there is no voice '%s'", name);
+    wish->global = anna;
+    wish->n_global = FAKE_VOICE_TOKENS;
+    return MILL_OK;
+}
+
+/* Rests that are asked for, before, between and behind; voices by name. */
+static void test_markup(void **state) {
+    (void)state;
+    float *out = malloc(MAX_SAMPLES * sizeof *out);
+    struct mill_engine engine;
+    fake_engine_init(&engine);
+    struct mill_passage_options options =
+        options_for("<speak><break time='20ms'/>One. <break time='30ms'/><break time='10ms'/>"
+                    "<voice name='anna'><prosody rate='50%'>Two</prosody></voice>"
+                    "<break time='70ms'/></speak>");
+    struct mill_passage *passage;
+    struct mill_error err = {""};
+    options.markup = true;
+    assert_int_equal(mill_passage_open(&passage, &engine, &options, NULL, &err), MILL_E_INPUT);
+    assert_non_null(strstr(err.text, "no voices"));
+    options.find_voice = find_voice;
+    passage = open_with(&engine, &options);
+    assert_string_equal(engine.requests[0].text, "One.");
+    assert_string_equal(engine.requests[1].text, "Two");
+    assert_int_equal(engine.requests[0].global[0], 9);
+    assert_int_equal(engine.requests[1].global[0], 1);
+    say(&engine, 0, 100, 0.5f, 50, 100);
+    say(&engine, 1, 100, 0.5f, 100, 100);
+    size_t n = 0, at = 0;
+    assert_int_equal(read_all(passage, 500, out, &n), MILL_DONE);
+    at = expect(out, at, 0, 20 * MS);
+    at = expect(out, at, 0.5f, 50 * MS);
+    at = expect(out, at, 0, 15 * MS); /* stretched is what follows */
+    assert_in_range(n, (20 + 50 + 40 + 200 + 70 - 10) * MS, (20 + 50 + 40 + 200 + 70 + 10) * MS);
+    mill_passage_close(passage);
+    free(out);
+}
+
 static void test_bounds(void **state) {
     (void)state;
     float *out = malloc(MAX_SAMPLES * sizeof *out);
@@ -467,6 +511,7 @@ int main(void) {
         cmocka_unit_test(test_speed),
         cmocka_unit_test(test_a_silent_segment),
         cmocka_unit_test(test_voices_and_seeds),
+        cmocka_unit_test(test_markup),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_a_full_engine),
         cmocka_unit_test(test_failures),

@@ -1,7 +1,7 @@
 /* test_segment_fail_alloc.c - memory that runs short while a text is made ready for speech: a clean
  * error and nothing left behind. ICU has memory of its own here, which never runs short: some
  * releases leak when their own allocations fail. */
-#include "runtime/text/segment.h"
+#include "runtime/text/script.h"
 #include "tests/support/fail_alloc.h"
 
 #include <setjmp.h>
@@ -52,8 +52,29 @@ static void test_segments(void **state) {
     assert_in_range(mill_fail_alloc_sweep(segment, text), 4, 20);
 }
 
+static mill_status read_markup(void *context, struct mill_error *err) {
+    static const char words[] = "cat = feline\nnew york = Noo Yawk\n";
+    struct mill_dictionary *dictionary;
+    struct mill_script script;
+    MILL_TRY(mill_dictionary_parse(&dictionary, "d", words, sizeof words - 1, err));
+    mill_status status =
+        mill_script_from_markup(&script, context, strlen(context), dictionary, err);
+    if (status == MILL_OK)
+        mill_script_deinit(&script);
+    mill_dictionary_close(dictionary);
+    return status;
+}
+
+static void test_markup(void **state) {
+    (void)state;
+    char text[] = "<speak xml:lang='en'>A cat <voice name='a'>in New York</voice><break/><s>No</s>"
+                  "<say-as interpret-as='ordinal'>21</say-as></speak>";
+    assert_in_range(mill_fail_alloc_sweep(read_markup, text), 20, 200);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_segments)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_segments),
+                                       cmocka_unit_test(test_markup)};
     UErrorCode code = U_ZERO_ERROR;
     if (!mill_fail_alloc_works())
         return 0;

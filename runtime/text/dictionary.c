@@ -1,0 +1,302 @@
+/* dictionary.c - see dictionary.h. Entries are sorted by their words in folded case. The entries
+ * that a text begins with are then found from the last one that is not greater than the text: it,
+ * or the longest entry that it begins with itself, its parent, or that one's parent, and so on. */
+#include "runtime/text/dictionary.h"
+
+#include "runtime/base/file.h"
+#include "runtime/base/memory.h"
+#include "runtime/text/segment_parts.h"
+#include "runtime/text/utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_FILE_BYTES = 1 << 24, MAX_ENTRIES = 100000, MAX_SIDE_BYTES = 256 };
+
+struct entry {
+    const char *word, *spoken; /* in the dictionary's text */
+    size_t word_bytes, spoken_bytes, line;
+    int32_t parent; /* the longest entry that this one begins with; -1 = none */
+    bool exact;     /* has capitals */
+};
+
+struct mill_dictionary {
+    struct mill_buffer text;
+    struct entry *entries; /* owned, sorted */
+    int32_t n;
+};
+
+/* ------------------------------------------------------------------ comparing */
+
+/* The next character of [*at, end) as words are compared: folded, white space as one space; -1 at
+ * the end. */
+static UChar32 next_folded(const char *text, size_t *at, size_t end) {
+    if (*at == end)
+        return -1;
+    UChar32 c;
+    U8_NEXT(text, *at, end, c);
+    if (!mill_is_blank(c))
+        return u_foldCase(c, U_FOLD_CASE_DEFAULT);
+    for (size_t next = *at; next < end; *at = next) {
+        U8_NEXT(text, next, end, c);
+        if (!mill_is_blank(c))
+            break;
+    }
+    return ' ';
+}
+
+/* Less than, equal to or greater than 0, as the entry is to the text; 0 also when the text goes on
+ * behind it, and then *end is where. */
+static int compare(const struct entry *e, const char *text, size_t at, size_t size, size_t *end) {
+    for (size_t i = 0;;) {
+        UChar32 a = next_folded(e->word, &i, e->word_bytes);
+        *end = at;
+        if (a < 0)
+            return 0;
+        UChar32 b = next_folded(text, &at, size);
+        if (a != b)
+            return a < b ? -1 : 1;
+    }
+}
+
+static int by_word(const void *a, const void *b) {
+    const struct entry *x = a, *y = b;
+    size_t end;
+    int order = compare(x, y->word, 0, y->word_bytes, &end);
+    if (order != 0)
+        return order;
+    if (end < y->word_bytes)
+        return -1; /* what others begin with stands before them */
+    if (x->exact != y->exact)
+        return x->exact ? 1 : -1; /* the last of a kind is tried first */
+    return x->line < y->line ? -1 : 1;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static void trim(const char **text, size_t *bytes) {
+    while (*bytes > 0 && strchr(" \t\r", (*text)[0]))
+        ++*text, --*bytes;
+    while (*bytes > 0 && strchr(" \t\r", (*text)[*bytes - 1]))
+        --*bytes;
+}
+
+static bool has_capitals(const char *text, size_t bytes) {
+    for (size_t at = 0; at < bytes;) {
+        UChar32 c;
+        U8_NEXT(text, at, bytes, c);
+        if (u_isupper(c) || u_istitle(c))
+            return true;
+    }
+    return false;
+}
+
+/* A line that is not empty. */
+static mill_status read_entry(struct entry *e, const char *line, size_t bytes,
+                              struct mill_error *err) {
+    const char *equals = memchr(line, '=', bytes);
+    if (!equals)
+        return mill_fail(err, MILL_E_INPUT, "'word = spoken text' is wanted");
+    e->word = line;
+    e->word_bytes = (size_t)(equals - line);
+    e->spoken = equals + 1;
+    e->spoken_bytes = bytes - e->word_bytes - 1;
+    trim(&e->word, &e->word_bytes);
+    trim(&e->spoken, &e->spoken_bytes);
+    if (e->word_bytes == 0 || e->spoken_bytes == 0)
+        return mill_fail(err, MILL_E_INPUT, "nothing stands %s the '='",
+                         e->word_bytes == 0 ? "before" : "behind");
+    if (e->word_bytes > MAX_SIDE_BYTES || e->spoken_bytes > MAX_SIDE_BYTES)
+        return mill_fail(err, MILL_E_INPUT, "more than %d bytes on one side of the '='",
+                         MAX_SIDE_BYTES);
+    e->exact = has_capitals(e->word, e->word_bytes);
+    return MILL_OK;
+}
+
+static mill_status read_lines(struct mill_dictionary *d, struct mill_error *err) {
+    size_t line = 0;
+    for (size_t at = 0; at < d->text.size;) {
+        const char *start = d->text.data + at;
+        const char *end = memchr(start, '\n', d->text.size - at);
+        size_t bytes = end ? (size_t)(end - start) : d->text.size - at;
+        at += bytes + 1;
+        line++;
+        const char *comment = memchr(start, '#', bytes);
+        bytes = comment ? (size_t)(comment - start) : bytes;
+        trim(&start, &bytes);
+        if (bytes == 0)
+            continue;
+        if (d->n == MAX_ENTRIES)
+            return mill_fail(err, MILL_E_INPUT, "line %zu: more than %d entries", line,
+                             MAX_ENTRIES);
+        struct entry *e = &d->entries[d->n];
+        mill_status status = read_entry(e, start, bytes, err);
+        if (status < 0)
+            return mill_context(err, status, "line %zu", line);
+        e->line = line;
+        d->n++;
+    }
+    return MILL_OK;
+}
+
+static bool is_same(const struct entry *a, const struct entry *b) {
+    return a->word_bytes == b->word_bytes && memcmp(a->word, b->word, a->word_bytes) == 0;
+}
+
+/* Whether a's word is what b's begins with. */
+static bool begins(const struct entry *a, const struct entry *b) {
+    size_t end;
+    return compare(a, b->word, 0, b->word_bytes, &end) == 0;
+}
+
+static mill_status sort_entries(struct mill_dictionary *d, struct mill_error *err) {
+    qsort(d->entries, (size_t)d->n, sizeof *d->entries, by_word);
+    for (int32_t i = 0; i < d->n; i++) {
+        int32_t parent = i - 1;
+        while (parent >= 0 && !begins(&d->entries[parent], &d->entries[i]))
+            parent = d->entries[parent].parent;
+        d->entries[i].parent = parent;
+        for (; parent >= 0 && d->entries[parent].word_bytes >= d->entries[i].word_bytes;
+             parent = d->entries[parent].parent)
+            if (is_same(&d->entries[parent], &d->entries[i]))
+                return mill_fail(err, MILL_E_INPUT, "lines %zu and %zu: the same word",
+                                 d->entries[parent].line, d->entries[i].line);
+    }
+    return MILL_OK;
+}
+
+static mill_status parse(struct mill_dictionary *d, struct mill_error *err) {
+    size_t valid = mill_utf8_valid_bytes(d->text.data, d->text.size), n_lines = 1;
+    if (valid < d->text.size)
+        return mill_fail(err, MILL_E_INPUT, "not UTF-8 at byte %zu", valid);
+    for (size_t i = 0; i < d->text.size; i++)
+        n_lines += d->text.data[i] == '\n';
+    size_t n = n_lines < MAX_ENTRIES ? n_lines : MAX_ENTRIES;
+    d->entries = mill_alloc_array(n, sizeof *d->entries);
+    if (!d->entries)
+        return mill_fail(err, MILL_E_MEMORY, "no memory for %zu entries", n);
+    MILL_TRY(read_lines(d, err));
+    return sort_entries(d, err);
+}
+
+/* `data` NULL: read the file. */
+static mill_status open_dictionary(struct mill_dictionary **out, const char *name, const char *data,
+                                   size_t size, struct mill_error *err) {
+    *out = NULL;
+    struct mill_dictionary *d = mill_alloc_array(1, sizeof *d);
+    if (!d)
+        return mill_fail(err, MILL_E_MEMORY, "no memory for a dictionary");
+    mill_buffer_init(&d->text, MAX_FILE_BYTES);
+    mill_status status =
+        data ? mill_buffer_append(&d->text, data, size, err) : mill_file_read(name, &d->text, err);
+    if (status == MILL_OK) {
+        status = parse(d, err);
+        if (status < 0)
+            mill_context(err, status, "dictionary '%s'", name);
+    }
+    if (status < 0)
+        mill_dictionary_close(d);
+    else
+        *out = d;
+    return status;
+}
+
+mill_status mill_dictionary_open(struct mill_dictionary **out, const char *path,
+                                 struct mill_error *err) {
+    return open_dictionary(out, path, NULL, 0, err);
+}
+
+mill_status mill_dictionary_parse(struct mill_dictionary **out, const char *name, const char *data,
+                                  size_t size, struct mill_error *err) {
+    return open_dictionary(out, name, data, size, err);
+}
+
+void mill_dictionary_close(struct mill_dictionary *dictionary) {
+    if (!dictionary)
+        return;
+    free(dictionary->entries);
+    mill_buffer_deinit(&dictionary->text);
+    free(dictionary);
+}
+
+/* ------------------------------------------------------------------ finding */
+
+/* Parts words of a language that writes none apart. */
+static bool is_east_asian(UChar32 c) {
+    return (c >= 0x1100 && c <= 0x11ff) || (c >= 0x2e80 && c <= 0xd7ff) ||
+           (c >= 0xf900 && c <= 0xfaff) || (c >= 0xff00 && c <= 0xffef) ||
+           (c >= 0x20000 && c <= 0x323af);
+}
+
+static bool is_of_word(UChar32 c) {
+    return c >= 0 && (u_isalnum(c) || u_getCombiningClass(c) > 0 || c == '_');
+}
+
+/* Whether a word may begin or end between these two. */
+static bool is_edge(UChar32 before, UChar32 behind) {
+    return !is_of_word(before) || !is_of_word(behind) || is_east_asian(before) ||
+           is_east_asian(behind);
+}
+
+/* As it is written, but for white space. */
+static bool is_written_so(const struct entry *e, const char *text, size_t at, size_t end) {
+    for (size_t i = 0; i < e->word_bytes;) {
+        UChar32 a, b;
+        size_t from = i, place = at;
+        U8_NEXT(e->word, from, e->word_bytes, a);
+        U8_NEXT(text, place, end, b);
+        if (a != b && !(mill_is_blank(a) && mill_is_blank(b)))
+            return false;
+        next_folded(e->word, &i, e->word_bytes);
+        next_folded(text, &at, end);
+    }
+    return true;
+}
+
+/* The longest entry that stands at `at`, and where it ends; NULL = none. */
+static const struct entry *find(const struct mill_dictionary *d, const char *text, size_t at,
+                                size_t size, size_t *end) {
+    int32_t low = 0, high = d->n;
+    while (low < high) { /* behind the last entry that is not greater than the text */
+        int32_t middle = low + (high - low) / 2;
+        if (compare(&d->entries[middle], text, at, size, end) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (int32_t i = low - 1; i >= 0; i = d->entries[i].parent) {
+        const struct entry *e = &d->entries[i];
+        if (compare(e, text, at, size, end) != 0)
+            continue;
+        size_t last = *end, next = *end;
+        UChar32 before = mill_step_back(text, at, &last), behind = -1;
+        if (next < size)
+            U8_NEXT(text, next, size, behind);
+        if (is_edge(before, behind) && (!e->exact || is_written_so(e, text, at, *end)))
+            return e;
+    }
+    return NULL;
+}
+
+mill_status mill_dictionary_apply(const struct mill_dictionary *d, const char *text, size_t bytes,
+                                  struct mill_buffer *out, struct mill_error *err) {
+    size_t n_copied = 0;
+    UChar32 before = -1;
+    for (size_t at = 0; d && at < bytes;) {
+        UChar32 c;
+        size_t next = at, end;
+        U8_NEXT(text, next, bytes, c);
+        const struct entry *e =
+            is_edge(before, c) && !mill_is_blank(c) ? find(d, text, at, bytes, &end) : NULL;
+        if (e) {
+            MILL_TRY(mill_buffer_append(out, text + n_copied, at - n_copied, err));
+            MILL_TRY(mill_buffer_append(out, e->spoken, e->spoken_bytes, err));
+            n_copied = next = end;
+            size_t last = end;
+            c = mill_step_back(text, at, &last);
+        }
+        before = c;
+        at = next;
+    }
+    return mill_buffer_append(out, text + n_copied, bytes - n_copied, err);
+}

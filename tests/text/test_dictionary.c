@@ -1,0 +1,103 @@
+/* test_dictionary.c - words that are spoken differently from how they are written. */
+#include "runtime/text/dictionary.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char file[] = "# how to say it\n"
+                           "cat = feline\n"
+                           "  US =  U S  # not us\n"
+                           "us = all of us\r\n"
+                           "\n"
+                           "Dr. Reed = Doctor Reed\n"
+                           "Dr. = Doctor\n"
+                           "new york = Noo Yawk\n"
+                           "new york city = the city\n"
+                           "c++ = see plus plus\n"
+                           "重庆 = 崇庆\n"
+                           "straße = street";
+
+static void check(const struct mill_dictionary *d, const char *text, const char *want) {
+    struct mill_buffer out;
+    mill_buffer_init(&out, 1000);
+    assert_int_equal(mill_dictionary_apply(d, text, strlen(text), &out, NULL), MILL_OK);
+    assert_int_equal(mill_buffer_append(&out, "", 1, NULL), MILL_OK);
+    assert_string_equal(out.data, want);
+    mill_buffer_deinit(&out);
+}
+
+static void test_words(void **state) {
+    (void)state;
+    struct mill_dictionary *d;
+    struct mill_error err = {""};
+    if (mill_dictionary_parse(&d, "d", file, sizeof file - 1, &err) != MILL_OK)
+        fail_msg("%s", err.text);
+    static const char *const cases[][2] = {
+        {"A cat, a Cat, CAT's cats; concat cat_.",
+         "A feline, a feline, feline's cats; concat cat_."},
+        {"US and us and Us.", "U S and all of us and all of us."},
+        {"Dr. Reed, dr. Reed, Dr. Cole", "Doctor Reed, dr. Reed, Doctor Cole"},
+        {"New York; NEW\n  YORK; New York City; new yorker",
+         "Noo Yawk; Noo Yawk; the city; new yorker"},
+        {"C++ and xc++", "see plus plus and xc++"},
+        {"去重庆市吧", "去崇庆市吧"},
+        {"Straße", "street"},
+        {"", ""},
+        {"no match", "no match"},
+        {"cat", "feline"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check(d, cases[i][0], cases[i][1]);
+    mill_dictionary_close(d);
+    check(NULL, "a cat", "a cat");
+    mill_dictionary_close(NULL);
+}
+
+/* The longest that stands alone, when longer ones begin alike. */
+static void test_parents(void **state) {
+    (void)state;
+    static const char text[] = "a = 1\na b = 2\na b c d = 3\na b cd = 4\nab = 5\n";
+    struct mill_dictionary *d;
+    assert_int_equal(mill_dictionary_parse(&d, "d", text, sizeof text - 1, NULL), MILL_OK);
+    check(d, "a b c d", "3");
+    check(d, "a b c e", "2 c e");
+    check(d, "a b c", "2 c");
+    check(d, "a c", "1 c");
+    check(d, "ab abc a bc", "5 abc 1 bc");
+    mill_dictionary_close(d);
+}
+
+static void test_refused(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"cat\n", "line 1"},
+        {"a = b\n= c", "line 2: nothing stands before"},
+        {"a =  # b", "line 1: nothing stands behind"},
+        {"a = b\n\nA = d\na = c", "lines 1 and 4"},
+        {"a\xff = b", "byte 1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mill_dictionary *d;
+        struct mill_error err = {""};
+        assert_int_equal(mill_dictionary_parse(&d, "x.txt", cases[i][0], strlen(cases[i][0]), &err),
+                         MILL_E_INPUT);
+        assert_null(d);
+        if (!strstr(err.text, cases[i][1]) || !strstr(err.text, "'x.txt'"))
+            fail_msg("%s", err.text);
+    }
+    struct mill_dictionary *d;
+    assert_true(mill_dictionary_open(&d, MILL_SCRATCH "/no such dictionary", NULL) < 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_parents),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
