@@ -1,11 +1,12 @@
 /* batch.c - `sparkmill batch`: many texts into a folder of sound files, resumable.
  *
- * Everything is read and checked first; then requests are kept in flight on the engine, enough to
- * fill every device. An engine's thread only collects samples and says when one has ended; this
- * thread writes files and results, so a slow disk does not hold up a device. */
+ * Everything is read and checked first; then passages are kept in flight on the engine, enough to
+ * fill every device. The engine's threads only say that one can be read; this thread reads, and
+ * writes files and results, so a slow disk does not hold up a device. */
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
 #include "runtime/engine/model.h"
+#include "runtime/passage/passage.h"
 #include "tools/batch_results.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
@@ -23,9 +24,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Requests for each place of a device, so that none is idle while files are written; how often the
+/* Passages for each place of a device, so that none is idle while files are written; how often the
  * bar moves, and a signal is looked at. */
-enum { FLIGHTS_EACH = 2, SHOW_MS = 100, MAX_COMMON = 512 };
+enum { FLIGHTS_EACH = 2, SHOW_MS = 100, MAX_COMMON = 512, READ_SAMPLES = 4096 };
 
 struct options {
     const char *input, *output, *model, *voices, *devices, *precision, *format_name;
@@ -34,15 +35,13 @@ struct options {
     enum mill_audio_format format;
 };
 
-/* One request under way. */
+/* One passage under way. */
 struct flight {
     struct batch *batch;
     struct mill_batch_item *item; /* NULL = free */
-    struct mill_request *request;
-    float *wave; /* owned; kept for the next one */
-    size_t n_samples, capacity;
-    struct mill_request_result result;
-    bool ended; /* guarded by batch.lock, as the result before it */
+    struct mill_passage *passage;
+    struct mill_audio_writer *writer; /* NULL until there is sound */
+    bool readable;                    /* guarded by batch.lock */
 };
 
 struct batch {
@@ -63,7 +62,7 @@ struct batch {
     double audio_s, start_s;
     char common[MAX_COMMON];
     pthread_mutex_t lock;
-    pthread_cond_t ended;
+    pthread_cond_t readable;
 };
 
 /* ------------------------------------------------------------------ options */
@@ -74,7 +73,7 @@ static void print_help(void) {
          "Each line of the input is an object: id (names the file), text; voice (a file or\n"
          "a kept name) or gender, pitch, speed, pitch_hz, speed_syllables; seed, temperature, "
          "top_k, top_p,\n"
-         "max_seconds, redraws, priority. DIR/results.jsonl gets a line for each.\n\n"
+         "max_seconds (of a segment), redraws, priority. DIR/results.jsonl tells of each.\n\n"
          "  --model DIR          checkpoint folder, as sparkmill pull makes it\n"
          "  -o, --output DIR     folder for sound files and results\n"
          "  --format NAME        wav wav24 wavfloat pcm flac mp3 opus aac m4a; else wav\n"
@@ -145,7 +144,7 @@ static void describe_common(struct batch *b) {
     static const char *const files[] = {"LLM/model.safetensors", "BiCodec/model.safetensors",
                                         "LLM/tokenizer.json", "config.yaml"};
     const struct options *o = &b->options;
-    int n = snprintf(b->common, sizeof b->common, "sparkmill-batch 1 %s %s %d", MILL_VERSION,
+    int n = snprintf(b->common, sizeof b->common, "sparkmill-batch 2 %s %s %d", MILL_VERSION,
                      mill_engine_get_info(b->engine)->precision, (int)o->format);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         struct stat info;
@@ -217,28 +216,12 @@ static mill_status start(struct batch *b, struct mill_error *err) {
 
 /* ------------------------------------------------------------------ on the engine's threads */
 
-static mill_status collect(void *context, const float *samples, size_t n, struct mill_error *err) {
-    struct flight *flight = context;
-    if (flight->n_samples + n > flight->capacity) {
-        size_t capacity = flight->n_samples + n;
-        float *wave = realloc(flight->wave, capacity * sizeof *wave);
-        if (!wave)
-            return mill_fail(err, MILL_E_MEMORY, "no memory for the sound");
-        flight->wave = wave;
-        flight->capacity = capacity;
-    }
-    memcpy(flight->wave + flight->n_samples, samples, n * sizeof *samples);
-    flight->n_samples += n;
-    return MILL_OK;
-}
-
-static void land(void *context, const struct mill_request_result *result) {
+static void note_readable(void *context) {
     struct flight *flight = context;
     struct batch *b = flight->batch;
     pthread_mutex_lock(&b->lock);
-    flight->result = *result;
-    flight->ended = true;
-    pthread_cond_signal(&b->ended);
+    flight->readable = true;
+    pthread_cond_signal(&b->readable);
     pthread_mutex_unlock(&b->lock);
 }
 
@@ -257,19 +240,20 @@ static mill_status note_failure(struct batch *b, const struct mill_batch_item *i
     return mill_batch_results_note_failure(b->results, item, result, err);
 }
 
-/* A request for the next item, unless it is refused; MILL_AGAIN when the engine has enough. */
+/* A passage for the next item, unless it is refused; MILL_AGAIN when the engine has enough. */
 static mill_status take_off(struct batch *b, struct flight *flight, struct mill_error *err) {
     struct mill_batch_item *item = &b->input.items[b->next];
-    struct mill_engine_request wish;
+    struct mill_passage_options options;
     struct mill_voice voice;
-    MILL_TRY(mill_batch_item_wish(item, &b->sizes, &wish, &voice, err));
-    wish.deliver = collect;
-    wish.ended = land;
-    wish.context = flight;
+    mill_passage_options_init(&options);
+    MILL_TRY(mill_batch_item_wish(item, &b->sizes, &options.wish, &voice, err));
+    options.text = options.wish.text;
+    options.text_bytes = options.wish.text_bytes;
+    options.readable = note_readable;
+    options.context = flight;
     flight->batch = b;
-    flight->n_samples = 0;
-    flight->ended = false;
-    mill_status status = mill_engine_submit(b->engine, &wish, &flight->request, NULL, err);
+    flight->readable = true; /* it is told of what comes behind the first look */
+    mill_status status = mill_passage_open(&flight->passage, b->engine, &options, NULL, err);
     mill_voice_deinit(&voice);
     if (status == MILL_OK) {
         flight->item = item;
@@ -281,23 +265,57 @@ static mill_status take_off(struct batch *b, struct flight *flight, struct mill_
     return note_failure(b, item, &refused, err);
 }
 
-static mill_status store(struct batch *b, struct flight *flight, struct mill_error *err) {
-    const struct mill_request_result *result = &flight->result;
-    if (result->status == MILL_OK) {
-        int32_t rate = mill_engine_get_info(b->engine)->sample_rate;
-        MILL_TRY(
-            mill_batch_results_store(b->results, flight->item, flight->wave, rate, result, err));
-        b->n_done++;
-        b->audio_s += (double)result->n_samples / rate;
-        b->done_bytes += flight->item->text_bytes;
-    } else if (result->end != MILL_REQUEST_CANCELLED) {
-        MILL_TRY(note_failure(b, flight->item, result, err));
-    }
+static mill_status store(struct batch *b, struct flight *flight,
+                         const struct mill_request_result *result, struct mill_error *err) {
+    int32_t rate = mill_engine_get_info(b->engine)->sample_rate;
+    MILL_TRY(mill_batch_results_store(b->results, flight->item, flight->writer, rate, result, err));
+    b->n_done++;
+    b->audio_s += (double)result->n_samples / rate;
+    b->done_bytes += flight->item->text_bytes;
     return MILL_OK;
 }
 
-/* The next flight that ended, or NULL after a while. */
-static struct flight *wait_for_landing(struct batch *b) {
+static mill_status write_samples(struct batch *b, struct flight *flight, const float *samples,
+                                 size_t n, struct mill_error *err) {
+    if (!flight->writer)
+        MILL_TRY(mill_batch_results_begin(b->results, flight->item,
+                                          mill_engine_get_info(b->engine)->sample_rate,
+                                          &flight->writer, err));
+    return mill_audio_writer_write(flight->writer, samples, n, err);
+}
+
+static void land(struct batch *b, struct flight *flight) {
+    mill_passage_close(flight->passage);
+    mill_audio_writer_close(flight->writer);
+    *flight = (struct flight){0};
+    b->n_flying--;
+}
+
+/* Reads what there is; an end is noted. */
+static mill_status serve(struct batch *b, struct flight *flight, struct mill_error *err) {
+    float samples[READ_SAMPLES];
+    mill_status status, written = MILL_OK;
+    size_t n;
+    while ((status = mill_passage_read(flight->passage, samples, READ_SAMPLES, 0, &n, NULL)) ==
+               MILL_OK &&
+           written == MILL_OK)
+        written = write_samples(b, flight, samples, n, err);
+    if (written < 0 || status == MILL_AGAIN)
+        return written;
+    struct mill_request_result result;
+    mill_passage_get_result(flight->passage, &result);
+    if (status == MILL_DONE && !flight->writer)
+        result.status = mill_fail(&result.error, MILL_E_NUMERIC, "there is no sound");
+    if (status == MILL_DONE && flight->writer)
+        written = store(b, flight, &result, err);
+    else if (result.end != MILL_REQUEST_CANCELLED)
+        written = note_failure(b, flight->item, &result, err);
+    land(b, flight);
+    return written;
+}
+
+/* The next flight that can be read, or NULL after a while. */
+static struct flight *wait_for_readable(struct batch *b) {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += SHOW_MS * 1000000L;
@@ -307,11 +325,13 @@ static struct flight *wait_for_landing(struct batch *b) {
     pthread_mutex_lock(&b->lock);
     for (bool waited = false; !found; waited = true) {
         for (int i = 0; i < b->n_flights && !found; i++)
-            if (b->flights[i].item && b->flights[i].ended)
+            if (b->flights[i].item && b->flights[i].readable)
                 found = &b->flights[i];
+        if (found)
+            found->readable = false;
         if (found || waited)
             break;
-        pthread_cond_timedwait(&b->ended, &b->lock, &until);
+        pthread_cond_timedwait(&b->readable, &b->lock, &until);
     }
     pthread_mutex_unlock(&b->lock);
     return found;
@@ -344,15 +364,10 @@ static mill_status fly(struct batch *b, struct mill_error *err) {
         if (*b->interrupted)
             for (int i = 0; i < b->n_flights; i++)
                 if (b->flights[i].item)
-                    mill_request_cancel(b->flights[i].request);
-        struct flight *flight = wait_for_landing(b);
-        if (flight) {
-            MILL_TRY(store(b, flight, err));
-            mill_request_free(flight->request);
-            flight->request = NULL;
-            flight->item = NULL;
-            b->n_flying--;
-        }
+                    mill_passage_cancel(b->flights[i].passage);
+        struct flight *flight = wait_for_readable(b);
+        if (flight)
+            MILL_TRY(serve(b, flight, err));
         if (b->done_bytes > 0)
             b->progress.total = b->audio_s * (double)b->todo_bytes / (double)b->done_bytes;
         mill_progress_update(&b->progress, b->audio_s);
@@ -387,7 +402,7 @@ int mill_command_batch(int argc, char **argv) {
         return MILL_EXIT_OK;
     }
     pthread_mutex_init(&b.lock, NULL);
-    pthread_cond_init(&b.ended, NULL);
+    pthread_cond_init(&b.readable, NULL);
     struct mill_error err = {""};
     mill_status status = run(&b, &err);
     mill_progress_end(&b.progress);
@@ -398,15 +413,15 @@ int mill_command_batch(int argc, char **argv) {
     if (b.results)
         report(&b);
     for (int i = 0; i < b.n_flights; i++) {
-        mill_request_free(b.flights[i].request);
-        free(b.flights[i].wave);
+        mill_passage_close(b.flights[i].passage);
+        mill_audio_writer_close(b.flights[i].writer);
     }
     free(b.flights);
     mill_engine_close(b.engine);
     mill_batch_results_close(b.results);
     mill_batch_input_deinit(&b.input);
     free(b.voices);
-    pthread_cond_destroy(&b.ended);
+    pthread_cond_destroy(&b.readable);
     pthread_mutex_destroy(&b.lock);
     return result;
 }

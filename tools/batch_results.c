@@ -203,16 +203,17 @@ void mill_batch_results_close(struct mill_batch_results *r) {
 
 /* ------------------------------------------------------------------ files and lines */
 
-static mill_status write_sound(const char *path, enum mill_audio_format format, const float *wave,
-                               size_t n_samples, int32_t sample_rate, struct mill_error *err) {
+mill_status mill_batch_results_begin(struct mill_batch_results *r,
+                                     const struct mill_batch_item *item, int32_t sample_rate,
+                                     struct mill_audio_writer **out, struct mill_error *err) {
     const struct mill_audio_encoding encoding = {
-        .format = format, .sample_rate = sample_rate, .comment = MILL_DISCLOSURE};
-    struct mill_audio_writer *writer;
-    MILL_TRY(mill_audio_writer_open(&writer, path, &encoding, err));
-    mill_status status = mill_audio_writer_write(writer, wave, n_samples, err);
-    if (status == MILL_OK)
-        status = mill_audio_writer_finish(writer, err);
-    mill_audio_writer_close(writer);
+        .format = r->format, .sample_rate = sample_rate, .comment = MILL_DISCLOSURE};
+    char name[MAX_NAME];
+    make_name(r, item->id, name);
+    char *path = mill_path_join(r->unfinished, name);
+    mill_status status = path ? mill_audio_writer_open(out, path, &encoding, err)
+                              : mill_fail(err, MILL_E_MEMORY, "no memory");
+    free(path);
     return status;
 }
 
@@ -246,15 +247,16 @@ static json_t *make_findings(uint32_t findings) {
 }
 
 mill_status mill_batch_results_store(struct mill_batch_results *r,
-                                     const struct mill_batch_item *item, const float *wave,
-                                     int32_t sample_rate, const struct mill_request_result *result,
+                                     const struct mill_batch_item *item,
+                                     struct mill_audio_writer *writer, int32_t sample_rate,
+                                     const struct mill_request_result *result,
                                      struct mill_error *err) {
     char name[MAX_NAME], hash[MILL_SHA256_HEX_BYTES];
     make_name(r, item->id, name);
     char *from = mill_path_join(r->unfinished, name), *to = mill_path_join(r->folder, name);
     mill_status status = from && to ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory");
     if (status == MILL_OK)
-        status = write_sound(from, r->format, wave, result->n_samples, sample_rate, err);
+        status = mill_audio_writer_finish(writer, err);
     if (status == MILL_OK)
         status = mill_sha256_file(from, hash, err);
     if (status == MILL_OK && (rename(from, to) != 0 || fsync(r->folder_fd) != 0))

@@ -23,10 +23,15 @@ mill_status mill_batch_results_open(struct mill_batch_results **out, const char 
                                     struct mill_error *err);
 void mill_batch_results_close(struct mill_batch_results *results);
 
-/* The item's sound, its file and its line. */
+/* A file under way for the item's sound. */
+mill_status mill_batch_results_begin(struct mill_batch_results *results,
+                                     const struct mill_batch_item *item, int32_t sample_rate,
+                                     struct mill_audio_writer **out, struct mill_error *err);
+/* All of it was written: the item's file and its line. */
 mill_status mill_batch_results_store(struct mill_batch_results *results,
-                                     const struct mill_batch_item *item, const float *wave,
-                                     int32_t sample_rate, const struct mill_request_result *result,
+                                     const struct mill_batch_item *item,
+                                     struct mill_audio_writer *writer, int32_t sample_rate,
+                                     const struct mill_request_result *result,
                                      struct mill_error *err);
 /* The line of an item that failed; it is tried again at the next start. */
 mill_status mill_batch_results_note_failure(struct mill_batch_results *results,
