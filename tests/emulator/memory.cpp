@@ -28,8 +28,10 @@ static size_t round_up(size_t n, size_t to) {
     return (n + to - 1) / to * to;
 }
 
+/* Of the first pages: more of them would take longer than most kernels. */
 static void allow(const allocation &a, int protection) {
-    mprotect(a.map + page_bytes, a.map_bytes - 2 * page_bytes, protection);
+    const size_t most = 4 * page_bytes;
+    mprotect(a.map + page_bytes, std::min(a.map_bytes - 2 * page_bytes, most), protection);
 }
 
 static void allow_all(int protection) {
@@ -48,6 +50,15 @@ void memory_close() {
     state.open = false;
 }
 
+/* All of a small one. Of a large one the ends: the pages between cost too much to touch. */
+static void poison_allocation(char *begin, size_t bytes) {
+    const size_t most = 2 << 20;
+    if (bytes <= 2 * most)
+        return poison(begin, bytes);
+    poison(begin, most);
+    poison(begin + bytes - most, most);
+}
+
 void *memory_allocate(size_t bytes, memory_kind kind, int device, size_t device_bytes) {
     size_t used = memory_bytes_in_use(device);
     if (kind == memory_kind::device && (used > device_bytes || bytes > device_bytes - used))
@@ -60,7 +71,7 @@ void *memory_allocate(size_t bytes, memory_kind kind, int device, size_t device_
         return nullptr;
     char *begin = static_cast<char *>(map) + page_bytes;
     mprotect(begin, inner, PROT_READ | PROT_WRITE);
-    poison(begin, inner);
+    poison_allocation(begin, inner);
     char *data = begin + inner - room;
     allocation &a = state.by_map[(uintptr_t)map];
     a = {static_cast<char *>(map),
@@ -126,7 +137,7 @@ bool memory_free(void *data, memory_kind kind) {
         checker->forgotten(*a);
     a->shadow = nullptr;
     madvise(a->map, a->map_bytes, MADV_DONTNEED);
-    allow(*a, PROT_NONE);
+    mprotect(a->map, a->map_bytes, PROT_NONE);
     state.freed.push_back((uintptr_t)a->map);
     if (state.freed.size() > most_freed)
         forget_oldest();

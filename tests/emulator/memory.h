@@ -35,7 +35,8 @@ void memory_describe(const void *at, char *text, size_t capacity);
 /* Reports every live allocation whose surroundings were written; true when there is none. */
 bool memory_check_red_zones();
 
-/* Device memory can be touched between these two only: a host that does faults, as with a GPU. */
+/* The first pages of device memory can be touched between these two only: a host that does so at
+ * another time faults, as with a GPU. */
 void memory_open();
 void memory_close();
 
