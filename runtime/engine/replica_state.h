@@ -55,8 +55,9 @@ struct mill_replica {
     double pieces_since_s;
     float *wave; /* host_alloc's: [max_window * hop]: the pieces one behind the other */
     struct mill_request **arrivals;
-    double row_s, voice_s; /* seconds of a step a row, a frame: recent averages */
-    double collected_s;    /* when anything was collected last */
+    double row_s, voice_s;         /* seconds of a step a row, a frame: recent averages */
+    double decode_s, prompt_row_s; /* of a step without prompts; each row of them more */
+    double collected_s;            /* when anything was collected last */
 
     pthread_t thread;
     bool has_thread;

@@ -130,6 +130,17 @@ static void accept_tokens(struct mill_replica *r, const struct mill_replica_flig
     }
 }
 
+/* What the scheduler is told of them: see mill_scheduler_set_costs. */
+static void learn_costs(struct mill_replica *r, const struct mill_replica_flight *flight,
+                        double seconds) {
+    int32_t n = flight->n_sequences, n_more = flight->n_rows - n;
+    if (n_more == 0)
+        average(&r->decode_s, seconds);
+    else if (seconds > r->decode_s)
+        average(&r->prompt_row_s, (seconds - r->decode_s) / n_more);
+    mill_scheduler_set_costs(r->scheduler, r->decode_s + n * r->voice_s, r->prompt_row_s);
+}
+
 /* Wait for steps until no more than n are on their way. */
 static mill_status collect_steps(struct mill_replica *r, uint64_t n, struct mill_error *err) {
     while (r->n_launched - r->n_collected > n) {
@@ -141,6 +152,7 @@ static mill_status collect_steps(struct mill_replica *r, uint64_t n, struct mill
         MILL_TRY(status);
         double seconds = take_time(r, flight->since_s);
         average(&r->row_s, seconds / flight->n_rows);
+        learn_costs(r, flight, seconds);
         count(r, flight->n_rows, 0, seconds);
         accept_tokens(r, flight, seconds);
     }

@@ -303,6 +303,11 @@ bool mill_scheduler_accept(struct mill_scheduler *scheduler, const struct mill_p
     return entry->n_voiced >= n_frames;
 }
 
+void mill_scheduler_set_costs(struct mill_scheduler *scheduler, double step_s, double row_s) {
+    scheduler->step_s = step_s;
+    scheduler->row_s = row_s;
+}
+
 /* ------------------------------------------------------------------ what is watched */
 
 void mill_scheduler_get_counts(const struct mill_scheduler *s,

@@ -103,6 +103,11 @@ void mill_scheduler_hold(struct mill_scheduler *scheduler, int32_t slot, bool he
 /* Begin again from n_ids known tokens, with nothing voiced: a redraw. It waits in its old place. */
 void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int32_t n_ids);
 
+/* About how long a turn without prompts takes, and each row of a prompt more; 0 = not known. Where
+ * somebody listens, prompts then take as many rows of a step as leave it short enough to keep up,
+ * and more while everybody has audio ahead. */
+void mill_scheduler_set_costs(struct mill_scheduler *scheduler, double step_s, double row_s);
+
 /* ------------------------------------------------------------------ the language model's step */
 
 struct mill_plan_sequence {

@@ -11,6 +11,10 @@
  * A step in which nobody starts and nobody lacks pages looks at each running job once. */
 #include "runtime/engine/scheduler_state.h"
 
+#include <math.h>
+
+#define RESERVE_S 0.25 /* of audio: see count_prefill */
+
 struct planning {
     struct mill_scheduler *s;
     double now_s;
@@ -236,6 +240,29 @@ static bool all_fit(const struct mill_scheduler *s) {
            s->n_running <= mill_kv_pool_n_free(s->pool);
 }
 
+/* Rows that prompts may take, behind the first of each sequence, before a listener would notice:
+ * the step may last as long as the frame that it makes for each, and half of what the one with
+ * least audio has ahead beyond a reserve. Who hears silence already is not waited for. */
+static int32_t count_prefill(const struct planning *p) {
+    const struct mill_scheduler *s = p->s;
+    double least_s = INFINITY;
+    for (int32_t i = 0; i < s->n_live; i++) {
+        const struct mill_entry *entry = &s->entries[s->live[i]];
+        if (!entry->heard || entry->held || (entry->ended && entry->n_voiced >= entry->n_frames))
+            continue;
+        double buffered_s = mill_buffered_s(s, entry, p->now_s);
+        if (buffered_s > 0 && buffered_s < least_s)
+            least_s = buffered_s;
+    }
+    int32_t most = s->options.max_prefill_rows;
+    int32_t least = s->options.page_tokens < 4 ? 1 : s->options.page_tokens / 4;
+    if (s->row_s <= 0 || least_s == INFINITY || least >= most)
+        return most;
+    double spare_s = least_s > RESERVE_S ? (least_s - RESERVE_S) / 2 : 0;
+    double rows = (s->options.frame_s - s->step_s + spare_s) / s->row_s;
+    return rows >= most ? most : rows > least ? (int32_t)rows : least;
+}
+
 static void plan_running(struct planning *p) {
     struct mill_scheduler *s = p->s;
     bool fit = all_fit(s);
@@ -251,6 +278,8 @@ static void plan_running(struct planning *p) {
             s->ranks[n++] = mill_rank(s, slot, s->n_steps - entry->ran_step, p->now_s);
     }
     const uint64_t *order = mill_rank_sort(s, n);
+    if (n > 0)
+        p->prefill_left = count_prefill(p);
     for (int32_t i = 0; i < n && p->rows_left > 0; i++) {
         if (p->plan->n_sequences == s->options.max_sequences)
             break;

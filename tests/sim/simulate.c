@@ -2,8 +2,8 @@
  * listeners would have noticed.
  *
  *   simulate [--arrivals N] [--load PART] [--pages N] [--seed N]   one run, with statistics
- *   simulate --check [--arrivals N]    half load, overload, few pages, fair shares: fails where an
- *                                      invariant does
+ *   simulate --check [--arrivals N]    half load, overload, few pages, a slow device, fair shares:
+ *                                      fails where an invariant does
  *   simulate --bench                   what the scheduler itself takes for a step */
 #include "tests/sim/simulation.h"
 
@@ -133,6 +133,32 @@ static bool check_few_pages(int32_t n_arrivals) {
     return ok;
 }
 
+/* A slow device, eight at once: a prompt that took a whole step would silence those that are
+ * listened to. */
+static bool check_slow_device(int32_t n_arrivals) {
+    struct sim_options options = sim_options_default();
+    struct sim_result result, blind;
+    options.n_arrivals = n_arrivals;
+    options.costs =
+        (struct sim_costs){.step_s = 8e-3, .row_s = 1e-3, .batch_s = 1e-3, .frame_s = 0.2e-3};
+    options.scheduler.max_running = options.scheduler.max_sequences = 8;
+    options.scheduler.max_rows = 264;
+    options.scheduler.max_prefill_rows = 256;
+    options.scheduler.max_batch_frames = 128;
+    options.load = 0.3;
+    bool ok = run("slow device", &options, &result);
+    options.knows_costs = false;
+    ok = run("slow device, costs not known", &options, &blind) && ok;
+    if (ok) {
+        ok &= expect(result.n_underruns * 100 < result.n_streamed, "one underrun in 100 streams");
+        ok &= expect(blind.n_underruns > 4 * result.n_underruns + 10,
+                     "many more where prompts take what they can");
+    }
+    sim_result_deinit(&result);
+    sim_result_deinit(&blind);
+    return ok;
+}
+
 static bool check_fair_shares(void) {
     struct sim_options options = sim_options_default();
     struct sim_result result;
@@ -157,6 +183,7 @@ static int check(int32_t n_arrivals) {
     bool ok = check_half_load(n_arrivals);
     ok = check_overload(n_arrivals) && ok;
     ok = check_few_pages(n_arrivals / 5) && ok;
+    ok = check_slow_device(n_arrivals / 20) && ok;
     ok = check_fair_shares() && ok;
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -60,6 +60,7 @@ struct sim_options sim_options_default(void) {
                       .urgent_s = 2,
                       .frame_s = 0.02},
         .costs = {.step_s = 1.2e-3, .row_s = 4e-6, .batch_s = 0.8e-3, .frame_s = 4e-6},
+        .knows_costs = true,
         .n_arrivals = 100000,
         .load = 0.5,
         .seed = 1};
@@ -267,8 +268,20 @@ static mill_status note_idle(struct world *w) {
     return MILL_OK;
 }
 
+/* The turn as it would be without prompts. */
+static void tell_costs(struct world *w) {
+    const struct sim_costs *costs = &w->options->costs;
+    struct mill_scheduler_counts counts;
+    mill_scheduler_get_counts(w->drive.scheduler, &counts);
+    mill_scheduler_set_costs(w->drive.scheduler,
+                             costs->step_s + counts.n_running * (costs->row_s + costs->frame_s),
+                             costs->row_s);
+}
+
 static mill_status run_step(struct world *w) {
     const struct sim_costs *costs = &w->options->costs;
+    if (w->options->knows_costs)
+        tell_costs(w);
     MILL_TRY(drive_step(&w->drive, w->now_s));
     const struct mill_step_plan *plan = &w->drive.step;
     w->result->n_expired += plan->n_expired;

@@ -20,6 +20,7 @@ enum { SIM_N_KEYS = 4, SIM_N_PRIORITIES = 3 };
 struct sim_options {
     struct mill_scheduler_options scheduler;
     struct sim_costs costs;
+    bool knows_costs; /* the scheduler is told what a row takes */
     int32_t n_arrivals;
     double load; /* arrivals in audio seconds a second, as a part of what the replica can do */
     uint64_t seed;
