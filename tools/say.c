@@ -241,18 +241,21 @@ static mill_status save_voice(struct saying *s, struct mill_error *err) {
 static void report(const struct saying *s) {
     const struct mill_request_result *r = &s->result;
     double audio_s = (double)r->n_samples / mill_engine_get_info(s->engine)->sample_rate;
-    double wall_s = mill_clock_seconds() - s->start_s;
+    double now_s = mill_clock_seconds(), wall_s = now_s - s->start_s;
+    struct mill_passage_progress progress;
     struct rusage usage;
+    mill_passage_get_progress(s->passage, &progress);
     getrusage(RUSAGE_SELF, &usage);
     if (r->end == MILL_REQUEST_LIMIT)
         fprintf(stderr, "a segment was stopped at the limit of %g seconds\n",
                 s->options.max_seconds);
     fprintf(stderr,
-            "audio %.2f s, wall %.2f s (opening %.2f, prompt %.2f, tokens %.2f, sound %.2f; first "
-            "sound after %.2f), real-time factor %.2f, %.1f tokens/s, peak memory %.0f MB\n",
-            audio_s, wall_s, s->opened_s - s->start_s, r->prefill_s, r->decode_s, r->vocoder_s,
-            s->submitted_s - s->start_s + r->first_audio_s, wall_s / audio_s,
-            r->decode_s > 0 ? r->n_draws / r->decode_s : 0, (double)usage.ru_maxrss * 1024 / 1e6);
+            "audio %.2f s in %d segment%s, wall %.2f s (opening %.2f, first sound after %.2f), "
+            "real-time factor %.2f, %.1f tokens/s, peak memory %.0f MB\n",
+            audio_s, progress.n_segments, progress.n_segments == 1 ? "" : "s", wall_s,
+            s->opened_s - s->start_s, s->submitted_s - s->start_s + r->first_audio_s,
+            wall_s / audio_s, r->n_draws / (now_s - s->opened_s),
+            (double)usage.ru_maxrss * 1024 / 1e6);
 }
 
 static mill_status run(struct saying *s, struct mill_error *err) {

@@ -11,9 +11,6 @@
  * it is held back until then. The cuts do not depend on how the samples arrive. */
 #include "runtime/passage/passage_state.h"
 
-#include "runtime/base/clock.h"
-
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 

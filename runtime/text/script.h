@@ -14,7 +14,7 @@ struct mill_script_span {
     size_t at, bytes;          /* of the text; without bytes there is only the rest behind it */
     int32_t voice;             /* of the script's voices; -1 = the one that is spoken in anyway */
     double speed, pitch;       /* factors; 1 = as it is */
-    enum mill_segment_end end; /* what it ends with; */
+    enum mill_segment_end end; /* what it ends with */
     int32_t pause_ms;          /* the rest behind it, or -1 = the usual one of `end` */
 };
 
