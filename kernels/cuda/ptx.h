@@ -60,18 +60,18 @@ PTX void mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2]) {
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
-#define PTX_MMA_S8(name, b_type)                                                                   \
+#define PTX_MMA_S8(name, a_type)                                                                   \
     PTX void name(int32_t d[4], const uint32_t a[4], const uint32_t b[2]) {                        \
-        asm("mma.sync.aligned.m16n8k32.row.col.s32.s8." b_type ".s32 "                             \
+        asm("mma.sync.aligned.m16n8k32.row.col.s32." a_type ".s8.s32 "                             \
             "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                      \
             : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])                                       \
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                   \
     }
 #else
 /* Turing's is a quarter: 8 x 8 x 16. */
-#define PTX_MMA_S8(name, b_type)                                                                   \
+#define PTX_MMA_S8(name, a_type)                                                                   \
     PTX void name##_quarter(int32_t d[2], uint32_t a, uint32_t b) {                                \
-        asm("mma.sync.aligned.m8n8k16.row.col.s32.s8." b_type ".s32 "                              \
+        asm("mma.sync.aligned.m8n8k16.row.col.s32." a_type ".s8.s32 "                              \
             "{%0, %1}, {%2}, {%3}, {%0, %1};"                                                      \
             : "+r"(d[0]), "+r"(d[1])                                                               \
             : "r"(a), "r"(b));                                                                     \
@@ -83,9 +83,9 @@ PTX void mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2]) {
         name##_quarter(d + 2, a[3], b[1]);                                                         \
     }
 #endif
-/* d += a b, exactly; of the second, B is unsigned. */
+/* d += a b, exactly; of the second, A is unsigned. */
 PTX_MMA_S8(mma_s8, "s8")
-PTX_MMA_S8(mma_s8_u8, "u8")
+PTX_MMA_S8(mma_u8_s8, "u8")
 #undef PTX_MMA_S8
 
 PTX uint32_t shared_address(const void *shared) {

@@ -11,12 +11,17 @@ set(MILL_CUDA_SOURCES
     copy_rows.cu
     cuda_errors.c
     cuda_memory.c
-    cuda_missing.c
     cuda_open.c
     cuda_stream.c
     cuda_table.c
     embed.cu
     glu.cu
+    linear.c
+    linear_bf16.cu
+    linear_f32.cu
+    linear_i8.cu
+    linear_plan.c
+    linear_prepare.cu
     mix.cu
     norm.cu
     probe.cu

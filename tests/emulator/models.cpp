@@ -65,11 +65,11 @@ static void check_whole_warp(const char *what, site at) {
         fail(cudaErrorLaunchFailure, at, "%s in a warp of lanes %08x", what, self->warp->existing);
 }
 
-void mma(void *d, const uint32_t a[4], const uint32_t b[2], element of_b, site at) {
+void mma(void *d, const uint32_t a[4], const uint32_t b[2], element of_a, site at) {
     mma_argument argument = {d, a, b};
-    meeting_function model = of_b == element::bf16 ? do_mma<double, float, float, float, 16>
-                             : of_b == element::s8 ? do_mma<int32_t, int32_t, int8_t, int8_t, 32>
-                                                   : do_mma<int32_t, int32_t, int8_t, uint8_t, 32>;
+    meeting_function model = of_a == element::bf16 ? do_mma<double, float, float, float, 16>
+                             : of_a == element::s8 ? do_mma<int32_t, int32_t, int8_t, int8_t, 32>
+                                                   : do_mma<int32_t, int32_t, uint8_t, int8_t, 32>;
     check_whole_warp("mma", at);
     meet(~0u, model, &argument, "mma", at);
 }

@@ -78,7 +78,7 @@ void launch_gemm_bf16(float *c, const uint16_t *a, const uint16_t *b, int m, int
     CU_LAUNCH((gemm_bf16<2>), grid, GEMM_THREADS, 0, stream, c, a, b, m, n, k);
 }
 
-__global__ void one_mma_s8(int32_t *d, const int8_t *a, const int8_t *b, bool b_unsigned) {
+__global__ void one_mma_s8(int32_t *d, const int8_t *a, const int8_t *b, bool a_unsigned) {
     int g = (int)threadIdx.x / 4, q = (int)threadIdx.x % 4;
     uint32_t fragment_a[4], fragment_b[2];
     int32_t sums[4] = {};
@@ -87,17 +87,17 @@ __global__ void one_mma_s8(int32_t *d, const int8_t *a, const int8_t *b, bool b_
             *reinterpret_cast<const uint32_t *>(a + (g + 8 * (r & 1)) * 32 + 4 * q + 16 * (r >> 1));
     for (int r = 0; r < 2; r++)
         fragment_b[r] = *reinterpret_cast<const uint32_t *>(b + g * 32 + 4 * q + 16 * r);
-    if (b_unsigned)
-        mma_s8_u8(sums, fragment_a, fragment_b);
+    if (a_unsigned)
+        mma_u8_s8(sums, fragment_a, fragment_b);
     else
         mma_s8(sums, fragment_a, fragment_b);
     for (int e = 0; e < 4; e++)
         d[(g + 8 * (e >> 1)) * 8 + 2 * q + (e & 1)] = sums[e];
 }
 
-void launch_mma_s8(int32_t *d, const int8_t *a, const void *b, bool b_unsigned,
+void launch_mma_s8(int32_t *d, const void *a, const int8_t *b, bool a_unsigned,
                    cudaStream_t stream) {
-    CU_LAUNCH(one_mma_s8, 1, 32, 0, stream, d, a, static_cast<const int8_t *>(b), b_unsigned);
+    CU_LAUNCH(one_mma_s8, 1, 32, 0, stream, d, static_cast<const int8_t *>(a), b, a_unsigned);
 }
 
 /* ------------------------------------------------------------------ barriers and shuffles */

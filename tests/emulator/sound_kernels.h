@@ -11,7 +11,7 @@
 void launch_gemm_bf16(float *c, const uint16_t *a, const uint16_t *b, int m, int n, int k,
                       cudaStream_t);
 /* d[16][8] = a[16][32] b[8][32]^T of a warp; b unsigned or signed. */
-void launch_mma_s8(int32_t *d, const int8_t *a, const void *b, bool b_unsigned, cudaStream_t);
+void launch_mma_s8(int32_t *d, const void *a, const int8_t *b, bool a_unsigned, cudaStream_t);
 /* y = x / sqrt(mean(x^2) + eps) * gain, a block a row. */
 void launch_rms_norm(float *y, const float *x, const float *gain, int rows, int columns,
                      cudaStream_t);

@@ -39,18 +39,18 @@ static void test_gemm(void **) {
     });
 }
 
-template <class B> static void check_mma_s8() {
+template <class A> static void check_mma_s8() {
     uint32_t random = 2;
-    std::vector<int8_t> a(16 * 32);
-    std::vector<B> b(8 * 32);
-    for (int8_t &value : a)
+    std::vector<A> a(16 * 32);
+    std::vector<int8_t> b(8 * 32);
+    for (A &value : a)
+        value = (A)(int)(256 * uniform(&random));
+    for (int8_t &value : b)
         value = (int8_t)(128 * uniform(&random));
-    for (B &value : b)
-        value = (B)(int)(256 * uniform(&random));
-    device_data<int8_t> device_a(a);
-    device_data<B> device_b(b);
+    device_data<A> device_a(a);
+    device_data<int8_t> device_b(b);
     device_data<int32_t> device_d(16 * 8);
-    launch_mma_s8(device_d.data, device_a.data, device_b.data, (B)-1 > 0, nullptr);
+    launch_mma_s8(device_d.data, device_a.data, device_b.data, (A)-1 > 0, nullptr);
     std::vector<int32_t> d = device_d.read();
     for (size_t row = 0; row < 16; row++)
         for (size_t column = 0; column < 8; column++) {

@@ -10,7 +10,7 @@ namespace emulator {
 
 enum class element { bf16, s8, u8 };
 /* m16n8k16 (bf16) or m16n8k32 (8 bits); d is float or int32_t. */
-void mma(void *d, const uint32_t a[4], const uint32_t b[2], element of_b, site);
+void mma(void *d, const uint32_t a[4], const uint32_t b[2], element of_a, site);
 void ldmatrix(uint32_t *r, int n_matrices, bool trans, const void *row, site);
 
 void copy_issue(void *shared, const void *global, uint32_t bytes, bool valid, site);
@@ -30,7 +30,7 @@ PTX_MODEL void mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2], PT
 PTX_MODEL void mma_s8(int32_t d[4], const uint32_t a[4], const uint32_t b[2], PTX_AT) {
     ::emulator::mma(d, a, b, ::emulator::element::s8, at);
 }
-PTX_MODEL void mma_s8_u8(int32_t d[4], const uint32_t a[4], const uint32_t b[2], PTX_AT) {
+PTX_MODEL void mma_u8_s8(int32_t d[4], const uint32_t a[4], const uint32_t b[2], PTX_AT) {
     ::emulator::mma(d, a, b, ::emulator::element::u8, at);
 }
 

@@ -1,0 +1,119 @@
+/* linear.h - what the kernels of `linear`, their launchers and the choice among them share.
+ *
+ * One order of summing holds for every kernel and every cut of the work, so that no bit of a row
+ * depends on the rows beside it: inputs go in groups (64 bytes of weights an output, weights.h),
+ * the products of 4 groups are summed one after the other to a chunk; 8 chunks are added in order
+ * to a segment; segments are added in order. Chunks are what the warps of a block share out,
+ * segments what blocks do. Sums of 8-bit weights are exact and need no order. */
+#ifndef MILL_KERNELS_CUDA_LINEAR_H
+#define MILL_KERNELS_CUDA_LINEAR_H
+
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/weights.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { LINEAR_CHUNK = 4 /* groups */, LINEAR_SEGMENT = 8 /* chunks */ };
+
+/* What is multiplied by what: the weights' type, where x is converted, which unit multiplies. */
+enum linear_kind {
+    LINEAR_F32,       /* x as it is, fmaf */
+    LINEAR_BF16,      /* x rounded by every block that reads it, tensor cores */
+    LINEAR_BF16_ROWS, /* x rounded before the launch, tensor cores */
+    LINEAR_BF16_FMAF, /* x rounded before the launch, fmaf: for cards before sm_80 */
+    LINEAR_I8_ROWS,   /* x quantised before the launch, tensor cores */
+    LINEAR_N_KINDS
+};
+
+/* The parameter of a kernel. */
+struct linear_run {
+    const void *weights;       /* bricks, from the first output's on */
+    const float *weight_scale; /* I8: from the first output's on */
+    const char *x;             /* f32, or prepared rows of n_groups * 64 bytes */
+    int64_t x_step;            /* bytes from row to row */
+    int64_t x_plane;           /* I8: bytes from a row's high bytes to its low bytes */
+    const float *x_scale;      /* I8: [rows] */
+    int32_t n_rows, n_in, n_out, n_groups;
+    float *y;
+    const float *residual, *bias;
+    const int32_t *bias_group;
+    int64_t y_step, residual_step, bias_step; /* elements from row to row */
+    enum mill_activation act;
+    bool whole_x, whole_y; /* rows of x; of y, residual and bias: in aligned quads (quads.h) */
+    int32_t n_row_tiles;   /* the grid's x counts tiles: rows, then outputs; its y splits */
+    int32_t n_splits;      /* blocks that share a tile: each adds up some of its segments */
+    int32_t split_segments;
+    void *partial;    /* n_splits > 1: the segments' sums, see linear_finish.h */
+    int32_t *arrived; /* ... [tiles], zeros before and after: blocks that are done */
+};
+
+struct linear_plan;
+
+/* One kernel: a kind, and the tile of y that a block computes. */
+struct linear_kernel {
+    enum linear_kind kind;
+    int32_t n_rows, n_outs;           /* of a tile */
+    int32_t n_slices;                 /* parts of a block that take its chunks in turn */
+    int32_t stages_a_chunk, n_stages; /* a chunk is loaded in stages, up to n_stages ahead */
+    int32_t stage_bytes;              /* of all slices */
+    int32_t exchange_bytes; /* shared memory by which sums meet: beside the stages with slices, else
+                               in their place */
+    int32_t max_segments;   /* that a block can add up: 1, or any number */
+    int32_t row_bytes;      /* of a row of x and a group, as it is read */
+    int32_t group_clocks;   /* a group of a tile, all of it on chip; predicted, not measured */
+    void (*function)(struct linear_run);
+    void (*launch)(cudaStream_t, const struct linear_plan *, const struct linear_run *);
+};
+
+/* ---- linear_f32.cu, linear_bf16.cu, linear_i8.cu: the kernels for weights of a type */
+const struct linear_kernel *mill_cuda_linear_f32(int32_t *n);
+const struct linear_kernel *mill_cuda_linear_bf16(int32_t *n);
+const struct linear_kernel *mill_cuda_linear_i8(int32_t *n);
+
+/* ---- linear_prepare.cu: rows of x as the kinds _ROWS and _FMAF read them, zeros behind the inputs
+ * up to whole groups. For I8 into two planes, and a scale a row. `transposed`: a group is four
+ * chunks of four words, and word j of chunk q is written in the place of word q of chunk j: so that
+ * ldmatrix, which gives lane 4g + q word q of row g of a chunk, gives it words of chunk q. */
+struct linear_preparation {
+    struct mill_matrix x;
+    char *to; /* [planes][rows][row_bytes] */
+    int32_t row_bytes;
+    float *scale; /* I8: [rows]; else NULL */
+    bool transposed;
+};
+void mill_cuda_linear_prepare(cudaStream_t stream, const struct linear_preparation *);
+
+/* ---- linear_plan.c: which kernel, and how many blocks share a tile */
+struct linear_size {
+    enum linear_kind kind;
+    int32_t n_rows, n_out, n_groups;
+    int32_t n_processors, shared_bytes; /* of the card; of a block at most */
+    int64_t partial_words;              /* room for sums that blocks exchange, */
+    int32_t max_shared_tiles;           /* and for tiles that they share */
+};
+struct linear_plan {
+    const struct linear_kernel *kernel; /* NULL: none fits */
+    int32_t n_row_tiles, n_tiles, n_splits, split_segments, shared_bytes;
+};
+/* With this kernel, and tiles that n_splits blocks share, or fewer where there are fewer segments.
+ */
+struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
+                                              const struct linear_kernel *kernel, int32_t n_splits);
+/* The soonest by a model of the card. No choice changes a result. */
+struct linear_plan mill_cuda_linear_plan(const struct linear_size *size,
+                                         const struct linear_kernel *kernels, int32_t n_kernels);
+
+/* ---- linear.c */
+struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
+                                         const struct mill_linear_args *args, enum linear_kind kind,
+                                         int32_t n_rows);
+/* Rows first .. first + n_rows - 1 of a product, prepared if the kernel wants them so. */
+mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill_linear_args *args,
+                                 int32_t first, int32_t n_rows, const struct linear_plan *plan);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
