@@ -1,0 +1,125 @@
+"""A client of `sparkmill serve`, by Python's own library alone.
+
+Each call has a connection of its own, so a client may be shared by threads. The async one runs these
+calls in threads of asyncio.
+"""
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any, AsyncIterator, Iterator, TypedDict
+
+from .errors import ConnectionFailed, from_answer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+PIECE_BYTES = 1 << 16
+
+
+class Wish(TypedDict, total=False):
+    """How a text is to be spoken; what is left out is the server's choice. See docs/server.md."""
+
+    model: str
+    voice: str
+    response_format: str  # mp3 opus aac flac wav pcm
+    instructions: str
+    speed: float
+    # Of Sparkmill:
+    seed: int
+    temperature: float
+    top_k: int
+    top_p: float
+    gender: str
+    pitch: str
+    rate: str
+    redraws: int
+    priority: int
+    deadline_ms: int
+    sample_rate: int
+
+
+OPENAI = {"model", "voice", "response_format", "instructions", "speed"}
+
+
+def _body(text: str, wish: dict[str, Any]) -> dict[str, Any]:
+    body = {"model": "tts-1", "voice": "alloy", "input": text}
+    body.update((name, value) for name, value in wish.items() if name in OPENAI)
+    ours = {name: value for name, value in wish.items() if name not in OPENAI}
+    return dict(body, sparkmill=ours) if ours else body
+
+
+class Client:
+    """`base_url` with or without /v1; `timeout_s` is the longest silence of the server."""
+
+    def __init__(self, base_url: str = "http://127.0.0.1:8000", api_key: str | None = None,
+                 timeout_s: float = 600) -> None:
+        self._base = base_url.rstrip("/").removesuffix("/v1")
+        self._headers = {"Content-Type": "application/json"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._timeout_s = timeout_s
+
+    def speech(self, text: str, **wish: Unpack[Wish]) -> bytes:
+        """The whole sound, in `response_format` (mp3)."""
+        return b"".join(self.stream(text, **wish))
+
+    def stream(self, text: str, **wish: Unpack[Wish]) -> Iterator[bytes]:
+        """The sound in pieces, while it is made. Refusals come from this call; closing the iterator
+        ends the request."""
+        return self._pieces(self._open("/v1/audio/speech", _body(text, dict(wish))))
+
+    def voices(self) -> list[dict[str, Any]]:
+        """What `voice` may be: for each its `name`, `id`, and more."""
+        return self._get("/v1/audio/voices")["data"]
+
+    def models(self) -> list[str]:
+        """What `model` may be."""
+        return [model["id"] for model in self._get("/v1/models")["data"]]
+
+    def _get(self, path: str) -> Any:
+        return json.loads(b"".join(self._pieces(self._open(path))))
+
+    def _open(self, path: str, body: dict[str, Any] | None = None) -> http.client.HTTPResponse:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._base + path, data, self._headers)
+        try:
+            return urllib.request.urlopen(request, timeout=self._timeout_s)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise from_answer(error.code, error.headers.get("Retry-After"), error.read()) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise ConnectionFailed(f"{self._base}: {getattr(error, 'reason', error)}") from error
+
+    def _pieces(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        with response:
+            try:
+                while piece := response.read1(PIECE_BYTES):
+                    yield piece
+            except (OSError, http.client.HTTPException) as error:
+                raise ConnectionFailed(f"{self._base}: the answer broke off: {error}") from error
+
+
+class AsyncClient:
+    """The same for asyncio."""
+
+    def __init__(self, base_url: str = "http://127.0.0.1:8000", api_key: str | None = None,
+                 timeout_s: float = 600) -> None:
+        self._client = Client(base_url, api_key, timeout_s)
+
+    async def speech(self, text: str, **wish: Unpack[Wish]) -> bytes:
+        return await asyncio.to_thread(self._client.speech, text, **wish)
+
+    async def stream(self, text: str, **wish: Unpack[Wish]) -> AsyncIterator[bytes]:
+        pieces = await asyncio.to_thread(self._client.stream, text, **wish)
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            yield piece
+
+    async def voices(self) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(self._client.voices)
+
+    async def models(self) -> list[str]:
+        return await asyncio.to_thread(self._client.models)
