@@ -179,8 +179,42 @@ static void test_i8(void **state) {
     check(MILL_I8, 1u << LINEAR_I8_ROWS, kernels, n);
 }
 
+/* Whatever the card and the size, there is a kernel that fits. */
+static void check_plans(int32_t shared_bytes, enum linear_kind kind,
+                        const struct linear_kernel *kernels, int32_t n_kernels) {
+    static const int32_t outs[] = {1, 896, 9728, 166000}, groups[] = {1, 28, 152, 1024};
+    for (int32_t n_rows = 1; n_rows <= 5000; n_rows = 2 * n_rows + 1)
+        for (int i = 0; i < 16; i++) {
+            struct linear_size size = {kind, n_rows,       outs[i / 4], groups[i % 4],
+                                       40,   shared_bytes, 1 << 22,     1024};
+            struct linear_plan plan = mill_cuda_linear_plan(&size, kernels, n_kernels);
+            assert_non_null(plan.kernel);
+            assert_in_range(plan.shared_bytes, 1, shared_bytes);
+            assert_true((int64_t)plan.n_row_tiles * plan.kernel->n_rows >= n_rows);
+            assert_true((int64_t)plan.n_tiles * plan.kernel->n_outs >=
+                        (int64_t)plan.n_row_tiles * outs[i / 4]);
+            assert_true(plan.n_splits * plan.split_segments * LINEAR_SEGMENT * LINEAR_CHUNK >=
+                        groups[i % 4]);
+        }
+}
+
+static void test_plans(void **state) {
+    (void)state;
+    const int32_t turing = 63 << 10, ampere = 98 << 10; /* sm_86 */
+    int32_t n;
+    const struct linear_kernel *kernels = mill_cuda_linear_f32(&n);
+    check_plans(turing, LINEAR_F32, kernels, n);
+    kernels = mill_cuda_linear_i8(&n);
+    check_plans(turing, LINEAR_I8_ROWS, kernels, n);
+    kernels = mill_cuda_linear_bf16(&n);
+    check_plans(turing, LINEAR_BF16_FMAF, kernels, n);
+    check_plans(ampere, LINEAR_BF16, kernels, n);
+    check_plans(ampere, LINEAR_BF16_ROWS, kernels, n);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plans),
         cmocka_unit_test(test_f32),
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_i8),
