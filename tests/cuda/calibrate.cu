@@ -1,0 +1,235 @@
+/* calibrate.cu - what each instruction of ptx.h gives for random operands, written to a file: once
+ * by a card, once by the emulator's models. `calibrate COMPARE CARD.bin EMULATOR.bin` holds the one
+ * against the other, so that the emulator stays true to hardware.
+ *
+ *     calibrate write FILE          exit status 77 without a card
+ *     calibrate compare A B         one line an instruction; exit status 1 when they differ
+ *
+ * Integers, copies and rearrangements are equal to the bit. A product of tensor cores sums in an
+ * order of its own: the tolerance is that of 16 products and a sum in f32. Approximations have the
+ * error that ptx.h promises. */
+#include "kernels/cuda/ptx.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WARPS = 64, LANES = 32, THREADS = WARPS * LANES, WORDS = 8 /* in and out, a thread */ };
+
+/* What a thread has: eight words in, eight words out. */
+struct word_args {
+    const uint32_t *in;
+    uint32_t *out;
+};
+
+static __device__ float as_float(uint32_t word) {
+    return __uint_as_float(word);
+}
+
+/* Words as pairs of bf16 between -2 and 2: exponents 0x3f80 at most, never NaN. */
+static __device__ uint32_t as_bf16_pair(uint32_t word) {
+    return (word & 0x807f807f) | 0x3f003f00 | (word & 0x00800080);
+}
+
+__global__ void calibrate_pack(struct word_args a) {
+    int32_t t = (int32_t)(blockIdx.x * blockDim.x + threadIdx.x) * WORDS;
+    a.out[t] = pack_bf16(as_float(a.in[t]), as_float(a.in[t + 1]));
+    a.out[t + 1] = f32_to_bf16(as_float(a.in[t + 2]));
+}
+
+__global__ void calibrate_mma_bf16(struct word_args a) {
+    int32_t t = (int32_t)(blockIdx.x * blockDim.x + threadIdx.x) * WORDS;
+#if CU_ARCH >= 800
+    float d[4] = {1, 2, 3, 4};
+    uint32_t left[4], right[2];
+    for (int i = 0; i < 4; i++)
+        left[i] = as_bf16_pair(a.in[t + i]);
+    for (int i = 0; i < 2; i++)
+        right[i] = as_bf16_pair(a.in[t + 4 + i]);
+    mma_bf16(d, left, right);
+    for (int i = 0; i < 4; i++)
+        a.out[t + i] = __float_as_uint(d[i]);
+#endif
+}
+
+template <bool UNSIGNED> __global__ void calibrate_mma_s8(struct word_args a) {
+    int32_t t = (int32_t)(blockIdx.x * blockDim.x + threadIdx.x) * WORDS;
+    int32_t d[4] = {1, -2, 3, -4};
+    uint32_t left[4] = {a.in[t], a.in[t + 1], a.in[t + 2], a.in[t + 3]};
+    uint32_t right[2] = {a.in[t + 4], a.in[t + 5]};
+    if (UNSIGNED)
+        mma_s8_u8(d, left, right);
+    else
+        mma_s8(d, left, right);
+    for (int i = 0; i < 4; i++)
+        a.out[t + i] = (uint32_t)d[i];
+}
+
+/* One warp a block: 32 rows of 16 bytes, read as four matrices. */
+__global__ void calibrate_ldmatrix(struct word_args a) {
+    CU_SHARED(uint32_t, tile, [LANES * 4]);
+    int32_t lane = (int32_t)threadIdx.x, t = (int32_t)(blockIdx.x * LANES + threadIdx.x) * WORDS;
+    for (int i = 0; i < 4; i++)
+        tile[4 * lane + i] = a.in[t + i];
+    __syncwarp();
+    uint32_t r[4];
+    ldmatrix_x4(r, &tile[4 * ((lane * 5 + 3) % LANES)]);
+    for (int i = 0; i < 4; i++)
+        a.out[t + i] = r[i];
+    ldmatrix_x4_trans(r, &tile[4 * ((lane * 11 + 7) % LANES)]);
+    for (int i = 0; i < 4; i++)
+        a.out[t + 4 + i] = r[i];
+}
+
+__global__ void calibrate_cp_async(struct word_args a) {
+    CU_SHARED(uint4, tile, [LANES]);
+    CU_SHARED(uint32_t, single, [LANES]);
+    int32_t lane = (int32_t)threadIdx.x, t = (int32_t)(blockIdx.x * LANES + threadIdx.x) * WORDS;
+    cp_async_16(&tile[lane ^ 1], a.in + t, lane % 3 != 0);
+    cp_async_4(&single[lane ^ 2], a.in + t + 4, lane % 5 != 0);
+    cp_async_commit();
+    cp_async_wait<0>();
+    __syncwarp();
+    a.out[t] = tile[lane].x ^ tile[lane].w;
+    a.out[t + 1] = single[lane];
+}
+
+__global__ void calibrate_warp(struct word_args a) {
+    int32_t t = (int32_t)(blockIdx.x * blockDim.x + threadIdx.x) * WORDS;
+    float small = (float)(int32_t)(a.in[t] & 0xff); /* sums of whole numbers are exact */
+    a.out[t] = __float_as_uint(warp_sum(small));
+    a.out[t + 1] = __float_as_uint(warp_max(small));
+    a.out[t + 2] = __shfl_xor_sync(0xffffffff, a.in[t + 2], 5);
+    a.out[t + 3] = __ballot_sync(0xffffffff, (a.in[t + 3] & 1) != 0);
+}
+
+__global__ void calibrate_exp2(struct word_args a) {
+    int32_t t = (int32_t)(blockIdx.x * blockDim.x + threadIdx.x) * WORDS;
+    float x = (float)(int32_t)(a.in[t] % 20001) * 1e-3f - 16.0f;
+    a.out[t] = __float_as_uint(fast_exp2(x));
+}
+
+__global__ void calibrate_sin(struct word_args a) {
+    int32_t t = (int32_t)(blockIdx.x * blockDim.x + threadIdx.x) * WORDS;
+    float x = (float)(int32_t)(a.in[t] % 6001) * 1e-3f - 3.0f;
+    a.out[t] = __float_as_uint(fast_sin(x));
+}
+
+/* ------------------------------------------------------------------ host */
+
+enum kind { BITS, PRODUCT, RELATIVE, ABSOLUTE };
+
+static const struct instruction {
+    const char *name;
+    void (*launch)(cudaStream_t stream, struct word_args args);
+    enum kind kind;
+    double tolerance;
+} instructions[] = {
+#define LAUNCH(...)                                                                                \
+    [](cudaStream_t stream, struct word_args args) {                                               \
+        CU_LAUNCH((__VA_ARGS__), WARPS, LANES, 0, stream, args);                                   \
+    }
+    {"pack_bf16, f32_to_bf16", LAUNCH(calibrate_pack), BITS, 0},
+    /* 16 products of up to 4 and a sum: 17 roundings of less than 70 */
+    {"mma_bf16", LAUNCH(calibrate_mma_bf16), PRODUCT, 17 * 70 * 0x1p-23},
+    {"mma_s8", LAUNCH(calibrate_mma_s8<false>), BITS, 0},
+    {"mma_s8_u8", LAUNCH(calibrate_mma_s8<true>), BITS, 0},
+    {"ldmatrix", LAUNCH(calibrate_ldmatrix), BITS, 0},
+    {"cp_async", LAUNCH(calibrate_cp_async), BITS, 0},
+    {"warp_sum, warp_max, shfl, ballot", LAUNCH(calibrate_warp), BITS, 0},
+    {"fast_exp2", LAUNCH(calibrate_exp2), RELATIVE, 2 * 0x1p-22},
+    {"fast_sin", LAUNCH(calibrate_sin), ABSOLUTE, 0x1p-20},
+#undef LAUNCH
+};
+enum { N_INSTRUCTIONS = sizeof instructions / sizeof *instructions, N = THREADS * WORDS };
+
+static uint32_t next_word(uint64_t *state) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*state >> 32);
+}
+
+static int fail(const char *what, cudaError_t error) {
+    fprintf(stderr, "calibrate: %s: %s\n", what, cudaGetErrorString(error));
+    return error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice ? 77 : 1;
+}
+
+static int write_all(const char *path) {
+    static uint32_t in[N], out[N];
+    uint32_t *device_in = NULL, *device_out = NULL;
+    uint64_t state = 1;
+    for (int i = 0; i < N; i++)
+        in[i] = next_word(&state);
+    cudaError_t error = cudaMalloc((void **)&device_in, sizeof in);
+    if (error == cudaSuccess)
+        error = cudaMalloc((void **)&device_out, sizeof out);
+    if (error != cudaSuccess)
+        return fail("memory", error);
+    FILE *file = fopen(path, "wb");
+    for (int k = 0; file && k < N_INSTRUCTIONS; k++) {
+        cudaMemcpy(device_in, in, sizeof in, cudaMemcpyHostToDevice);
+        cudaMemset(device_out, 0, sizeof out);
+        instructions[k].launch(NULL, {device_in, device_out});
+        error = cudaDeviceSynchronize();
+        if (error == cudaSuccess)
+            error = cudaMemcpy(out, device_out, sizeof out, cudaMemcpyDeviceToHost);
+        if (error != cudaSuccess)
+            return fail(instructions[k].name, error);
+        if (fwrite(out, sizeof out, 1, file) != 1)
+            break;
+    }
+    cudaFree(device_in);
+    cudaFree(device_out);
+    if (!file || fclose(file) != 0) {
+        fprintf(stderr, "calibrate: '%s' cannot be written\n", path);
+        return 1;
+    }
+    return 0;
+}
+
+static bool differs(const struct instruction *instruction, uint32_t a, uint32_t b) {
+    float x, y;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    double error = fabs((double)x - y);
+    switch (instruction->kind) {
+    case BITS:
+        return a != b;
+    case RELATIVE:
+        return !(error <= instruction->tolerance * fabs((double)y));
+    default:
+        return !(error <= instruction->tolerance);
+    }
+}
+
+static int compare(const char *left, const char *right) {
+    static uint32_t a[N], b[N];
+    FILE *files[2] = {fopen(left, "rb"), fopen(right, "rb")};
+    int n_wrong = 0;
+    for (int k = 0; k < N_INSTRUCTIONS; k++) {
+        if (!files[0] || !files[1] || fread(a, sizeof a, 1, files[0]) != 1 ||
+            fread(b, sizeof b, 1, files[1]) != 1) {
+            fprintf(stderr, "calibrate: '%s' or '%s' is not whole\n", left, right);
+            return 1;
+        }
+        int n = 0;
+        for (int i = 0; i < N; i++)
+            n += differs(&instructions[k], a[i], b[i]);
+        printf("%-34s %s\n", instructions[k].name, n ? "DIFFERS" : "equal");
+        if (n)
+            printf("  %d of %d words\n", n, N);
+        n_wrong += n > 0;
+    }
+    fclose(files[0]);
+    fclose(files[1]);
+    return n_wrong > 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 3 && strcmp(argv[1], "write") == 0)
+        return write_all(argv[2]);
+    if (argc == 4 && strcmp(argv[1], "compare") == 0)
+        return compare(argv[2], argv[3]);
+    fprintf(stderr, "Usage: calibrate write FILE | calibrate compare A B\n");
+    return 2;
+}
