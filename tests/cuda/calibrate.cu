@@ -59,7 +59,7 @@ template <bool UNSIGNED> __global__ void calibrate_mma_s8(struct word_args a) {
     uint32_t left[4] = {a.in[t], a.in[t + 1], a.in[t + 2], a.in[t + 3]};
     uint32_t right[2] = {a.in[t + 4], a.in[t + 5]};
     if (UNSIGNED)
-        mma_s8_u8(d, left, right);
+        mma_u8_s8(d, left, right);
     else
         mma_s8(d, left, right);
     for (int i = 0; i < 4; i++)
@@ -134,7 +134,7 @@ static const struct instruction {
     /* 16 products of up to 4 and a sum: 17 roundings of less than 70 */
     {"mma_bf16", LAUNCH(calibrate_mma_bf16), PRODUCT, 17 * 70 * 0x1p-23},
     {"mma_s8", LAUNCH(calibrate_mma_s8<false>), BITS, 0},
-    {"mma_s8_u8", LAUNCH(calibrate_mma_s8<true>), BITS, 0},
+    {"mma_u8_s8", LAUNCH(calibrate_mma_s8<true>), BITS, 0},
     {"ldmatrix", LAUNCH(calibrate_ldmatrix), BITS, 0},
     {"cp_async", LAUNCH(calibrate_cp_async), BITS, 0},
     {"warp_sum, warp_max, shfl, ballot", LAUNCH(calibrate_warp), BITS, 0},
