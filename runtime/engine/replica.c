@@ -221,8 +221,10 @@ static void publish(struct mill_replica *r) {
 
 static void drop_jobs(struct mill_replica *r) {
     for (int32_t slot = 0; r->n_jobs > 0; slot++)
-        if (r->jobs[slot].request)
+        if (r->jobs[slot].request) {
+            mill_scheduler_remove(r->scheduler, slot);
             mill_replica_job_drop(r, &r->jobs[slot]);
+        }
 }
 
 static void cancel_jobs(struct mill_replica *r) {
@@ -242,6 +244,17 @@ static void give_up(struct mill_replica *r, const struct mill_error *err) {
     r->options.host.lost(r->options.host.context, r, err);
 }
 
+/* It was given up, others work for what it had, and here its device is back. */
+static mill_status come_back(struct mill_replica *r, struct mill_error *err) {
+    drop_jobs(r);
+    MILL_TRY(mill_replica_collect_all(r, err));
+    publish(r);
+    pthread_mutex_lock(&r->lock);
+    r->state = MILL_REPLICA_READY;
+    pthread_mutex_unlock(&r->lock);
+    return MILL_OK;
+}
+
 static void *run(void *context) {
     struct mill_replica *r = context;
     int32_t n_arrived = 0;
@@ -251,10 +264,8 @@ static void *run(void *context) {
         for (int32_t i = 0; i < n_arrived; i++)
             mill_replica_job_start(r, r->arrivals[i]);
         mill_status status = mill_replica_turn(r, &worked, &err);
-        if (status == MILL_E_CANCELLED) { /* given up: others work for these requests now */
-            drop_jobs(r);
-            return NULL;
-        }
+        if (status == MILL_E_CANCELLED)
+            status = come_back(r, &err);
         if (status < 0) {
             give_up(r, &err);
             return NULL;
@@ -371,6 +382,7 @@ struct mill_request *mill_replica_take_back(struct mill_replica *r) {
     pthread_mutex_lock(&r->lock);
     struct mill_request *request = r->n_assigned > 0 ? r->assigned[--r->n_assigned] : NULL;
     r->n_inbox = 0;
+    r->inbox_frames = 0;
     pthread_mutex_unlock(&r->lock);
     return request;
 }

@@ -5,7 +5,7 @@
  * not come back from a step: then the replica is lost, its requests are taken back, and their next
  * replica makes the same audio again and delivers what was not delivered. A step is computed
  * between two looks at the replica's state under its lock, so a replica that was given up delivers
- * nothing more, should its device wake up again. */
+ * nothing more of what it had, should its device come back; then it is ready for other requests. */
 #ifndef MILL_ENGINE_REPLICA_H
 #define MILL_ENGINE_REPLICA_H
 

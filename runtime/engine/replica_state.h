@@ -90,6 +90,9 @@ enum {
  * given up meanwhile; any other failure is its device's. */
 mill_status mill_replica_turn(struct mill_replica *replica, bool *worked, struct mill_error *err);
 
+/* Wait for what is on its way, and look at none of it. */
+mill_status mill_replica_collect_all(struct mill_replica *replica, struct mill_error *err);
+
 /* ------------------------------------------------------------------ replica_job.c */
 
 /* A request arrives: it gets a slot, or ends with a failure. */

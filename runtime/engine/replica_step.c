@@ -236,6 +236,18 @@ static mill_status collect_windows(struct mill_replica *r, struct mill_error *er
     return MILL_OK;
 }
 
+mill_status mill_replica_collect_all(struct mill_replica *r, struct mill_error *err) {
+    while (r->n_launched > r->n_collected) {
+        r->n_collected++;
+        MILL_TRY(mill_qwen2_collect(r->lm, r->tokens, err));
+    }
+    if (r->n_pieces > 0)
+        MILL_TRY(mill_bicodec_streams_collect(r->streams, err));
+    r->n_pieces = 0;
+    r->collected_s = mill_clock_seconds();
+    return MILL_OK;
+}
+
 /* ------------------------------------------------------------------ a turn */
 
 /* Those that nobody wants go; those whose reader has no room for a window stand still. */

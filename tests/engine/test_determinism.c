@@ -140,7 +140,9 @@ static void test_one_hash_a_wish(void **state) {
                   (unsigned long long)n_schedules, (unsigned long long)totals.n_requests,
                   (unsigned long long)totals.n_cancelled, (unsigned long long)totals.n_preemptions,
                   (unsigned long long)totals.n_deliveries, lazy_backend_graphs(), FIXTURE_WISHES);
-    assert_true(totals.n_requests > totals.n_cancelled && lazy_backend_graphs() > 0);
+    assert_true(totals.n_requests > totals.n_cancelled);
+    assert_true(n_schedules < 15 ||
+                lazy_backend_graphs() > 0); /* a few engines, some of them lazy */
 }
 
 int main(int argc, char **argv) {

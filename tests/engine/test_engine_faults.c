@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -122,6 +123,44 @@ static void test_hangs(void **state) {
     lazy = false;
 }
 
+/* The only device pauses for too long: what it had fails, and when it comes back it is used again.
+ */
+static void test_comes_back(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        int32_t n_faulty = 1;
+        struct heard heard[2];
+        struct mill_engine_stats stats;
+        lazy = i;
+        faulty_backend_disarm();
+        struct mill_engine *engine = open_faulty("cpu:1", &n_faulty, 3);
+        faulty_backend_arm(FAULTY_PAUSES, 400);
+        for (int k = 0; k < 2; k++)
+            fixture_submit(engine, k, false, &heard[k]);
+        for (int k = 0; k < 2; k++) {
+            fixture_finish(&heard[k]);
+            assert_int_equal(heard[k].result.status, MILL_E_DEVICE);
+            heard_free(&heard[k]);
+        }
+        mill_engine_get_stats(engine, &stats);
+        assert_int_equal(stats.replicas[0].state, MILL_REPLICA_STUCK);
+        faulty_backend_disarm();
+        while (stats.replicas[0].state != MILL_REPLICA_READY) {
+            nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+            mill_engine_get_stats(engine, &stats);
+        }
+        for (int k = 0; k < 2; k++)
+            fixture_submit(engine, k, false, &heard[k]);
+        for (int k = 0; k < 2; k++) {
+            fixture_finish(&heard[k]);
+            assert_same_sound(&alone[k], &heard[k]);
+            heard_free(&heard[k]);
+        }
+        mill_engine_close(engine);
+    }
+    lazy = false;
+}
+
 /* What hears a piece and breaks the device at once. */
 struct breaker {
     struct heard *heard;
@@ -222,7 +261,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fails),         cmocka_unit_test(test_fails_after_delivery),
         cmocka_unit_test(test_hangs),         cmocka_unit_test(test_all_fail),
-        cmocka_unit_test(test_never_started),
+        cmocka_unit_test(test_never_started), cmocka_unit_test(test_comes_back),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

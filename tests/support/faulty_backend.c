@@ -5,12 +5,14 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t disarmed = PTHREAD_COND_INITIALIZER;
-static enum { OFF, FAILS, HANGS } fault;
+static bool armed;
+static enum faulty_kind fault;
 static long n_calls, fault_at;
 
 void faulty_backend_arm(enum faulty_kind kind, long n) {
     pthread_mutex_lock(&lock);
-    fault = kind == FAULTY_FAILS ? FAILS : HANGS;
+    armed = true;
+    fault = kind;
     fault_at = n;
     n_calls = 0;
     pthread_mutex_unlock(&lock);
@@ -18,7 +20,7 @@ void faulty_backend_arm(enum faulty_kind kind, long n) {
 
 void faulty_backend_disarm(void) {
     pthread_mutex_lock(&lock);
-    fault = OFF;
+    armed = false;
     n_calls = 0;
     pthread_cond_broadcast(&disarmed);
     pthread_mutex_unlock(&lock);
@@ -33,9 +35,10 @@ long faulty_backend_calls(void) {
 
 static bool is_good(void) {
     pthread_mutex_lock(&lock);
-    bool good = ++n_calls < fault_at || fault == OFF;
-    while (!good && fault == HANGS)
+    bool hit = ++n_calls >= fault_at && armed;
+    while (hit && armed && fault != FAULTY_FAILS)
         pthread_cond_wait(&disarmed, &lock);
+    bool good = !hit || fault == FAULTY_PAUSES;
     pthread_mutex_unlock(&lock);
     return good;
 }

@@ -7,11 +7,11 @@
 
 #include "kernels/backend.h"
 
-enum faulty_kind { FAULTY_FAILS, FAULTY_HANGS };
+enum faulty_kind { FAULTY_FAILS, FAULTY_HANGS, FAULTY_PAUSES };
 
 const struct mill_backend_ops *faulty_backend_ops(void);
 /* From now on the n-th call of an operator (from 1) fails, and every one after it; or hangs until
- * disarmed and then fails. */
+ * disarmed and then fails; or hangs until disarmed and then is carried out. */
 void faulty_backend_arm(enum faulty_kind kind, long n);
 void faulty_backend_disarm(void);
 /* Operators called since the last arm or disarm. */
