@@ -171,6 +171,15 @@ class Stream:
             return None
         return list(tokens)
 
+    @property
+    def end(self) -> str:
+        """"running", "complete", "limit" (of max_seconds: the text goes on), "cancelled" or "failed"."""
+        if not self._close.alive:
+            return "cancelled"
+        result = lib.Result()
+        self._lib.mill_request_get_result(self._handle, ctypes.byref(result))
+        return lib.ENDS[result.end]
+
     def close(self) -> None:
         self._close()
 

@@ -53,6 +53,7 @@ class Result(ctypes.Structure):
                 ("vocoder_s", c_double), ("total_s", c_double)]
 
 
+ENDS = ("running", "complete", "limit", "cancelled", "deadline", "failed")  # enum mill_request_end
 STRUCTS = [MillError, Options, Info, Request, Result]
 
 # Name: result, arguments. The last argument of calls that can be told about is the error.

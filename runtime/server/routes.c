@@ -6,6 +6,7 @@
     { method, path, MILL_SCOPE_##scope, MILL_BODY_##body, mill_route_##run }
 
 const struct mill_route mill_routes[] = {
+    ROUTE("GET", "/", PUBLIC, NONE, console),
     ROUTE("GET", "/health", PUBLIC, NONE, health),
     ROUTE("GET", "/ready", PUBLIC, NONE, ready),
     ROUTE("GET", "/metrics", OPERATE, NONE, metrics),

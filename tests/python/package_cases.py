@@ -58,6 +58,7 @@ def test_voices():
         assert ours == engine.speak(TEXT, voice=root["global_tokens"], seed=9, max_seconds=1)[0].tobytes()
         with engine.stream(TEXT, seed=3, max_seconds=1) as stream:
             list(stream)
+            assert stream.end in ("complete", "limit"), stream.end
             assert stream.voice == root["global_tokens"]
         with open(path, "w") as file:
             json.dump(dict(root, name="anna"), file)
@@ -76,7 +77,7 @@ def test_stream():
         stream = engine.stream(TEXT, max_seconds=3)
         next(stream)
         stream.close()
-        assert next(stream, None) is None and stream.voice is None
+        assert next(stream, None) is None and (stream.voice, stream.end) == (None, "cancelled")
 
 
 def test_threads():
