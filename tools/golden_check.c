@@ -103,7 +103,10 @@ static mill_status check_folder(struct golden_run *run, const struct options *op
     printf("%-28s %-38s %12s  %-10s\n", "array", "measured", "figure", "limit");
     MILL_TRY(golden_check_language_model(run, err));
     MILL_TRY(golden_check_decoder(run, err));
-    return golden_check_encoder(run, err);
+    if (run->device.ops->attn_dense)
+        return golden_check_encoder(run, err);
+    puts("encoders                     this backend has none: voices are cloned on the cpu");
+    return MILL_OK;
 }
 
 static int report(const struct golden_run *run) {

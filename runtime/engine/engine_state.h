@@ -41,8 +41,9 @@ struct mill_engine {
     bool started, draining, closing;
     struct mill_request **pending; /* before start: one reference each */
     int32_t n_pending;
-    int32_t n_live;   /* submitted and not ended */
-    int32_t n_places; /* taken and not put back */
+    int32_t n_live;              /* submitted and not ended */
+    struct mill_error last_lost; /* why the last replica that was lost failed; empty = none was */
+    int32_t n_places;            /* taken and not put back */
     struct mill_engine_stats totals;
 };
 

@@ -51,13 +51,21 @@ static void end_failed(struct mill_engine *engine, struct mill_request *request,
     mill_engine_on_ended(engine, &whole);
 }
 
+static void end_without_device(struct mill_engine *engine, struct mill_request *request) {
+    pthread_mutex_lock(&engine->lock);
+    struct mill_error why = engine->last_lost, message;
+    pthread_mutex_unlock(&engine->lock);
+    mill_fail(&message, MILL_E_DEVICE, "no device is left that works; the last one: %s", why.text);
+    end_failed(engine, request, message.text);
+}
+
 void mill_engine_route(struct mill_engine *engine, struct mill_request *request) {
     struct mill_router_replica loads[MILL_ENGINE_MAX_REPLICAS];
     get_loads(engine, loads);
     for (;;) {
         int32_t i = mill_router_choose(loads, engine->n_replicas, request->estimate_frames);
         if (i < 0) {
-            end_failed(engine, request, "no device is left that works");
+            end_without_device(engine, request);
             break;
         }
         if (mill_replica_assign(engine->replicas[i], request) == MILL_OK)
@@ -111,9 +119,17 @@ static void reassign(struct mill_engine *engine, struct mill_replica *lost, cons
     }
 }
 
+/* A replica is lost: others do what it had. */
+static void lose(struct mill_engine *engine, struct mill_replica *replica, const char *why) {
+    pthread_mutex_lock(&engine->lock);
+    mill_fail(&engine->last_lost, MILL_E_DEVICE, "%s", why);
+    pthread_mutex_unlock(&engine->lock);
+    reassign(engine, replica, why);
+}
+
 void mill_engine_on_lost(void *context, struct mill_replica *replica,
                          const struct mill_error *err) {
-    reassign(context, replica, err->text);
+    lose(context, replica, err->text);
 }
 
 void *mill_engine_watch(void *context) {
@@ -131,7 +147,7 @@ void *mill_engine_watch(void *context) {
         pthread_mutex_unlock(&engine->lock);
         for (int32_t i = 0; i < engine->n_replicas; i++)
             if (mill_replica_check_stuck(engine->replicas[i]))
-                reassign(engine, engine->replicas[i], "its devices did not come back from a step");
+                lose(engine, engine->replicas[i], "its device did not come back from a step");
         pthread_mutex_lock(&engine->lock);
     }
     pthread_mutex_unlock(&engine->lock);

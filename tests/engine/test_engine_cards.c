@@ -1,5 +1,6 @@
-/* test_engine_cards.c - the engine on several cards, which the emulator has: how weights come to
- * them. */
+/* test_engine_cards.c - the engine on cards, which the emulator has: the same sound whatever runs
+ * beside it and on whichever card, how weights come to several, and what becomes of requests when a
+ * call of CUDA's fails on one of them. */
 #include "tests/engine/engine_fixture.h"
 #include "tests/support/emulated.h"
 
@@ -10,35 +11,45 @@
 
 #include <cmocka.h>
 
-static void use_cards(int n) {
+static struct mill_engine *open_cards(int n, mill_status *status) {
+    const struct mill_engine_options options = {.model = fixture_folder(),
+                                                .devices = "emulator",
+                                                .precision = "int8",
+                                                .cache = MILL_SCRATCH "/engine-cards-cache",
+                                                .max_running = 2,
+                                                .max_window = 16};
     struct emulator_settings settings = emulated()->defaults();
-    settings.n_devices = n;
-    emulated()->configure(&settings);
-}
-
-/* How often the weights were made: progress begins again each time. */
-struct loads {
-    size_t n, last;
-};
-
-static void count_loads(void *context, size_t done_bytes, size_t all_bytes) {
-    struct loads *loads = context;
-    (void)all_bytes;
-    loads->n += loads->n == 0 || done_bytes < loads->last;
-    loads->last = done_bytes;
-}
-
-static struct mill_engine *start(struct loads *loads, mill_status *status) {
-    const struct mill_engine_options options = {
-        .model = fixture_folder(), .devices = "emulator", .precision = "bf16", .max_running = 2};
-    const struct mill_engine_progress progress = {count_loads, loads};
     struct mill_engine *engine;
     struct mill_error err = {""};
-    *loads = (struct loads){0};
+    settings.n_devices = n;
+    emulated()->configure(&settings);
     assert_int_equal(mill_engine_open(&engine, &options, &err), MILL_OK);
-    *status = mill_engine_start(engine, &progress, &err);
+    *status = mill_engine_start(engine, NULL, &err);
     assert_true(*status == MILL_OK || err.text[0]);
     return engine;
+}
+
+static struct mill_engine *start_cards(int n) {
+    mill_status status;
+    struct mill_engine *engine = open_cards(n, &status);
+    assert_int_equal(status, MILL_OK);
+    return engine;
+}
+
+static void close_cards(struct mill_engine *engine) {
+    mill_engine_close(engine);
+    emulated()->reset();
+    assert_int_equal(emulated()->bytes_in_use(), 0);
+}
+
+/* ------------------------------------------------------------------ weights */
+
+/* Replicas that read the cache's file; the others have copies of a card's. */
+static int n_loads(const struct mill_engine *engine) {
+    int n = 0;
+    for (int32_t i = 0; i < engine->n_replicas; i++)
+        n += mill_replica_device(engine->replicas[i])->weights->from_cache;
+    return n;
 }
 
 /* The first entry of each replica's image, which the embedding is, word for word. */
@@ -63,51 +74,155 @@ static void assert_same_weights(const struct mill_engine *engine) {
     free(first);
 }
 
-/* The checkpoint is read once, and the cards have the same from one another. */
 static void test_weights_go_round(void **state) {
     (void)state;
-    struct loads loads;
-    mill_status status;
-    use_cards(3);
-    struct mill_engine *engine = start(&loads, &status);
-    assert_int_equal(status, MILL_OK);
+    struct mill_engine *engine = start_cards(3);
     assert_int_equal(engine->n_replicas, 3);
-    assert_int_equal(loads.n, 1);
+    assert_int_equal(n_loads(engine), 1);
     assert_same_weights(engine);
-    mill_engine_close(engine);
-    assert_int_equal(emulated()->bytes_in_use(), 0);
+    close_cards(engine);
 }
 
 /* Whichever copy fails: either the engine does not start, or the weights came another way. */
 static void test_a_copy_fails(void **state) {
     (void)state;
-    struct loads loads;
     mill_status status;
     int n_another_way = 0, n_failed = 0;
-    use_cards(2);
     uint64_t before = emulated()->n_calls(EMULATOR_COPY);
-    mill_engine_close(start(&loads, &status));
+    struct mill_engine *whole = start_cards(2);
     uint64_t n_copies = emulated()->n_calls(EMULATOR_COPY) - before;
+    close_cards(whole);
     for (uint64_t n = 1; n <= n_copies; n++) {
         emulated()->fault(EMULATOR_COPY, n, 999, false);
-        struct mill_engine *engine = start(&loads, &status);
+        struct mill_engine *engine = open_cards(2, &status);
         if (status == MILL_OK) {
             assert_same_weights(engine);
-            n_another_way += loads.n == 2;
+            n_another_way += n_loads(engine) == 2;
         }
         n_failed += status < 0;
-        mill_engine_close(engine);
-        emulated()->reset();
-        assert_int_equal(emulated()->bytes_in_use(), 0);
+        close_cards(engine);
     }
     assert_int_equal(n_another_way, 1);
     assert_int_equal(n_another_way + n_failed, n_copies);
 }
 
+/* ------------------------------------------------------------------ requests */
+
+enum { N_WISHES = 4, FRAMES = 14 };
+
+static void submit(struct mill_engine *engine, int i, struct heard *heard) {
+    struct mill_error err = {""};
+    *heard = (struct heard){0};
+    struct mill_engine_request wish = fixture_wish(engine, i, heard);
+    wish.max_frames = FRAMES - 2 * i;
+    if (mill_engine_submit(engine, &wish, &heard->request, NULL, &err) != MILL_OK)
+        fail_msg("%s", err.text);
+}
+
+static struct heard alone[N_WISHES];
+static uint64_t n_calls[EMULATOR_N_CALLS]; /* of all wishes on two cards */
+
+static int set_up(void **state) {
+    int failed = fixture_write_checkpoint(state);
+    if (failed)
+        return failed;
+    struct mill_engine *engine = start_cards(1);
+    for (int i = 0; i < N_WISHES; i++) {
+        submit(engine, i, &alone[i]);
+        fixture_finish(&alone[i]);
+    }
+    close_cards(engine);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    for (int i = 0; i < N_WISHES; i++)
+        heard_free(&alone[i]);
+    return 0;
+}
+
+static void submit_all(struct mill_engine *engine, struct heard *heard) {
+    for (int i = 0; i < N_WISHES; i++)
+        submit(engine, i, &heard[i]);
+}
+
+static void finish_all(struct heard *heard) {
+    for (int i = 0; i < N_WISHES; i++) {
+        fixture_finish(&heard[i]);
+        assert_same_sound(&alone[i], &heard[i]);
+        heard_free(&heard[i]);
+    }
+}
+
+/* One card or two, whatever runs beside it: the same sound. Counts what it takes of CUDA. */
+static void test_cards_change_no_bit(void **state) {
+    (void)state;
+    for (int n = 1; n <= 2; n++) {
+        struct heard heard[N_WISHES];
+        struct mill_engine *engine = start_cards(n);
+        for (int kind = 0; kind < EMULATOR_N_CALLS; kind++)
+            n_calls[kind] = emulated()->n_calls((enum emulator_call)kind);
+        submit_all(engine, heard);
+        finish_all(heard);
+        for (int kind = 0; kind < EMULATOR_N_CALLS; kind++)
+            n_calls[kind] = emulated()->n_calls((enum emulator_call)kind) - n_calls[kind];
+        close_cards(engine);
+    }
+    assert_int_equal(n_calls[EMULATOR_ALLOCATION], 0);
+    assert_int_equal(n_calls[EMULATOR_SYNCHRONIZE], 0); /* only events are waited for */
+}
+
+/* The n-th call of this kind fails, whichever of two cards it is; the other one does it all. */
+static void check_fault(enum emulator_call kind, uint64_t n) {
+    struct heard heard[N_WISHES];
+    struct mill_engine_stats stats;
+    struct mill_engine *engine = start_cards(2);
+    emulated()->fault(kind, n, 719, false); /* unspecified launch failure */
+    submit_all(engine, heard);
+    finish_all(heard);
+    assert_int_equal(mill_engine_drain(engine, -1), MILL_OK); /* then every end is counted */
+    mill_engine_get_stats(engine, &stats);
+    int n_failed = 0;
+    for (int32_t i = 0; i < stats.n_replicas; i++)
+        n_failed += stats.replicas[i].state == MILL_REPLICA_FAILED;
+    if (n_failed != 1)
+        fail_msg("%d cards failed of call %d of kind %d", n_failed, (int)n, (int)kind);
+    assert_int_equal(stats.n_failed, 0);
+    close_cards(engine);
+}
+
+static void test_a_call_fails(void **state) {
+    (void)state;
+    static const enum emulator_call kinds[] = {EMULATOR_COPY, EMULATOR_LAUNCH, EMULATOR_EVENT,
+                                               EMULATOR_GRAPH};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        assert_true(n_calls[kinds[i]] >= 3);
+        check_fault(kinds[i], n_calls[kinds[i]] / 3);
+    }
+    check_fault(EMULATOR_LAUNCH, 1);
+}
+
+/* All cards fail for good: requests end with what CUDA said and where, and the engine closes. */
+static void test_no_card_is_left(void **state) {
+    (void)state;
+    struct heard heard;
+    struct mill_engine *engine = start_cards(2);
+    emulated()->fault(EMULATOR_LAUNCH, 3, 700, true);
+    submit(engine, 0, &heard);
+    fixture_finish(&heard);
+    assert_int_equal(heard.result.status, MILL_E_DEVICE);
+    assert_non_null(strstr(heard.result.error.text, "illegal memory access"));
+    heard_free(&heard);
+    mill_engine_close(engine);
+    emulated()->reset();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_weights_go_round),
-        cmocka_unit_test(test_a_copy_fails),
+        cmocka_unit_test(test_weights_go_round),    cmocka_unit_test(test_a_copy_fails),
+        cmocka_unit_test(test_cards_change_no_bit), cmocka_unit_test(test_a_call_fails),
+        cmocka_unit_test(test_no_card_is_left),
     };
-    return cmocka_run_group_tests(tests, fixture_write_checkpoint, NULL);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }
