@@ -54,9 +54,10 @@ LINEAR_FN void finish_lanes(const struct linear_run &run, const linear_place<TIL
 #pragma unroll
         for (int plane = 0; plane < KIND::PLANES; plane++)
             words[plane] = word(o, rb, i, plane);
-        if (at.row + row < run.n_rows && at.out + out < run.n_out)
+        if (at.row + row < run.n_rows) /* whole quads: what is beyond n_out is read, not used */
             exchange[row * TILE::EXCHANGE_PITCH + out] =
-                KIND::value(run, words, at.row + row, at.out + out);
+                at.out + out < run.n_out ? KIND::value(run, words, at.row + row, at.out + out)
+                                         : 0.0f;
     });
     __syncthreads();
     for (int i = threadIdx.x; i < TILE::QUADS; i += TILE::THREADS) {

@@ -58,6 +58,16 @@ bool clock_ordered(const thread &later, unsigned earlier, uint32_t time) {
     return time < clocks.synced[warp] || time < clocks.lane_seen[warp][later.lane][earlier % LANES];
 }
 
+int clock_unordered_lane(const thread &later, unsigned warp, uint32_t lanes, uint32_t time) {
+    unsigned own = later.warp->index;
+    if (time < (warp == own ? clocks.synced[warp] : clocks.warps[own].seen[warp]))
+        return -1;
+    for (unsigned lane = 0; lane < LANES; lane++)
+        if (lanes >> lane & 1 && !clock_ordered(later, warp * LANES + lane, time))
+            return (int)lane;
+    return -1;
+}
+
 bool clock_published(const thread &later, unsigned earlier, uint32_t time, fence_scope scope) {
     return time < clocks.warps[later.warp->index].published[(int)scope][earlier / LANES];
 }

@@ -28,6 +28,8 @@ void clocks_begin_block();
 uint32_t clock_of(const thread &);
 /* Is (earlier, time) ordered before what `later` does now? Both are of this block. */
 bool clock_ordered(const thread &later, unsigned earlier, uint32_t time);
+/* A lane of these, of a warp, for which that does not hold; -1: it holds for all. */
+int clock_unordered_lane(const thread &later, unsigned warp, uint32_t lanes, uint32_t time);
 /* Has a fence published it that `later` comes behind? */
 bool clock_published(const thread &later, unsigned earlier, uint32_t time, fence_scope);
 

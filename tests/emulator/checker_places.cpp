@@ -2,10 +2,12 @@
  * report is written. */
 #include "tests/emulator/checker_places.h"
 
+#include <algorithm>
 #include <link.h>
 #include <map>
 #include <spawn.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
@@ -91,18 +93,26 @@ static std::string run_addr2line(uint32_t offset) {
     return text;
 }
 
+/* "../../kernels/cuda/norm.cu:12 (discriminator 3)" from its first folder to its line. */
+static std::string shorten(std::string line) {
+    size_t up = line.rfind("/../");
+    if (up != std::string::npos)
+        line.erase(0, up + strlen("/../"));
+    return line.substr(0, line.find(" (discriminator"));
+}
+
 static std::string describe_instruction(uint32_t offset) {
-    std::string lines = run_addr2line(offset);
+    std::string lines = run_addr2line(offset), text;
     for (size_t at = 0; at < lines.size();) {
-        size_t end = lines.find('\n', at);
+        size_t end = std::min(lines.find('\n', at), lines.size());
         std::string line = lines.substr(at, end - at);
-        at = end == std::string::npos ? lines.size() : end + 1;
+        at = end + 1;
         if (line.find("tests/emulator/include/") == std::string::npos && line[0] != '?')
-            return line.substr(0, line.find(" (discriminator"));
+            text += (text.empty() ? "" : ", inlined at ") + shorten(line);
     }
-    char text[64];
-    snprintf(text, sizeof text, "offset %#x", offset);
-    return text;
+    char unknown[64];
+    snprintf(unknown, sizeof unknown, "offset %#x", offset);
+    return text.empty() ? unknown : text;
 }
 
 std::string place_describe(uint32_t place) {

@@ -11,7 +11,7 @@ namespace emulator {
 
 uint32_t place_of_return_address(const void *);
 uint32_t place_of_site(site);
-/* "file:line", of the outermost... of the first line that is no wrapper of the emulator's. */
+/* "file:line, inlined at file:line, ...", the wrappers of the emulator left out. */
 std::string place_describe(uint32_t place);
 /* Does the address lie in the program or library that the kernels are part of? */
 bool place_in_image(const void *at);

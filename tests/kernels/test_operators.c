@@ -1,11 +1,13 @@
 /* test_operators.c - the operator case table on one backend:
  *
- *     test_operators BACKEND [ISA] [test | perf] [only TEXT]
+ *     test_operators BACKEND [ISA] [test | once | perf] [reverse | random] [only TEXT]
  *
  * `only` those cases whose name begins with TEXT. `test` compares every case with the reference
  * backend and with itself: row by row, cut at random, and with other thread counts, to the last
- * bit. Exit status 77 where the processor lacks ISA. */
+ * bit; `once` with the reference alone. An emulated card runs its threads and blocks in the order
+ * that is asked for. Exit status 77 where the processor lacks ISA. */
 #include "tests/kernels/harness.h"
+#include "tests/support/emulated.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -134,16 +136,39 @@ static void test_residual_unit_is_two_convolutions(void **state) {
     rig_close(&rig);
 }
 
+static bool is_emulated(const struct options *options) {
+    return strncmp(options->backend, "emulator", strlen("emulator")) == 0;
+}
+
+static void set_order(const struct options *options, enum emulator_order order) {
+    struct emulator_settings settings = emulated_as(options->backend)->defaults();
+    settings.order = order;
+    emulated_as(options->backend)->configure(&settings);
+}
+
+/* Rigs of 1 to 4 threads; an emulated card's threads are its own, but have orders. */
+struct threads {
+    const struct options *options;
+    struct rig rigs[4];
+};
+
+static bool run_with_threads(struct threads *t, int i, const struct fixture *f,
+                             struct output *out) {
+    struct piece all = {0, fixture_rows(f)};
+    if (is_emulated(t->options))
+        set_order(t->options, (enum emulator_order)(i % 3));
+    return run(&t->rigs[i], f, &all, 1, out);
+}
+
 static bool visit_threads(const struct variant *v, void *context) {
-    struct rig *rigs = context; /* [4], of 1 to 4 threads */
+    struct threads *t = context;
     struct fixture f;
     struct output expected, actual;
     fixture_init(&f, v);
-    struct piece all = {0, fixture_rows(&f)};
-    bool good = run(&rigs[0], &f, &all, 1, &expected);
+    bool good = run_with_threads(t, 0, &f, &expected);
     for (int i = 1; i < 4 && good; i++) {
-        good = run(&rigs[i], &f, &all, 1, &actual) &&
-               judge_equal(&f, &expected, &actual, "with more threads");
+        good = run_with_threads(t, i, &f, &actual) &&
+               judge_equal(&f, &expected, &actual, "with other threads");
         output_deinit(&actual);
     }
     output_deinit(&expected);
@@ -153,14 +178,21 @@ static bool visit_threads(const struct variant *v, void *context) {
 
 static void test_threads_change_no_bit(void **state) {
     const struct options *options = *state;
-    struct rig rigs[4];
+    struct threads t = {.options = options};
     if (strcmp(options->backend, "reference") == 0)
         skip(); /* it has one thread */
     for (int i = 0; i < 4; i++)
-        assert_true(rig_open(&rigs[i], options->backend, options->isa, i + 1, NULL));
-    assert_int_equal(each_variant(false, visit_threads, rigs), 0);
+        assert_true(rig_open(&t.rigs[i], options->backend, options->isa, i + 1, NULL));
+    assert_int_equal(each_variant(false, visit_threads, &t), 0);
     for (int i = 0; i < 4; i++)
-        rig_close(&rigs[i]);
+        rig_close(&t.rigs[i]);
+}
+
+static int test_once(struct options *options) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(test_equals_reference, options),
+    };
+    return cmocka_run_group_tests_name("operators", tests, NULL, NULL) ? 1 : 0;
 }
 
 static int test_all(struct options *options) {
@@ -184,14 +216,23 @@ static int test_all(struct options *options) {
 
 int main(int argc, char **argv) {
     struct options options = {argc > 1 ? argv[1] : "reference", NULL};
-    bool perf = false;
+    bool perf = false, once = false;
+    enum emulator_order order = EMULATOR_FORWARD;
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "perf") == 0)
             perf = true;
+        else if (strcmp(argv[i], "once") == 0)
+            once = true;
+        else if (strcmp(argv[i], "reverse") == 0)
+            order = EMULATOR_REVERSE;
+        else if (strcmp(argv[i], "random") == 0)
+            order = EMULATOR_RANDOM;
         else if (strcmp(argv[i], "only") == 0 && i + 1 < argc)
             each_variant_only(argv[++i]);
         else if (strcmp(argv[i], "test") != 0)
             options.isa = argv[i];
     }
-    return perf ? perf_run(&options) : test_all(&options);
+    if (is_emulated(&options))
+        set_order(&options, order);
+    return perf ? perf_run(&options) : once ? test_once(&options) : test_all(&options);
 }

@@ -18,8 +18,12 @@ static void find(void *library, const char *name, void *function) {
 }
 
 const struct emulated *emulated(void) {
+    return emulated_as("emulator");
+}
+
+const struct emulated *emulated_as(const char *backend) {
     struct mill_error err = {""};
-    const struct mill_backend_ops *ops = mill_backend_find("emulator", &err);
+    const struct mill_backend_ops *ops = mill_backend_find(backend, &err);
     Dl_info info;
     void *library = NULL;
     if (ops && dladdr(ops, &info))

@@ -17,5 +17,7 @@ struct emulated {
 
 /* Never NULL: a test without the emulator's library ends here. */
 const struct emulated *emulated(void);
+/* Of the library of this backend: "emulator", "emulator-checked". */
+const struct emulated *emulated_as(const char *backend);
 
 #endif
