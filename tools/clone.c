@@ -1,10 +1,7 @@
 /* clone.c - `sparkmill clone`: a recording to a voice file. The cheap refusals come first: consent,
  * the recording's checks, then the model. */
-#include "runtime/audio/recording_check.h"
-#include "runtime/audio/recording_prepare.h"
 #include "runtime/engine/model.h"
-#include "runtime/model/encoder_input.h"
-#include "runtime/voice/cloning.h"
+#include "runtime/voice/cloner.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
 #include "tools/sha256.h"
@@ -108,9 +105,9 @@ static mill_status check_consent(const struct cloning_request *r, struct mill_er
 
 /* ------------------------------------------------------------------ the recording */
 
-static void print_report(const struct mill_recording *recording,
-                         const struct mill_recording_report *report, bool keep_silence) {
-    printf("%-16s %10s\n", "format", mill_recording_format_name(recording->format));
+static void print_report(const struct mill_clone_findings *found, bool keep_silence) {
+    const struct mill_recording_report *report = &found->report;
+    printf("%-16s %10s\n", "format", mill_recording_format_name(found->format));
     for (int i = 0; i < MILL_CHECK_COUNT; i++) {
         const struct mill_recording_check_row *row = &report->rows[i];
         int digits = row->value == nearbyint(row->value) ? 0 : fabs(row->value) >= 10 ? 1 : 2;
@@ -123,64 +120,19 @@ static void print_report(const struct mill_recording *recording,
                report->is_cut ? ": the rest is left out" : "");
 }
 
-static mill_status check_recording(const struct cloning_request *r,
-                                   const struct mill_recording *recording, struct mill_error *err) {
-    struct mill_recording_report report;
-    MILL_TRY(mill_recording_check(recording, MILL_ENCODE_MAX_SECONDS, &report, err));
-    print_report(recording, &report, r->keep_silence);
-    for (int i = 0; i < MILL_CHECK_COUNT; i++)
-        if (report.rows[i].verdict == MILL_CHECK_REFUSE)
-            return mill_fail(err, MILL_E_INPUT, "recording '%s' will not make a voice: %s: %s",
-                             r->recording, report.rows[i].name, report.rows[i].advice);
-    if (r->transcript && report.is_cut)
-        return mill_fail(err, MILL_E_INPUT,
-                         "recording '%s': with --transcript at most %d s can be used: cut the "
-                         "recording and its transcript",
-                         r->recording, MILL_ENCODE_MAX_SECONDS);
-    return MILL_OK;
-}
-
-static mill_status prepare_recording(const struct cloning_request *r, int32_t sample_rate,
-                                     struct mill_prepared *out, struct mill_error *err) {
-    struct mill_recording recording;
-    const struct mill_prepare_options options = {.sample_rate = sample_rate,
-                                                 .trim = !r->keep_silence,
-                                                 .max_seconds = MILL_ENCODE_MAX_SECONDS};
-    MILL_TRY(mill_recording_read(&recording, r->recording, NULL, err));
-    mill_status status = check_recording(r, &recording, err);
-    if (status == MILL_OK)
-        status = mill_recording_prepare(out, &recording, &options, err);
-    mill_recording_close(&recording);
+static mill_status prepare_recording(const struct cloning_request *r,
+                                     const struct mill_shape *shape, struct mill_prepared *out,
+                                     struct mill_error *err) {
+    const struct mill_clone_source source = {
+        .path = r->recording, .transcript = r->transcript, .keep_silence = r->keep_silence};
+    struct mill_clone_findings found;
+    mill_status status = mill_clone_prepare(&source, shape, out, &found, err);
+    if (found.judged)
+        print_report(&found, r->keep_silence);
     return status;
 }
 
 /* ------------------------------------------------------------------ the voice */
-
-static mill_status encode(const struct cloning_request *r, const struct mill_model *model,
-                          const struct mill_prepared *wave, struct mill_voice *voice,
-                          struct mill_error *err) {
-    const char *name = r->backend ? r->backend : "cpu";
-    const struct mill_backend_ops *ops = mill_backend_find(name, err);
-    const struct mill_backend_options options = {.n_threads = (int32_t)r->n_threads};
-    struct mill_weights_options weights = {.cache = r->cache};
-    struct mill_backend *backend = NULL;
-    if (!ops)
-        return MILL_E_INPUT;
-    if (!mill_precision_find(r->precision, name, &weights.precision))
-        return mill_fail(err, MILL_E_INPUT, "precision '%s': there are auto, fp32 and bf16",
-                         r->precision);
-    mill_status status = ops->open(&backend, &options, err);
-    const struct mill_cloning cloning = {.folder = r->model_folder,
-                                         .shape = &model->shape,
-                                         .ops = ops,
-                                         .backend = backend,
-                                         .weights = &weights};
-    if (status == MILL_OK)
-        status = mill_cloning_run(&cloning, wave->samples, wave->n_samples, r->transcript != NULL,
-                                  voice, err);
-    ops->close(backend);
-    return status;
-}
 
 static void fill_sampling(const struct cloning_request *r, struct mill_voice_sampling *sampling) {
     *sampling = (struct mill_voice_sampling){
@@ -237,7 +189,12 @@ static mill_status make_voice(const struct cloning_request *r, const struct mill
         voice.consent.purpose = r->consent_for;
     }
     fill_sampling(r, &voice.sampling);
-    mill_status status = encode(r, model, wave, &voice, err);
+    const struct mill_cloner cloner = {.folder = r->model_folder,
+                                       .backend = r->backend,
+                                       .precision = r->precision,
+                                       .cache = r->cache,
+                                       .n_threads = (int32_t)r->n_threads};
+    mill_status status = mill_clone_encode(&cloner, &model->shape, wave, &voice, err);
     if (status == MILL_OK)
         status = write_voice(r, &voice, err);
     mill_voice_deinit(&voice);
@@ -254,7 +211,7 @@ static mill_status run(const struct cloning_request *r, struct mill_buffer *stat
     if (r->consent)
         MILL_TRY(read_statement(r->consent, statement, err));
     MILL_TRY(mill_model_open(&model, r->model_folder, r->cache, err));
-    mill_status status = prepare_recording(r, model.shape.bicodec.sample_rate, &wave, err);
+    mill_status status = prepare_recording(r, &model.shape, &wave, err);
     if (status == MILL_OK)
         status = make_voice(r, &model, &wave, statement->data, err);
     mill_prepared_close(&wave);

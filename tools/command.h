@@ -23,6 +23,7 @@ int mill_command_doctor(int argc, char **argv);
 int mill_command_synth_model(int argc, char **argv);
 int mill_command_pull(int argc, char **argv);
 int mill_command_serve(int argc, char **argv);
+int mill_command_keys(int argc, char **argv);
 int mill_command_bench(int argc, char **argv);
 
 /* Print "sparkmill COMMAND: message" and give the exit status that fits: 2 for bad input and what

@@ -15,6 +15,7 @@ static const struct command commands[] = {
     {"say", "speak a text into a sound file or a pipe", mill_command_say},
     {"batch", "speak many texts into a folder of sound files, resumable", mill_command_batch},
     {"serve", "serve speech over HTTP", mill_command_serve},
+    {"keys", "API keys for serve", mill_command_keys},
     {"clone", "a voice from a recording", mill_command_clone},
     {"voices", "keep, compare and create voices", mill_command_voices},
     {"bench", "how fast it is here, beside what this machine allows", mill_command_bench},

@@ -84,6 +84,11 @@ const struct mill_body *mill_call_body(const struct mill_call *call) {
     return &call->body;
 }
 
+void mill_call_take_body(struct mill_call *call, struct mill_body *out) {
+    *out = call->body;
+    mill_body_init(&call->body, 0, NULL);
+}
+
 /* ------------------------------------------------------------------ the answer */
 
 void mill_call_add_header(struct mill_call *call, const char *name, const char *value) {
@@ -169,12 +174,16 @@ void mill_call_stream(struct mill_call *call, int status, const char *type) {
 
 void mill_call_wait(struct mill_call *call, const struct mill_call_job *kind, void *job) {
     pthread_mutex_lock(&call->lock);
+    const struct mill_call_job *old_kind = call->kind;
+    void *old_job = call->job;
     call->kind = kind;
     call->job = job;
     bool gone = call->gone;
     pthread_mutex_unlock(&call->lock);
     if (gone)
         kind->gone(job);
+    if (old_kind)
+        old_kind->free(old_job);
 }
 
 void mill_call_count_audio(struct mill_call *call, double seconds) {

@@ -56,6 +56,8 @@ const char *mill_call_query(const struct mill_call *call, const char *name);
 const char *mill_call_header(const struct mill_call *call, const char *name);
 /* All of it; lives as long as the call. */
 const struct mill_body *mill_call_body(const struct mill_call *call);
+/* The caller's from now on, to be deinitialised. */
+void mill_call_take_body(struct mill_call *call, struct mill_body *out);
 
 /* ------------------------------------------------------------------ the answer */
 
@@ -70,7 +72,7 @@ void mill_call_refuse(struct mill_call *call, const struct mill_problem *problem
 /* The job's bytes. */
 void mill_call_stream(struct mill_call *call, int status, const char *type);
 
-/* The call owns the job from now on. */
+/* The call owns the job from now on; one that it waited for is freed, which may be the caller's. */
 void mill_call_wait(struct mill_call *call, const struct mill_call_job *kind, void *job);
 /* Look at the job again. On any thread; cheap when it is looked at already. */
 void mill_call_wake(struct mill_call *call);

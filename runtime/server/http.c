@@ -143,8 +143,12 @@ static void begin(struct mill_call *call, const char *method, const char *path,
     if (!call->problem.status)
         check_body(call, &framing);
     mill_connection_begin_body(call->connection);
-    if (call->problem.status && (framing.n_lengths > 0 || framing.n_transfers > 0))
-        call->closes = true; /* its body is not read */
+    /* A small body is read all the same: who still sends when the connection closes may never see
+     * the answer. Who asks first can be told at once. */
+    bool is_small = framing.n_transfers > 0 || framing.n_lengths == 0 ||
+                    strtoull(framing.length, NULL, 10) <= DROPPED_BYTES;
+    if (call->problem.status && (!is_small || mill_call_header(call, "Expect")))
+        call->closes = true;
 }
 
 /* ------------------------------------------------------------------ body and answer */

@@ -77,16 +77,15 @@ static void ended(struct mill_server *server, const struct mill_route *route,
 
 static mill_status open_engine(struct mill_server *server, struct mill_error *err) {
     const struct mill_server_options *o = server->options;
-    const struct mill_engine_options options = {
-        .model = o->model,
-        .devices = o->devices,
-        .precision = o->precision,
-        .cache = o->cache[0] && strcmp(o->cache, "none") != 0 ? o->cache : NULL,
-        .max_running = (int32_t)o->max_running,
-        .max_queue = (int32_t)o->max_queue,
-        .max_backlog_s = o->max_backlog_s,
-        .max_unread_s = o->max_unread_s,
-        .stuck_s = o->stuck_s};
+    const struct mill_engine_options options = {.model = o->model,
+                                                .devices = o->devices,
+                                                .precision = o->precision,
+                                                .cache = server->cache,
+                                                .max_running = (int32_t)o->max_running,
+                                                .max_queue = (int32_t)o->max_queue,
+                                                .max_backlog_s = o->max_backlog_s,
+                                                .max_unread_s = o->max_unread_s,
+                                                .stuck_s = o->stuck_s};
     MILL_TRY(mill_engine_open(&server->engine, &options, err));
     const struct mill_engine_info *info = mill_engine_get_info(server->engine);
     server->frames_per_second = (double)info->sample_rate / info->samples_per_frame;
@@ -131,14 +130,18 @@ static mill_status open_http(struct mill_server *server, int listener, struct mi
 
 static mill_status open_parts(struct mill_server *server, struct mill_error *err) {
     const struct mill_server_options *o = server->options;
-    struct mill_voice_model model;
+    server->cache = o->cache[0] && strcmp(o->cache, "none") != 0 ? o->cache : NULL;
+    server->consents = mill_path_join(o->state, "consents");
+    if (!server->consents)
+        return mill_fail(err, MILL_E_MEMORY, "no memory");
     MILL_TRY(mill_folder_make(o->state, err));
     MILL_TRY(read_pem(o->tls_cert, &server->tls_cert, err));
     MILL_TRY(read_pem(o->tls_key, &server->tls_key, err));
     MILL_TRY(mill_clients_open(&server->clients, o->keys, err));
     MILL_TRY(open_engine(server, err));
-    MILL_TRY(mill_voice_model_open(&model, o->model, err));
-    return mill_shelf_open(&server->shelf, o->voices, &model, server->log, err);
+    MILL_TRY(mill_voice_model_open(&server->voice_model, &server->shape, o->model, err));
+    MILL_TRY(mill_shelf_open(&server->shelf, o->voices, &server->voice_model, server->log, err));
+    return mill_worker_open(&server->worker, err);
 }
 
 mill_status mill_server_open(struct mill_server **out, const struct mill_server_options *options,
@@ -274,10 +277,12 @@ void mill_server_close(struct mill_server *server) {
     if (!server)
         return;
     mill_http_close(server->http);
+    mill_worker_close(server->worker);
     mill_engine_close(server->engine);
     mill_shelf_close(server->shelf);
     mill_clients_close(server->clients);
     mill_buffer_deinit(&server->tls_cert);
     mill_buffer_deinit(&server->tls_key);
+    free(server->consents);
     free(server);
 }

@@ -8,6 +8,7 @@
 #include "runtime/server/metrics.h"
 #include "runtime/server/server.h"
 #include "runtime/server/shelf.h"
+#include "runtime/server/worker.h"
 
 enum mill_server_phase { MILL_SERVER_STARTING, MILL_SERVER_READY, MILL_SERVER_DRAINING };
 
@@ -19,6 +20,11 @@ struct mill_server {
     struct mill_clients *clients;
     struct mill_shelf *shelf;
     struct mill_http *http;
+    struct mill_worker *worker;
+    char *consents;    /* owned: their folder */
+    const char *cache; /* NULL = none */
+    struct mill_shape shape;
+    struct mill_voice_model voice_model;
     struct mill_metrics metrics;
     struct mill_buffer tls_cert, tls_key; /* PEM with a final zero; empty = no TLS */
     int64_t started_s;                    /* Unix time */
@@ -42,5 +48,21 @@ void mill_route_metrics(struct mill_call *call);
 void mill_route_models(struct mill_call *call);
 void mill_route_model(struct mill_call *call);
 void mill_route_speech(struct mill_call *call); /* speech.c */
+void mill_route_voices(struct mill_call *call); /* routes_voices.c */
+void mill_route_voice(struct mill_call *call);
+void mill_route_create_voice(struct mill_call *call);
+void mill_route_delete_voice(struct mill_call *call);
+void mill_route_consents(struct mill_call *call); /* routes_consents.c */
+void mill_route_consent(struct mill_call *call);
+void mill_route_create_consent(struct mill_call *call);
+void mill_route_update_consent(struct mill_call *call);
+void mill_route_delete_consent(struct mill_call *call);
+void mill_route_server_info(struct mill_call *call); /* routes_flashtts.c */
+void mill_route_audio_roles(struct mill_call *call);
+void mill_route_speak(struct mill_call *call);
+void mill_route_multi_speak(struct mill_call *call);
+void mill_route_clone_voice(struct mill_call *call);
+void mill_route_add_speaker(struct mill_call *call);
+void mill_route_delete_speaker(struct mill_call *call);
 
 #endif

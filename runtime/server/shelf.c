@@ -55,6 +55,7 @@ void mill_shelf_release(struct mill_shelf_voice *voice) {
     if (!voice || atomic_fetch_sub(&voice->n_references, 1) > 1)
         return;
     mill_voice_deinit(&voice->voice);
+    free(voice->transcript);
     free(voice);
 }
 
@@ -72,7 +73,6 @@ static int64_t unix_time(const char *date) {
 /* MILL_E_INPUT for one that may not or cannot be used. */
 static mill_status read_kept(struct mill_shelf *shelf, const char *name,
                              struct mill_shelf_voice **out, struct mill_error *err) {
-    char id[MILL_VOICE_ID_BYTES];
     struct mill_shelf_voice *voice = new_voice(name);
     if (!voice)
         return mill_fail(err, MILL_E_MEMORY, "no memory for voices");
@@ -80,13 +80,11 @@ static mill_status read_kept(struct mill_shelf *shelf, const char *name,
         mill_registry_get(&shelf->registry, name, &shelf->model, &voice->voice, err);
     if (status == MILL_OK)
         status = mill_voice_check_revoked(&voice->voice, err);
-    if (status == MILL_OK)
-        status = mill_voice_id(id, &voice->voice, err);
     if (status < 0) {
         mill_shelf_release(voice);
         return status;
     }
-    snprintf(voice->id, sizeof voice->id, "voice_%s", id);
+    snprintf(voice->id, sizeof voice->id, "voice_%s", name);
     voice->created_s = unix_time(voice->voice.provenance.date);
     *out = voice;
     return MILL_OK;
@@ -258,6 +256,27 @@ mill_status mill_shelf_put_created(struct mill_shelf *shelf, size_t i, const int
 }
 
 /* ------------------------------------------------------------------ changing */
+
+mill_status mill_shelf_wrap(struct mill_shelf *shelf, struct mill_voice *voice,
+                            struct mill_shelf_voice **out, struct mill_error *err) {
+    MILL_TRY(mill_registry_check(&shelf->registry, voice, err));
+    struct mill_shelf_voice *wrapped = new_voice("clone");
+    if (wrapped && voice->transcript)
+        wrapped->transcript = strdup(voice->transcript);
+    if (!wrapped || (voice->transcript && !wrapped->transcript)) {
+        mill_shelf_release(wrapped);
+        return mill_fail(err, MILL_E_MEMORY, "no memory for a voice");
+    }
+    snprintf(wrapped->id, sizeof wrapped->id, "clone");
+    wrapped->voice = (struct mill_voice){.global = voice->global,
+                                         .n_global = voice->n_global,
+                                         .semantic = voice->semantic,
+                                         .n_semantic = voice->n_semantic,
+                                         .transcript = wrapped->transcript};
+    voice->global = voice->semantic = NULL;
+    *out = wrapped;
+    return MILL_OK;
+}
 
 mill_status mill_shelf_add(struct mill_shelf *shelf, const struct mill_voice *voice,
                            struct mill_error *err) {

@@ -15,13 +15,14 @@
 
 struct mill_shelf;
 
-enum { MILL_SHELF_ID_BYTES = 6 + MILL_VOICE_ID_BYTES };
+enum { MILL_SHELF_ID_BYTES = 6 + MILL_VOICE_NAME_BYTES };
 
 struct mill_shelf_voice {
     atomic_int n_references;
     char name[MILL_VOICE_NAME_BYTES];
-    char id[MILL_SHELF_ID_BYTES]; /* "voice_" and the voice's own id, or its name again */
+    char id[MILL_SHELF_ID_BYTES]; /* "voice_" and its name; of a created one its name again */
     struct mill_voice voice;      /* tokens; of a created one too */
+    char *transcript;             /* owned: of one that is not kept */
     int64_t created_s;            /* Unix time */
     bool is_created;
     struct mill_labels labels; /* of a created one, as the next */
@@ -51,6 +52,11 @@ size_t mill_shelf_count_created(const struct mill_shelf *shelf);
 mill_status mill_shelf_put_created(struct mill_shelf *shelf, size_t i, const int32_t *global,
                                    int32_t n_global, struct mill_error *err);
 
+/* A voice that is on no shelf, held, to be used once: its tokens move there. Refused when it was
+ * revoked. */
+mill_status mill_shelf_wrap(struct mill_shelf *shelf, struct mill_voice *voice,
+                            struct mill_shelf_voice **out, struct mill_error *err);
+/* Into the registry's folder, and out of it; blocking. */
 mill_status mill_shelf_add(struct mill_shelf *shelf, const struct mill_voice *voice,
                            struct mill_error *err);
 mill_status mill_shelf_remove(struct mill_shelf *shelf, const char *name, struct mill_error *err);

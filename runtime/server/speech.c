@@ -1,5 +1,5 @@
-/* speech.c - POST /v1/audio/speech: from a checked wish to a request of the engine, and its samples
- * into the answer while they are made.
+/* speech.c - POST /v1/audio/speech: from a checked wish to a passage, and its samples into the
+ * answer while they are made.
  *
  * The engine keeps samples until they are read and says when there are some; they are encoded on
  * the HTTP thread that sends them, when the client has taken what went before. So a slow client
@@ -10,6 +10,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
+#include "runtime/passage/passage.h"
 #include "runtime/server/speech_stream.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_SAMPLES = 2048, ENOUGH_BYTES = 8192, REDRAWS = 2 };
+enum { READ_SAMPLES = 2048, ENOUGH_BYTES = 8192, REDRAWS = 2, PART_REST_MS = 300 };
 
 /* Used by one HTTP thread at a time; the engine's threads and the watcher only wake and cancel. */
 struct speech {
@@ -25,11 +26,13 @@ struct speech {
     struct mill_call *call;
     struct mill_client *client;
     struct mill_speech_wish wish;
-    struct mill_shelf_voice *voice; /* held */
-    struct mill_request *request;
+    struct mill_speech_part parts[MILL_SPEECH_MAX_PARTS]; /* what is to be said, in order */
+    struct mill_passage *passages[MILL_SPEECH_MAX_PARTS]; /* the first n_open are under way */
+    size_t n_parts, n_open, part;                         /* the one that is read */
     struct mill_speech_stream stream;
-    bool over, waited;
-    mill_status status;          /* how it ended, when it is over */
+    bool began, over, waited;
+    mill_status status; /* how it ended, when it is over */
+    int32_t sample_rate;
     double started_s, sounded_s; /* the first sound; 0 = none yet */
     double audio_s;              /* read from the engine */
 };
@@ -40,40 +43,36 @@ static void readable(void *context) {
     mill_call_wake(((struct speech *)context)->call);
 }
 
-static void ended(void *context, const struct mill_request_result *result) {
-    (void)result;
-    mill_call_wake(((struct speech *)context)->call);
-}
-
 /* ------------------------------------------------------------------ the wish */
 
 /* Labels of a created voice, as the client changed them. */
-static bool settle_labels(struct speech *s, struct mill_engine_request *request,
+static bool settle_labels(const struct mill_speech_part *part, struct mill_engine_request *request,
                           struct mill_problem *problem) {
-    const struct mill_labels *said = &s->wish.labels, *own = &s->voice->labels;
+    const struct mill_shelf_voice *voice = part->voice;
+    const struct mill_labels *said = &part->labels, *own = &voice->labels;
     if (said->gender < 0 && said->pitch < 0 && said->rate < 0) {
-        request->global = s->voice->voice.global;
-        request->n_global = s->voice->voice.n_global;
+        request->global = voice->voice.global;
+        request->n_global = voice->voice.n_global;
         return true;
     }
-    if (!s->voice->is_created) {
+    if (!voice->is_created) {
         mill_problem_set(problem, 400, "invalid_value", "voice",
                          "voice '%s' is a recording's: gender, pitch and rate are for created "
                          "voices, such as 'female' and 'male'; speed is for all",
-                         s->voice->name);
+                         voice->name);
         return false;
     }
     request->gender = said->gender >= 0 ? said->gender : own->gender;
     request->pitch = said->pitch >= 0 ? said->pitch : own->pitch;
     request->speed = said->rate >= 0 ? said->rate : own->rate;
-    request->seed = s->voice->seed;
+    request->seed = voice->seed;
     return true;
 }
 
 /* What the client leaves open, the voice says, and else the published settings do. */
-static void settle_sampling(struct speech *s, struct mill_engine_request *request) {
-    const struct mill_speech_wish *wish = &s->wish;
-    const struct mill_voice_sampling *own = &s->voice->voice.sampling;
+static void settle_sampling(const struct mill_speech_wish *wish,
+                            const struct mill_voice_sampling *own,
+                            struct mill_engine_request *request) {
     if (own->given) {
         request->temperature = (float)own->temperature;
         request->top_p = (float)own->top_p;
@@ -108,32 +107,55 @@ static bool settle_priority(struct speech *s, struct mill_engine_request *reques
     return false;
 }
 
-static bool settle(struct speech *s, struct mill_engine_request *request,
-                   struct mill_problem *problem) {
-    mill_engine_request_init(request);
-    request->text = s->wish.input;
-    request->text_bytes = s->wish.input_bytes;
-    request->transcript = s->voice->voice.transcript;
-    request->transcript_bytes = request->transcript ? strlen(request->transcript) : 0;
-    request->semantic = s->voice->voice.semantic;
-    request->n_semantic = s->voice->voice.n_semantic;
+static bool settle(struct speech *s, const struct mill_speech_part *part,
+                   struct mill_passage_options *options, struct mill_problem *problem) {
+    struct mill_engine_request *request = &options->wish;
+    const struct mill_voice *voice = &part->voice->voice;
+    mill_passage_options_init(options);
+    options->text = part->text;
+    options->text_bytes = part->bytes;
+    options->language = s->wish.language;
+    options->speed = s->wish.speed;
+    if (s->wish.clause_ms >= 0)
+        options->clause_ms = s->wish.clause_ms;
+    if (s->wish.sentence_ms >= 0)
+        options->sentence_ms = s->wish.sentence_ms;
+    if (s->wish.paragraph_ms >= 0)
+        options->paragraph_ms = s->wish.paragraph_ms;
+    options->readable = readable;
+    options->context = s;
+    request->transcript = voice->transcript;
+    request->transcript_bytes = voice->transcript ? strlen(voice->transcript) : 0;
+    request->semantic = voice->semantic;
+    request->n_semantic = voice->n_semantic;
     request->max_frames =
         (int32_t)fmax(1, s->server->options->max_utterance_s * s->server->frames_per_second);
-    request->readable = readable;
-    request->ended = ended;
-    request->context = s;
-    if (!settle_labels(s, request, problem))
+    if (!settle_labels(part, request, problem))
         return false;
-    settle_sampling(s, request);
+    settle_sampling(&s->wish, &voice->sampling, request);
     return settle_priority(s, request, problem);
 }
 
 /* ------------------------------------------------------------------ its life */
 
+/* All parts that were begun as one. */
+static struct mill_request_result sum_up(const struct speech *s) {
+    struct mill_request_result sum, one;
+    mill_passage_get_result(s->passages[s->part], &sum);
+    for (size_t i = 0; i < s->n_open; i++) {
+        if (i == s->part)
+            continue;
+        mill_passage_get_result(s->passages[i], &one);
+        sum.n_prompt += one.n_prompt;
+        sum.n_draws += one.n_draws;
+        sum.findings |= one.findings;
+    }
+    return sum;
+}
+
 static void count_end(struct speech *s) {
     struct mill_metrics *m = &s->server->metrics;
-    struct mill_request_result result;
-    mill_request_get_result(s->request, &result);
+    struct mill_request_result result = sum_up(s);
     _Atomic uint64_t *const counters[] = {
         [MILL_REQUEST_RUNNING] = &m->n_cancelled, [MILL_REQUEST_COMPLETE] = &m->n_complete,
         [MILL_REQUEST_LIMIT] = &m->n_limit,       [MILL_REQUEST_CANCELLED] = &m->n_cancelled,
@@ -150,20 +172,24 @@ static void count_end(struct speech *s) {
 
 static void free_speech(void *job) {
     struct speech *s = job;
-    if (s->request) {
+    if (s->began) {
         count_end(s);
         mill_client_end(s->client, s->audio_s);
         atomic_fetch_sub(&s->server->metrics.n_streams, 1);
     }
-    mill_request_free(s->request);
+    for (size_t i = 0; i < s->n_open; i++)
+        mill_passage_close(s->passages[i]);
+    for (size_t i = 0; i < s->n_parts; i++)
+        mill_shelf_release(s->parts[i].voice);
     mill_speech_stream_deinit(&s->stream);
-    mill_shelf_release(s->voice);
     mill_speech_wish_deinit(&s->wish);
     free(s);
 }
 
 static void gone(void *job) {
-    mill_request_cancel(((struct speech *)job)->request);
+    struct speech *s = job;
+    for (size_t i = 0; i < s->n_open; i++)
+        mill_passage_cancel(s->passages[i]);
 }
 
 /* ------------------------------------------------------------------ sound */
@@ -172,7 +198,7 @@ static void gone(void *job) {
 static void explain(const struct speech *s, const struct mill_error *err,
                     struct mill_problem *problem) {
     struct mill_request_result result;
-    mill_request_get_result(s->request, &result);
+    mill_passage_get_result(s->passages[s->part], &result);
     if (result.end == MILL_REQUEST_DEADLINE)
         mill_problem_set(problem, 504, "deadline_exceeded", "deadline_ms",
                          "not done within the deadline");
@@ -183,10 +209,34 @@ static void explain(const struct speech *s, const struct mill_error *err,
                        mill_call_id(s->call), err->text);
 }
 
-static mill_status finish(struct speech *s, struct mill_error *err) {
-    struct mill_request_result result;
-    mill_request_get_result(s->request, &result);
-    return mill_speech_stream_finish(&s->stream, result.n_prompt, result.n_draws, err);
+/* The sound of a part has ended: a rest and the next one, or the end of all. */
+static mill_status end_part(struct speech *s, struct mill_error *err) {
+    static const float silence[READ_SAMPLES];
+    struct mill_request_result result = sum_up(s);
+    if (s->part + 1 == s->n_parts) {
+        MILL_TRY(mill_speech_stream_finish(&s->stream, result.n_prompt, result.n_draws, err));
+        return MILL_DONE;
+    }
+    s->part++;
+    int32_t ms = s->wish.sentence_ms >= 0 ? s->wish.sentence_ms : PART_REST_MS;
+    size_t n_left = (size_t)ms * (size_t)s->sample_rate / 1000;
+    for (size_t n; n_left > 0; n_left -= n) {
+        n = n_left < READ_SAMPLES ? n_left : READ_SAMPLES;
+        MILL_TRY(mill_speech_stream_write(&s->stream, silence, n, err));
+    }
+    return MILL_OK;
+}
+
+static mill_status take_samples(struct speech *s, const float *samples, size_t n,
+                                struct mill_error *err) {
+    MILL_TRY(mill_speech_stream_write(&s->stream, samples, n, err));
+    if (s->sounded_s == 0) {
+        s->sounded_s = mill_clock_seconds();
+        mill_histogram_add(&s->server->metrics.first_sound_s, s->sounded_s - s->started_s);
+    }
+    s->audio_s += (double)n / s->sample_rate;
+    mill_call_count_audio(s->call, (double)n / s->sample_rate);
+    return MILL_OK;
 }
 
 /* Samples that the engine has, encoded, until there are enough bytes; a format's head does not
@@ -194,29 +244,19 @@ static mill_status finish(struct speech *s, struct mill_error *err) {
  * same. */
 static mill_status fill(struct speech *s, struct mill_error *err) {
     float samples[READ_SAMPLES];
-    int32_t rate = mill_engine_get_info(s->server->engine)->sample_rate;
     size_t n;
     while (!s->over &&
            (s->sounded_s == 0 || mill_speech_stream_pending(&s->stream) < ENOUGH_BYTES)) {
-        mill_status status = mill_request_read(s->request, samples, READ_SAMPLES, 0, &n, err);
+        mill_status status =
+            mill_passage_read(s->passages[s->part], samples, READ_SAMPLES, 0, &n, err);
         if (status == MILL_AGAIN)
             return status;
         if (status == MILL_OK)
-            status = mill_speech_stream_write(&s->stream, samples, n, err);
+            status = take_samples(s, samples, n, err);
         else if (status == MILL_DONE)
-            status = finish(s, err) < 0 ? MILL_E_IO : MILL_DONE;
-        if (status < 0 || status == MILL_DONE) {
-            s->over = true;
-            s->status = status == MILL_DONE ? MILL_OK : status;
-        }
-        if (status == MILL_OK) {
-            if (s->sounded_s == 0) {
-                s->sounded_s = mill_clock_seconds();
-                mill_histogram_add(&s->server->metrics.first_sound_s, s->sounded_s - s->started_s);
-            }
-            s->audio_s += (double)n / rate;
-            mill_call_count_audio(s->call, (double)n / rate);
-        }
+            status = end_part(s, err);
+        s->over = status != MILL_OK;
+        s->status = status < 0 ? status : MILL_OK;
     }
     return s->over ? MILL_DONE : MILL_OK;
 }
@@ -276,22 +316,19 @@ static bool check_wish(struct speech *s, struct mill_problem *problem) {
                          "there is no such model; it is '%s'", s->server->options->model_name);
         return false;
     }
-    if (s->wish.speed != 1) {
-        mill_problem_set(problem, 501, "not_supported", "speed", "speed: only 1 is supported yet");
-        return false;
-    }
-    s->voice = mill_shelf_find(s->server->shelf, s->wish.voice);
-    if (!s->voice)
+    if (!s->parts[0].voice)
+        s->parts[0].voice = mill_shelf_find(s->server->shelf, s->wish.voice);
+    if (!s->parts[0].voice)
         mill_problem_set(problem, 400, "voice_not_found", "voice",
                          "there is no such voice; GET /v1/audio/voices lists them");
-    return s->voice != NULL;
+    return problem->status == 0;
 }
 
 static bool open_stream(struct speech *s, struct mill_problem *problem) {
     struct mill_error err;
     const struct mill_audio_encoding encoding = {
         .format = s->wish.format,
-        .sample_rate = mill_engine_get_info(s->server->engine)->sample_rate,
+        .sample_rate = s->sample_rate,
         .output_rate = s->wish.output_rate,
         .comment = s->server->options->disclosure ? MILL_DISCLOSURE : NULL};
     mill_status status = mill_speech_stream_init(&s->stream, &encoding, s->wish.is_sse, &err);
@@ -300,54 +337,80 @@ static bool open_stream(struct speech *s, struct mill_problem *problem) {
     return status == MILL_OK;
 }
 
-/* Into the engine's queue: from here on it calls back. */
-static bool submit(struct speech *s, const struct mill_engine_request *request,
-                   struct mill_problem *problem) {
-    struct mill_error err;
-    double retry_after_s = 0;
-    if (!mill_client_begin(s->client, problem))
-        return false;
-    mill_status status =
-        mill_engine_submit(s->server->engine, request, &s->request, &retry_after_s, &err);
-    if (status == MILL_OK) {
-        atomic_fetch_add(&s->server->metrics.n_streams, 1);
-        return true;
+static void explain_refusal(struct speech *s, mill_status status, double retry_after_s,
+                            const struct mill_error *err, struct mill_problem *problem) {
+    if (status != MILL_AGAIN) {
+        mill_problem_of_status(problem, status, err);
+        return;
     }
-    mill_client_end(s->client, 0);
-    if (status == MILL_AGAIN) {
-        atomic_fetch_add(&s->server->metrics.n_refused, 1);
-        mill_problem_set(problem, 429, "server_is_overloaded", NULL,
-                         "as much work as may wait is waiting");
-        problem->retry_after_s = retry_after_s;
-    } else {
-        mill_problem_of_status(problem, status, &err);
-    }
-    return false;
+    atomic_fetch_add(&s->server->metrics.n_refused, 1);
+    mill_problem_set(problem, 429, "server_is_overloaded", NULL,
+                     "as much work as may wait is waiting");
+    problem->retry_after_s = retry_after_s;
 }
 
-void mill_speech_begin(struct mill_call *call, struct mill_speech_wish *taken) {
+/* All parts into the engine's queue, so that none is refused later: from here on it may call back.
+ */
+static bool submit(struct speech *s, struct mill_problem *problem) {
+    struct mill_error err;
+    struct mill_passage_options options;
+    if (!mill_client_begin(s->client, problem))
+        return false;
+    for (; s->n_open < s->n_parts; s->n_open++) {
+        double retry_after_s = 0;
+        if (!settle(s, &s->parts[s->n_open], &options, problem))
+            break;
+        mill_status status = mill_passage_open(&s->passages[s->n_open], s->server->engine, &options,
+                                               &retry_after_s, &err);
+        if (status == MILL_OK)
+            continue;
+        explain_refusal(s, status, retry_after_s, &err, problem);
+        break;
+    }
+    s->began = s->n_open == s->n_parts;
+    if (s->began)
+        atomic_fetch_add(&s->server->metrics.n_streams, 1);
+    else
+        mill_client_end(s->client, 0);
+    return s->began;
+}
+
+void mill_speech_begin_parts(struct mill_call *call, struct mill_speech_wish *taken,
+                             struct mill_speech_part *parts, size_t n_parts) {
     struct mill_problem problem = {0};
-    struct mill_engine_request request;
+    struct mill_server *server = mill_call_server(call);
     struct speech *s = mill_alloc_array(1, sizeof *s);
     if (!s) {
+        for (size_t i = 0; i < n_parts; i++)
+            mill_shelf_release(parts[i].voice);
         mill_speech_wish_deinit(taken);
         mill_problem_of_status(&problem, MILL_E_MEMORY, NULL);
         mill_call_refuse(call, &problem);
         return;
     }
-    *s = (struct speech){.server = mill_call_server(call),
+    *s = (struct speech){.server = server,
                          .call = call,
                          .client = mill_call_client(call),
                          .wish = *taken,
+                         .n_parts = n_parts,
+                         .sample_rate = mill_engine_get_info(server->engine)->sample_rate,
                          .started_s = mill_clock_seconds()};
-    if (mill_server_takes_work(s->server, &problem) && check_wish(s, &problem) &&
-        settle(s, &request, &problem) && open_stream(s, &problem) &&
-        submit(s, &request, &problem)) {
+    memcpy(s->parts, parts, n_parts * sizeof *parts);
+    if (mill_server_takes_work(server, &problem) && check_wish(s, &problem) &&
+        open_stream(s, &problem) && submit(s, &problem)) {
         mill_call_wait(call, &kind, s);
+        mill_call_wake(call); /* a passage tells of sound only behind a read that found none */
         return;
     }
     free_speech(s);
     mill_call_refuse(call, &problem);
+}
+
+void mill_speech_begin(struct mill_call *call, struct mill_speech_wish *taken,
+                       struct mill_shelf_voice *voice) {
+    struct mill_speech_part part = {
+        .text = taken->input, .bytes = taken->input_bytes, .voice = voice, .labels = taken->labels};
+    mill_speech_begin_parts(call, taken, &part, 1);
 }
 
 void mill_route_speech(struct mill_call *call) {
@@ -359,5 +422,5 @@ void mill_route_speech(struct mill_call *call) {
                               &wish, &problem) < 0)
         mill_call_refuse(call, &problem);
     else
-        mill_speech_begin(call, &wish);
+        mill_speech_begin(call, &wish, NULL);
 }

@@ -7,7 +7,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { OPENAI_PCM_RATE = 24000, MAX_INSTRUCTION_CHARS = 4096, MAX_NAME_BYTES = 256 };
+enum {
+    OPENAI_PCM_RATE = 24000,
+    MAX_INSTRUCTION_CHARS = 4096,
+    MAX_NAME_BYTES = 256,
+    MAX_LANGUAGE_CHARS = 35,
+    MAX_REST_MS = 60000
+};
 #define MAX_SEED 9007199254740992.0 /* 2^53: what every JSON reader keeps exactly */
 
 static int refuse(struct mill_problem *problem, const char *field, const char *what) {
@@ -108,15 +114,17 @@ static bool take_labels(const json_t *ours, struct mill_labels *labels,
 
 static bool take_ours(const json_t *root, struct mill_speech_wish *wish,
                       struct mill_problem *problem) {
-    static const char *const names[] = {"seed",    "temperature", "top_k",      "top_p",
-                                        "gender",  "pitch",       "rate",       "priority",
-                                        "redraws", "deadline_ms", "sample_rate"};
+    static const char *const names[] = {"seed",         "temperature", "top_k",      "top_p",
+                                        "gender",       "pitch",       "rate",       "priority",
+                                        "redraws",      "language",    "clause_ms",  "sentence_ms",
+                                        "paragraph_ms", "deadline_ms", "sample_rate"};
     const json_t *ours = json_object_get(root, "sparkmill");
     if (!ours)
         return true;
     if (!json_is_object(ours))
         return !refuse(problem, "sparkmill", "an object is wanted");
     double seed = -1, top_k = -1, redraws = -1, priority = -1e9, deadline_ms = 0, rate = 0;
+    double clause_ms = -1, sentence_ms = -1, paragraph_ms = -1;
     if (!check_keys(ours, names, sizeof names / sizeof *names, "sparkmill: ", problem) ||
         !take_number(ours, "seed", 0, MAX_SEED, true, &seed, problem) ||
         !take_number(ours, "temperature", 0, 100, false, &wish->temperature, problem) ||
@@ -125,6 +133,10 @@ static bool take_ours(const json_t *root, struct mill_speech_wish *wish,
         !take_number(ours, "redraws", 0, 100, true, &redraws, problem) ||
         !take_number(ours, "priority", -2, 2, true, &priority, problem) ||
         !take_number(ours, "deadline_ms", 1, 86400000, true, &deadline_ms, problem) ||
+        !take_number(ours, "clause_ms", 0, MAX_REST_MS, true, &clause_ms, problem) ||
+        !take_number(ours, "sentence_ms", 0, MAX_REST_MS, true, &sentence_ms, problem) ||
+        !take_number(ours, "paragraph_ms", 0, MAX_REST_MS, true, &paragraph_ms, problem) ||
+        !take_text(ours, "language", MAX_LANGUAGE_CHARS, &wish->language, problem) ||
         !take_number(ours, "sample_rate", 8000, 48000, true, &rate, problem) ||
         !take_labels(ours, &wish->labels, problem))
         return false;
@@ -135,6 +147,9 @@ static bool take_ours(const json_t *root, struct mill_speech_wish *wish,
     wish->redraws = (int64_t)redraws;
     wish->priority = priority < -2 ? INT64_MIN : (int64_t)priority;
     wish->deadline_s = 1e-3 * deadline_ms;
+    wish->clause_ms = (int32_t)clause_ms;
+    wish->sentence_ms = (int32_t)sentence_ms;
+    wish->paragraph_ms = (int32_t)paragraph_ms;
     wish->output_rate = (int32_t)rate;
     return true;
 }
@@ -218,27 +233,39 @@ static bool read_root(const json_t *root, size_t max_chars, struct mill_speech_w
     return true;
 }
 
-mill_status mill_wire_speech_read(const char *data, size_t size, size_t max_chars,
-                                  struct mill_speech_wish *out, struct mill_problem *problem) {
-    struct mill_error err;
+mill_status mill_wire_speech_take(json_t *taken, size_t max_chars, struct mill_speech_wish *out,
+                                  struct mill_problem *problem) {
     *problem = (struct mill_problem){0};
-    *out = (struct mill_speech_wish){.speed = 1,
+    *out = (struct mill_speech_wish){.source = taken,
+                                     .speed = 1,
                                      .labels = {-1, -1, -1},
                                      .temperature = -1,
                                      .top_p = -1,
                                      .top_k = -1,
                                      .seed = -1,
                                      .redraws = -1,
+                                     .clause_ms = -1,
+                                     .sentence_ms = -1,
+                                     .paragraph_ms = -1,
                                      .priority = INT64_MIN};
-    mill_status status = mill_json_parse(&out->source, "body", data, size, &err);
+    if (read_root(taken, max_chars, out, problem))
+        return MILL_OK;
+    mill_speech_wish_deinit(out);
+    return MILL_E_INPUT;
+}
+
+mill_status mill_wire_speech_read(const char *data, size_t size, size_t max_chars,
+                                  struct mill_speech_wish *out, struct mill_problem *problem) {
+    struct mill_error err;
+    json_t *root;
+    *out = (struct mill_speech_wish){0};
+    mill_status status = mill_json_parse(&root, "body", data, size, &err);
+    if (status == MILL_OK)
+        return mill_wire_speech_take(root, max_chars, out, problem);
     if (status == MILL_E_INPUT)
         mill_problem_set(problem, 400, "invalid_json", NULL, "%s", err.text);
-    else if (status < 0)
+    else
         mill_problem_of_status(problem, status, &err);
-    else if (!read_root(out->source, max_chars, out, problem))
-        status = MILL_E_INPUT;
-    if (status < 0)
-        mill_speech_wish_deinit(out);
     return status;
 }
 

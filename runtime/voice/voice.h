@@ -37,9 +37,9 @@ mill_status mill_voice_model_init(struct mill_voice_model *out, const struct mil
 mill_status mill_voice_model_of(struct mill_voice_model *out, const char *folder,
                                 const struct mill_shape *shape, bool synthetic,
                                 struct mill_error *err);
-/* The same, which reads what it needs. */
-mill_status mill_voice_model_open(struct mill_voice_model *out, const char *folder,
-                                  struct mill_error *err);
+/* The same, and the shape that it reads for it. */
+mill_status mill_voice_model_open(struct mill_voice_model *out, struct mill_shape *shape,
+                                  const char *folder, struct mill_error *err);
 
 struct mill_voice_sampling {
     bool given;

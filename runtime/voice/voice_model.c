@@ -33,9 +33,8 @@ mill_status mill_voice_model_of(struct mill_voice_model *out, const char *folder
     return status;
 }
 
-mill_status mill_voice_model_open(struct mill_voice_model *out, const char *folder,
-                                  struct mill_error *err) {
-    struct mill_shape shape;
-    MILL_TRY(mill_shape_read(&shape, folder, err));
-    return mill_voice_model_of(out, folder, &shape, mill_checkpoint_is_synthetic(folder), err);
+mill_status mill_voice_model_open(struct mill_voice_model *out, struct mill_shape *shape,
+                                  const char *folder, struct mill_error *err) {
+    MILL_TRY(mill_shape_read(shape, folder, err));
+    return mill_voice_model_of(out, folder, shape, mill_checkpoint_is_synthetic(folder), err);
 }

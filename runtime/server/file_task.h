@@ -1,0 +1,33 @@
+/* file_task.h - a small change or look at files behind a call: done on the worker's thread,
+ * answered with JSON or a problem. */
+#ifndef MILL_SERVER_FILE_TASK_H
+#define MILL_SERVER_FILE_TASK_H
+
+#include "runtime/server/consents.h"
+#include "runtime/server/form.h"
+#include "runtime/server/server_state.h"
+
+struct mill_file_task {
+    struct mill_task task; /* first */
+    struct mill_server *server;
+    /* On the worker's thread: fills in `reply` or `problem`. */
+    void (*run)(struct mill_file_task *task);
+    char subject[MILL_CALL_PARAM_BYTES]; /* id or name that it is about */
+    char after[MILL_CALL_PARAM_BYTES];   /* of a list: the id before its first */
+    int limit;                           /* of a list */
+    struct mill_consent consent;
+    struct mill_body body; /* owned, as the form that lies in it */
+    struct mill_form form;
+    const struct mill_form_field *recording; /* in it */
+    json_t *reply;                           /* owned */
+    struct mill_problem problem;
+};
+
+/* NULL, with the call refused, when memory is short. */
+struct mill_file_task *mill_file_task_new(struct mill_call *call,
+                                          void (*run)(struct mill_file_task *task));
+void mill_file_task_submit(struct mill_call *call, struct mill_file_task *taken);
+/* Instead: the call is refused with its problem. */
+void mill_file_task_refuse(struct mill_call *call, struct mill_file_task *taken);
+
+#endif
