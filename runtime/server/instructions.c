@@ -161,3 +161,38 @@ mill_status mill_instructions_read(const char *text, struct mill_labels *out,
     *out = r.labels;
     return MILL_OK;
 }
+
+/* ------------------------------------------------------------------ references */
+
+/* "pitch:high" or "speed:low", up to a comma. */
+static bool take_label(const char *text, size_t size, struct mill_labels *labels) {
+    static const char *const levels[] = {"very_low", "low", "moderate", "high", "very_high"};
+    bool is_pitch = strncmp(text, "pitch:", 6) == 0;
+    if (size < 6 || (!is_pitch && strncmp(text, "speed:", 6) != 0))
+        return false;
+    for (int i = 0; i < 5; i++)
+        if (strlen(levels[i]) == size - 6 && memcmp(levels[i], text + 6, size - 6) == 0) {
+            *(is_pitch ? &labels->pitch : &labels->rate) = i;
+            return true;
+        }
+    return false;
+}
+
+mill_status mill_voice_reference_read(const char *text, char name[MILL_VOICE_REFERENCE_BYTES],
+                                      struct mill_labels *out, struct mill_error *err) {
+    size_t n = strcspn(text, ",");
+    *out = (struct mill_labels){-1, -1, -1};
+    if (n == 0 || n >= MILL_VOICE_REFERENCE_BYTES)
+        return mill_fail(err, MILL_E_INPUT, "voice '%.64s': a name is wanted", text);
+    memcpy(name, text, n);
+    name[n] = '\0';
+    for (text += n; *text == ','; text += n) {
+        text++;
+        n = strcspn(text, ",");
+        if (!take_label(text, n, out))
+            return mill_fail(err, MILL_E_INPUT,
+                             "voice '%s': '%.*s' is neither pitch:LEVEL nor speed:LEVEL", name,
+                             (int)(n < 40 ? n : 40), text);
+    }
+    return MILL_OK;
+}

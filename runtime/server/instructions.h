@@ -12,6 +12,12 @@ struct mill_labels {
     int pitch, rate; /* 0 very low .. 4 very high */
 };
 
+/* A voice as markup and dialogues name it: "NAME", or "NAME,pitch:high,speed:low" for a created
+ * one. */
+enum { MILL_VOICE_REFERENCE_BYTES = 80 };
+mill_status mill_voice_reference_read(const char *text, char name[MILL_VOICE_REFERENCE_BYTES],
+                                      struct mill_labels *out, struct mill_error *err);
+
 /* Labels that `text` asks for; MILL_E_INPUT names what is not understood. */
 mill_status mill_instructions_read(const char *text, struct mill_labels *out,
                                    struct mill_error *err);

@@ -9,15 +9,10 @@
 #include <sys/socket.h>
 
 static int add_rules(scmp_filter_ctx filter) {
-    static const int forbidden[] = {
-        SCMP_SYS(ptrace),     SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
-        SCMP_SYS(kexec_load), SCMP_SYS(init_module),      SCMP_SYS(finit_module)};
     int result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     if (result == 0)
         result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
                                   SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
-    for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden && result == 0; i++)
-        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), forbidden[i], 0);
     return result;
 }
 

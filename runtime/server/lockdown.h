@@ -5,8 +5,8 @@
 #include "runtime/base/status.h"
 
 /* All threads of the process, and the programs it starts, can make no more sockets but local ones:
- * no connection leaves this machine; nor can they look into other processes. For ever. To be called
- * when the listener and the devices are open. MILL_E_UNSUPPORTED where the kernel cannot. */
+ * no connection leaves this machine. For ever. To be called when the listener and the devices are
+ * open. MILL_E_UNSUPPORTED where the kernel cannot. */
 mill_status mill_lockdown(struct mill_error *err);
 
 #endif

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MARKUP_BYTES = 1 << 20 };
+
 /* ------------------------------------------------------------------ translating */
 
 /* Its field, ours, and where ours stands. */
@@ -147,83 +149,78 @@ void mill_route_speak(struct mill_call *call) {
     json_decref(root);
 }
 
-/* "NAME,pitch:high,speed:low" of a tag. */
-static bool read_role(struct mill_server *server, const char *tag, size_t size,
-                      struct mill_speech_part *part, struct mill_problem *problem) {
-    static const char *const levels[] = {"very_low", "low", "moderate", "high", "very_high"};
-    char text[128], *rest = text;
-    snprintf(text, sizeof text, "%.*s", (int)(size < sizeof text ? size : sizeof text - 1), tag);
-    char *name = strsep(&rest, ",");
-    part->labels = (struct mill_labels){-1, -1, -1};
-    part->voice = mill_shelf_find(server->shelf, name);
-    if (!part->voice) {
-        mill_problem_set(problem, 400, "voice_not_found", "text", "there is no role '%.64s'", name);
-        return false;
+/* Text as it stands in markup. */
+static mill_status append_escaped(struct mill_buffer *out, const char *text, size_t size,
+                                  struct mill_error *err) {
+    for (size_t i = 0; i < size; i++) {
+        const char *escape = text[i] == '<'   ? "&lt;"
+                             : text[i] == '>' ? "&gt;"
+                             : text[i] == '&' ? "&amp;"
+                             : text[i] == '"' ? "&quot;"
+                                              : NULL;
+        MILL_TRY(
+            mill_buffer_append(out, escape ? escape : text + i, escape ? strlen(escape) : 1, err));
     }
-    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
-        bool is_pitch = strncmp(word, "pitch:", 6) == 0;
-        int level = 0;
-        while (level < 5 && strcmp(levels[level], word + 6) != 0)
-            level++;
-        if ((!is_pitch && strncmp(word, "speed:", 6) != 0) || level == 5) {
-            mill_problem_set(problem, 400, "invalid_value", "text", "'%.40s' in a role's tag",
-                             word);
-            return false;
-        }
-        *(is_pitch ? &part->labels.pitch : &part->labels.rate) = level;
-    }
-    return true;
+    return MILL_OK;
 }
 
-/* Pieces between tags "<role:...>"; false with *problem filled in, and voices held so far. */
-static bool read_parts(struct mill_server *server, const char *text, struct mill_speech_part *parts,
-                       size_t *n, struct mill_problem *problem) {
+/* "<role:NAME,pitch:high>Hello." and so on, in markup: each a paragraph in its voice. */
+static mill_status mark_up(const char *text, struct mill_buffer *out, struct mill_error *err) {
     static const char open[] = "<role:";
     const char *tag = strstr(text, open);
-    if (!tag || strspn(text, " \t\r\n") != (size_t)(tag - text)) {
-        mill_problem_set(problem, 400, "invalid_value", "text",
-                         "text: it begins with <role:NAME>, who speaks first");
-        return false;
-    }
+    if (!tag || strspn(text, " \t\r\n") != (size_t)(tag - text))
+        return mill_fail(err, MILL_E_INPUT, "text: it begins with <role:NAME>, who speaks first");
+    MILL_TRY(mill_buffer_printf(out, err, "<speak>"));
     while (tag) {
-        const char *close = strchr(tag, '>'), *next = close ? strstr(close, open) : NULL;
-        if (!close || *n == MILL_SPEECH_MAX_PARTS) {
-            mill_problem_set(problem, 400, "invalid_value", "text", "%s",
-                             close ? "too many roles' tags" : "a role's tag has no end");
-            return false;
-        }
-        struct mill_speech_part *part = &parts[(*n)++];
-        *part = (struct mill_speech_part){.text = close + 1};
-        part->bytes = next ? (size_t)(next - close) - 1 : strlen(close + 1);
         tag += sizeof open - 1;
-        if (!read_role(server, tag, (size_t)(close - tag), part, problem))
-            return false;
+        const char *close = strchr(tag, '>'), *next = close ? strstr(close, open) : NULL;
+        if (!close)
+            return mill_fail(err, MILL_E_INPUT, "text: a role's tag has no end");
+        const char *said = close + 1;
+        MILL_TRY(mill_buffer_printf(out, err, "<voice name=\""));
+        MILL_TRY(append_escaped(out, tag, (size_t)(close - tag), err));
+        MILL_TRY(mill_buffer_printf(out, err, "\">"));
+        MILL_TRY(append_escaped(out, said, next ? (size_t)(next - said) : strlen(said), err));
+        MILL_TRY(mill_buffer_printf(out, err, "</voice>"));
         tag = next;
     }
-    return true;
+    return mill_buffer_printf(out, err, "</speak>");
+}
+
+/* A dialogue becomes markup, and with it an OpenAI request of ours. */
+static mill_status read_dialogue(const struct mill_server *server, const json_t *theirs,
+                                 struct mill_speech_wish *out, struct mill_problem *problem) {
+    struct mill_error err;
+    struct mill_buffer markup;
+    *problem = (struct mill_problem){0};
+    json_t *ours = translate(server, theirs, problem);
+    const char *text = json_string_value(json_object_get(ours, "input"));
+    mill_buffer_init(&markup, MARKUP_BYTES);
+    mill_status status = ours ? MILL_OK : MILL_E_INPUT;
+    if (ours && text && (status = mark_up(text, &markup, &err)) < 0)
+        mill_problem_set(problem, 400, "invalid_value", "text", "%s", err.text);
+    if (status == MILL_OK && text &&
+        (json_object_set_new(ours, "input", json_stringn(markup.data, markup.size)) != 0 ||
+         json_object_set_new(json_object_get(ours, "sparkmill"), "ssml", json_true()) != 0))
+        status = mill_problem_of_status(problem, MILL_E_MEMORY, NULL) ? MILL_E_MEMORY : MILL_OK;
+    mill_buffer_deinit(&markup);
+    if (status == MILL_OK)
+        return mill_wire_speech_take(ours, MARKUP_BYTES, out, problem);
+    json_decref(ours);
+    return status;
 }
 
 void mill_route_multi_speak(struct mill_call *call) {
-    struct mill_server *server = mill_call_server(call);
     struct mill_speech_wish wish;
     struct mill_problem problem;
-    struct mill_speech_part parts[MILL_SPEECH_MAX_PARTS];
-    size_t n = 0;
     json_t *root = read_body(call);
     if (!root)
         return;
-    mill_status status = read_wish(server, root, &wish, &problem);
+    if (read_dialogue(mill_call_server(call), root, &wish, &problem) < 0)
+        mill_call_refuse(call, &problem);
+    else
+        mill_speech_begin(call, &wish, NULL);
     json_decref(root);
-    if (status < 0) {
-        mill_call_refuse(call, &problem);
-    } else if (read_parts(server, wish.input, parts, &n, &problem)) {
-        mill_speech_begin_parts(call, &wish, parts, n);
-    } else {
-        for (size_t i = 0; i < n; i++)
-            mill_shelf_release(parts[i].voice);
-        mill_speech_wish_deinit(&wish);
-        mill_call_refuse(call, &problem);
-    }
 }
 
 /* ------------------------------------------------------------------ cloning */

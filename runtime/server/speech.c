@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_SAMPLES = 2048, ENOUGH_BYTES = 8192, REDRAWS = 2, PART_REST_MS = 300 };
+enum { READ_SAMPLES = 2048, ENOUGH_BYTES = 8192, REDRAWS = 2 };
 
 /* Used by one HTTP thread at a time; the engine's threads and the watcher only wake and cancel. */
 struct speech {
@@ -26,11 +26,11 @@ struct speech {
     struct mill_call *call;
     struct mill_client *client;
     struct mill_speech_wish wish;
-    struct mill_speech_part parts[MILL_SPEECH_MAX_PARTS]; /* what is to be said, in order */
-    struct mill_passage *passages[MILL_SPEECH_MAX_PARTS]; /* the first n_open are under way */
-    size_t n_parts, n_open, part;                         /* the one that is read */
+    struct mill_shelf_voice *voice, *marked; /* held: the wish's; the markup's last */
+    struct mill_dictionary *dictionary;      /* owned; NULL = none */
+    struct mill_passage *passage;
     struct mill_speech_stream stream;
-    bool began, over, waited;
+    bool over, waited;
     mill_status status; /* how it ended, when it is over */
     int32_t sample_rate;
     double started_s, sounded_s; /* the first sound; 0 = none yet */
@@ -45,28 +45,50 @@ static void readable(void *context) {
 
 /* ------------------------------------------------------------------ the wish */
 
-/* Labels of a created voice, as the client changed them. */
-static bool settle_labels(const struct mill_speech_part *part, struct mill_engine_request *request,
-                          struct mill_problem *problem) {
-    const struct mill_shelf_voice *voice = part->voice;
-    const struct mill_labels *said = &part->labels, *own = &voice->labels;
+/* Voice, with labels where the client changed those of a created one: MILL_E_INPUT for another's.
+ */
+static mill_status settle_voice(const struct mill_shelf_voice *voice,
+                                const struct mill_labels *said, struct mill_engine_request *request,
+                                struct mill_error *err) {
+    request->global = NULL;
+    request->n_global = request->n_semantic = 0;
+    request->transcript = NULL;
+    request->transcript_bytes = 0;
     if (said->gender < 0 && said->pitch < 0 && said->rate < 0) {
-        request->global = voice->voice.global;
-        request->n_global = voice->voice.n_global;
-        return true;
+        const struct mill_voice *tokens = &voice->voice;
+        request->global = tokens->global;
+        request->n_global = tokens->n_global;
+        request->transcript = tokens->transcript;
+        request->transcript_bytes = tokens->transcript ? strlen(tokens->transcript) : 0;
+        request->semantic = tokens->semantic;
+        request->n_semantic = tokens->n_semantic;
+        return MILL_OK;
     }
-    if (!voice->is_created) {
-        mill_problem_set(problem, 400, "invalid_value", "voice",
+    if (!voice->is_created)
+        return mill_fail(err, MILL_E_INPUT,
                          "voice '%s' is a recording's: gender, pitch and rate are for created "
                          "voices, such as 'female' and 'male'; speed is for all",
                          voice->name);
-        return false;
-    }
-    request->gender = said->gender >= 0 ? said->gender : own->gender;
-    request->pitch = said->pitch >= 0 ? said->pitch : own->pitch;
-    request->speed = said->rate >= 0 ? said->rate : own->rate;
+    request->gender = said->gender >= 0 ? said->gender : voice->labels.gender;
+    request->pitch = said->pitch >= 0 ? said->pitch : voice->labels.pitch;
+    request->speed = said->rate >= 0 ? said->rate : voice->labels.rate;
     request->seed = voice->seed;
-    return true;
+    return MILL_OK;
+}
+
+/* A voice that markup names: "NAME" or "NAME,pitch:high,speed:low". */
+static mill_status find_voice(void *context, const char *name, struct mill_engine_request *request,
+                              struct mill_error *err) {
+    struct speech *s = context;
+    struct mill_labels labels;
+    char text[MILL_VOICE_REFERENCE_BYTES];
+    MILL_TRY(mill_voice_reference_read(name, text, &labels, err));
+    struct mill_shelf_voice *voice = mill_shelf_find(s->server->shelf, text);
+    if (!voice)
+        return mill_fail(err, MILL_E_INPUT, "there is no voice '%s'", text);
+    mill_shelf_release(s->marked);
+    s->marked = voice;
+    return settle_voice(voice, &labels, request, err);
 }
 
 /* What the client leaves open, the voice says, and else the published settings do. */
@@ -107,13 +129,15 @@ static bool settle_priority(struct speech *s, struct mill_engine_request *reques
     return false;
 }
 
-static bool settle(struct speech *s, const struct mill_speech_part *part,
-                   struct mill_passage_options *options, struct mill_problem *problem) {
+static bool settle(struct speech *s, struct mill_passage_options *options,
+                   struct mill_problem *problem) {
     struct mill_engine_request *request = &options->wish;
-    const struct mill_voice *voice = &part->voice->voice;
+    struct mill_error err;
     mill_passage_options_init(options);
-    options->text = part->text;
-    options->text_bytes = part->bytes;
+    options->text = s->wish.input;
+    options->text_bytes = s->wish.input_bytes;
+    options->markup = s->wish.is_markup;
+    options->dictionary = s->dictionary;
     options->language = s->wish.language;
     options->speed = s->wish.speed;
     if (s->wish.clause_ms >= 0)
@@ -122,40 +146,25 @@ static bool settle(struct speech *s, const struct mill_speech_part *part,
         options->sentence_ms = s->wish.sentence_ms;
     if (s->wish.paragraph_ms >= 0)
         options->paragraph_ms = s->wish.paragraph_ms;
+    options->find_voice = find_voice;
     options->readable = readable;
     options->context = s;
-    request->transcript = voice->transcript;
-    request->transcript_bytes = voice->transcript ? strlen(voice->transcript) : 0;
-    request->semantic = voice->semantic;
-    request->n_semantic = voice->n_semantic;
     request->max_frames =
         (int32_t)fmax(1, s->server->options->max_utterance_s * s->server->frames_per_second);
-    if (!settle_labels(part, request, problem))
+    if (settle_voice(s->voice, &s->wish.labels, request, &err) < 0) {
+        mill_problem_set(problem, 400, "invalid_value", "voice", "%s", err.text);
         return false;
-    settle_sampling(&s->wish, &voice->sampling, request);
+    }
+    settle_sampling(&s->wish, &s->voice->voice.sampling, request);
     return settle_priority(s, request, problem);
 }
 
 /* ------------------------------------------------------------------ its life */
 
-/* All parts that were begun as one. */
-static struct mill_request_result sum_up(const struct speech *s) {
-    struct mill_request_result sum, one;
-    mill_passage_get_result(s->passages[s->part], &sum);
-    for (size_t i = 0; i < s->n_open; i++) {
-        if (i == s->part)
-            continue;
-        mill_passage_get_result(s->passages[i], &one);
-        sum.n_prompt += one.n_prompt;
-        sum.n_draws += one.n_draws;
-        sum.findings |= one.findings;
-    }
-    return sum;
-}
-
 static void count_end(struct speech *s) {
     struct mill_metrics *m = &s->server->metrics;
-    struct mill_request_result result = sum_up(s);
+    struct mill_request_result result;
+    mill_passage_get_result(s->passage, &result);
     _Atomic uint64_t *const counters[] = {
         [MILL_REQUEST_RUNNING] = &m->n_cancelled, [MILL_REQUEST_COMPLETE] = &m->n_complete,
         [MILL_REQUEST_LIMIT] = &m->n_limit,       [MILL_REQUEST_CANCELLED] = &m->n_cancelled,
@@ -172,24 +181,22 @@ static void count_end(struct speech *s) {
 
 static void free_speech(void *job) {
     struct speech *s = job;
-    if (s->began) {
+    if (s->passage) {
         count_end(s);
         mill_client_end(s->client, s->audio_s);
         atomic_fetch_sub(&s->server->metrics.n_streams, 1);
     }
-    for (size_t i = 0; i < s->n_open; i++)
-        mill_passage_close(s->passages[i]);
-    for (size_t i = 0; i < s->n_parts; i++)
-        mill_shelf_release(s->parts[i].voice);
+    mill_passage_close(s->passage);
+    mill_dictionary_close(s->dictionary);
+    mill_shelf_release(s->marked);
+    mill_shelf_release(s->voice);
     mill_speech_stream_deinit(&s->stream);
     mill_speech_wish_deinit(&s->wish);
     free(s);
 }
 
 static void gone(void *job) {
-    struct speech *s = job;
-    for (size_t i = 0; i < s->n_open; i++)
-        mill_passage_cancel(s->passages[i]);
+    mill_passage_cancel(((struct speech *)job)->passage);
 }
 
 /* ------------------------------------------------------------------ sound */
@@ -198,7 +205,7 @@ static void gone(void *job) {
 static void explain(const struct speech *s, const struct mill_error *err,
                     struct mill_problem *problem) {
     struct mill_request_result result;
-    mill_passage_get_result(s->passages[s->part], &result);
+    mill_passage_get_result(s->passage, &result);
     if (result.end == MILL_REQUEST_DEADLINE)
         mill_problem_set(problem, 504, "deadline_exceeded", "deadline_ms",
                          "not done within the deadline");
@@ -209,22 +216,11 @@ static void explain(const struct speech *s, const struct mill_error *err,
                        mill_call_id(s->call), err->text);
 }
 
-/* The sound of a part has ended: a rest and the next one, or the end of all. */
-static mill_status end_part(struct speech *s, struct mill_error *err) {
-    static const float silence[READ_SAMPLES];
-    struct mill_request_result result = sum_up(s);
-    if (s->part + 1 == s->n_parts) {
-        MILL_TRY(mill_speech_stream_finish(&s->stream, result.n_prompt, result.n_draws, err));
-        return MILL_DONE;
-    }
-    s->part++;
-    int32_t ms = s->wish.sentence_ms >= 0 ? s->wish.sentence_ms : PART_REST_MS;
-    size_t n_left = (size_t)ms * (size_t)s->sample_rate / 1000;
-    for (size_t n; n_left > 0; n_left -= n) {
-        n = n_left < READ_SAMPLES ? n_left : READ_SAMPLES;
-        MILL_TRY(mill_speech_stream_write(&s->stream, silence, n, err));
-    }
-    return MILL_OK;
+static mill_status finish(struct speech *s, struct mill_error *err) {
+    struct mill_request_result result;
+    mill_passage_get_result(s->passage, &result);
+    MILL_TRY(mill_speech_stream_finish(&s->stream, result.n_prompt, result.n_draws, err));
+    return MILL_DONE;
 }
 
 static mill_status take_samples(struct speech *s, const float *samples, size_t n,
@@ -247,14 +243,13 @@ static mill_status fill(struct speech *s, struct mill_error *err) {
     size_t n;
     while (!s->over &&
            (s->sounded_s == 0 || mill_speech_stream_pending(&s->stream) < ENOUGH_BYTES)) {
-        mill_status status =
-            mill_passage_read(s->passages[s->part], samples, READ_SAMPLES, 0, &n, err);
+        mill_status status = mill_passage_read(s->passage, samples, READ_SAMPLES, 0, &n, err);
         if (status == MILL_AGAIN)
             return status;
         if (status == MILL_OK)
             status = take_samples(s, samples, n, err);
         else if (status == MILL_DONE)
-            status = end_part(s, err);
+            status = finish(s, err);
         s->over = status != MILL_OK;
         s->status = status < 0 ? status : MILL_OK;
     }
@@ -316,11 +311,16 @@ static bool check_wish(struct speech *s, struct mill_problem *problem) {
                          "there is no such model; it is '%s'", s->server->options->model_name);
         return false;
     }
-    if (!s->parts[0].voice)
-        s->parts[0].voice = mill_shelf_find(s->server->shelf, s->wish.voice);
-    if (!s->parts[0].voice)
+    if (!s->voice)
+        s->voice = mill_shelf_find(s->server->shelf, s->wish.voice);
+    if (!s->voice)
         mill_problem_set(problem, 400, "voice_not_found", "voice",
                          "there is no such voice; GET /v1/audio/voices lists them");
+    struct mill_error err;
+    if (s->wish.dictionary &&
+        mill_dictionary_parse(&s->dictionary, "dictionary", s->wish.dictionary,
+                              strlen(s->wish.dictionary), &err) < 0)
+        mill_problem_set(problem, 400, "invalid_value", "dictionary", "%s", err.text);
     return problem->status == 0;
 }
 
@@ -349,40 +349,32 @@ static void explain_refusal(struct speech *s, mill_status status, double retry_a
     problem->retry_after_s = retry_after_s;
 }
 
-/* All parts into the engine's queue, so that none is refused later: from here on it may call back.
- */
-static bool submit(struct speech *s, struct mill_problem *problem) {
+/* Into the engine's queue: from here on it may call back. */
+static bool submit(struct speech *s, const struct mill_passage_options *options,
+                   struct mill_problem *problem) {
     struct mill_error err;
-    struct mill_passage_options options;
+    double retry_after_s = 0;
     if (!mill_client_begin(s->client, problem))
         return false;
-    for (; s->n_open < s->n_parts; s->n_open++) {
-        double retry_after_s = 0;
-        if (!settle(s, &s->parts[s->n_open], &options, problem))
-            break;
-        mill_status status = mill_passage_open(&s->passages[s->n_open], s->server->engine, &options,
-                                               &retry_after_s, &err);
-        if (status == MILL_OK)
-            continue;
-        explain_refusal(s, status, retry_after_s, &err, problem);
-        break;
-    }
-    s->began = s->n_open == s->n_parts;
-    if (s->began)
+    mill_status status =
+        mill_passage_open(&s->passage, s->server->engine, options, &retry_after_s, &err);
+    if (status == MILL_OK) {
         atomic_fetch_add(&s->server->metrics.n_streams, 1);
-    else
-        mill_client_end(s->client, 0);
-    return s->began;
+        return true;
+    }
+    mill_client_end(s->client, 0);
+    explain_refusal(s, status, retry_after_s, &err, problem);
+    return false;
 }
 
-void mill_speech_begin_parts(struct mill_call *call, struct mill_speech_wish *taken,
-                             struct mill_speech_part *parts, size_t n_parts) {
+void mill_speech_begin(struct mill_call *call, struct mill_speech_wish *taken,
+                       struct mill_shelf_voice *voice) {
     struct mill_problem problem = {0};
     struct mill_server *server = mill_call_server(call);
+    struct mill_passage_options options;
     struct speech *s = mill_alloc_array(1, sizeof *s);
     if (!s) {
-        for (size_t i = 0; i < n_parts; i++)
-            mill_shelf_release(parts[i].voice);
+        mill_shelf_release(voice);
         mill_speech_wish_deinit(taken);
         mill_problem_of_status(&problem, MILL_E_MEMORY, NULL);
         mill_call_refuse(call, &problem);
@@ -392,25 +384,18 @@ void mill_speech_begin_parts(struct mill_call *call, struct mill_speech_wish *ta
                          .call = call,
                          .client = mill_call_client(call),
                          .wish = *taken,
-                         .n_parts = n_parts,
+                         .voice = voice,
                          .sample_rate = mill_engine_get_info(server->engine)->sample_rate,
                          .started_s = mill_clock_seconds()};
-    memcpy(s->parts, parts, n_parts * sizeof *parts);
     if (mill_server_takes_work(server, &problem) && check_wish(s, &problem) &&
-        open_stream(s, &problem) && submit(s, &problem)) {
+        settle(s, &options, &problem) && open_stream(s, &problem) &&
+        submit(s, &options, &problem)) {
         mill_call_wait(call, &kind, s);
         mill_call_wake(call); /* a passage tells of sound only behind a read that found none */
         return;
     }
     free_speech(s);
     mill_call_refuse(call, &problem);
-}
-
-void mill_speech_begin(struct mill_call *call, struct mill_speech_wish *taken,
-                       struct mill_shelf_voice *voice) {
-    struct mill_speech_part part = {
-        .text = taken->input, .bytes = taken->input_bytes, .voice = voice, .labels = taken->labels};
-    mill_speech_begin_parts(call, taken, &part, 1);
 }
 
 void mill_route_speech(struct mill_call *call) {

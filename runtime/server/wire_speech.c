@@ -12,7 +12,8 @@ enum {
     MAX_INSTRUCTION_CHARS = 4096,
     MAX_NAME_BYTES = 256,
     MAX_LANGUAGE_CHARS = 35,
-    MAX_REST_MS = 60000
+    MAX_REST_MS = 60000,
+    MAX_DICTIONARY_CHARS = 16384
 };
 #define MAX_SEED 9007199254740992.0 /* 2^53: what every JSON reader keeps exactly */
 
@@ -82,6 +83,15 @@ static bool take_number(const json_t *object, const char *key, double low, doubl
     return true;
 }
 
+static bool take_switch(const json_t *object, const char *key, bool *out,
+                        struct mill_problem *problem) {
+    const json_t *value = json_object_get(object, key);
+    if (value && !json_is_boolean(value))
+        return !refuse(problem, key, "true or false is wanted");
+    *out = json_is_true(value);
+    return true;
+}
+
 /* The number of the word among `words`; *out stays where the field is not there. */
 static bool take_word(const json_t *object, const char *key, const char *const *words, int n,
                       int *out, struct mill_problem *problem) {
@@ -114,10 +124,10 @@ static bool take_labels(const json_t *ours, struct mill_labels *labels,
 
 static bool take_ours(const json_t *root, struct mill_speech_wish *wish,
                       struct mill_problem *problem) {
-    static const char *const names[] = {"seed",         "temperature", "top_k",      "top_p",
-                                        "gender",       "pitch",       "rate",       "priority",
-                                        "redraws",      "language",    "clause_ms",  "sentence_ms",
-                                        "paragraph_ms", "deadline_ms", "sample_rate"};
+    static const char *const names[] = {
+        "seed",         "temperature", "top_k",       "top_p",    "gender",    "pitch",
+        "rate",         "priority",    "redraws",     "language", "clause_ms", "sentence_ms",
+        "paragraph_ms", "deadline_ms", "sample_rate", "ssml",     "dictionary"};
     const json_t *ours = json_object_get(root, "sparkmill");
     if (!ours)
         return true;
@@ -136,6 +146,8 @@ static bool take_ours(const json_t *root, struct mill_speech_wish *wish,
         !take_number(ours, "clause_ms", 0, MAX_REST_MS, true, &clause_ms, problem) ||
         !take_number(ours, "sentence_ms", 0, MAX_REST_MS, true, &sentence_ms, problem) ||
         !take_number(ours, "paragraph_ms", 0, MAX_REST_MS, true, &paragraph_ms, problem) ||
+        !take_switch(ours, "ssml", &wish->is_markup, problem) ||
+        !take_text(ours, "dictionary", MAX_DICTIONARY_CHARS, &wish->dictionary, problem) ||
         !take_text(ours, "language", MAX_LANGUAGE_CHARS, &wish->language, problem) ||
         !take_number(ours, "sample_rate", 8000, 48000, true, &rate, problem) ||
         !take_labels(ours, &wish->labels, problem))

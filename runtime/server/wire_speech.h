@@ -15,11 +15,11 @@
 /* Of what was not said: -1 in labels and numbers, NULL in texts. */
 struct mill_speech_wish {
     json_t *source; /* owned: what the texts stand in */
-    const char *model, *input, *voice, *language;
+    const char *model, *input, *voice, *language, *dictionary;
     size_t input_bytes;
     enum mill_audio_format format;
-    bool is_sse;
-    double speed; /* of the sound: it is stretched */
+    bool is_sse, is_markup; /* events; SSML */
+    double speed;           /* of the sound: it is stretched */
     struct mill_labels labels;
     double temperature, top_p;
     int64_t top_k, seed, redraws;

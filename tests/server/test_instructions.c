@@ -54,8 +54,27 @@ static void test_refused(void **state) {
     refuse(longest, "'xxx");
 }
 
+static void test_references(void **state) {
+    (void)state;
+    struct mill_labels labels;
+    struct mill_error err = {""};
+    char name[MILL_VOICE_REFERENCE_BYTES];
+    assert_int_equal(mill_voice_reference_read("anna", name, &labels, &err), MILL_OK);
+    assert_string_equal(name, "anna");
+    assert_true(labels.gender == -1 && labels.pitch == -1 && labels.rate == -1);
+    assert_int_equal(
+        mill_voice_reference_read("male,speed:very_low,pitch:high", name, &labels, &err), MILL_OK);
+    assert_string_equal(name, "male");
+    assert_true(labels.pitch == 3 && labels.rate == 0);
+    static const char *const bad[] = {"",           ",pitch:high", "a,",          "a,pitch",
+                                      "a,pitch:hi", "a,loud:low",  "a,pitch:low,"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_refused(mill_voice_reference_read(bad[i], name, &labels, &err), &err, "voice '");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_understood),
-                                       cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_references)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
