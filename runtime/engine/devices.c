@@ -58,35 +58,40 @@ static int32_t number_of(const char *text, size_t size) {
     return size > 0 && size <= 4 && number <= MAX_NUMBER ? number : -1;
 }
 
-/* One name of the list. */
+/* A device of the backend `name`; `number` as in NAME:NUMBER, or -1. */
+static mill_status add_named(struct list *list, const char *name, int32_t number) {
+    const struct mill_backend_ops *ops = mill_backend_find(name, list->err);
+    struct mill_engine_device device = {0};
+    if (!ops)
+        return MILL_E_INPUT;
+    if (ops->n_devices && number < 0)
+        return add_all(list, name, false, list->err);
+    if (!ops->n_devices && number == 0)
+        return mill_fail(list->err, MILL_E_INPUT, "device '%s:0': at least one thread is wanted",
+                         name);
+    snprintf(device.name, sizeof device.name, "%s", name);
+    device.is_gpu = ops->n_devices != NULL;
+    if (number > 0)
+        *(device.is_gpu ? &device.number : &device.n_threads) = number;
+    return add(list, &device);
+}
+
+/* One item of the list. */
 static mill_status add_item(struct list *list, const char *text, size_t size) {
     const char *colon = memchr(text, ':', size);
     size_t name_size = colon ? (size_t)(colon - text) : size;
-    struct mill_engine_device device = {
-        .name = "cuda", .number = number_of(text, size), .is_gpu = true};
-    if (device.number >= 0)
-        return add(list, &device);
-    int32_t number = colon ? number_of(colon + 1, size - name_size - 1) : 0;
-    if (name_size == 0 || name_size >= sizeof device.name || number < 0)
+    int32_t number = number_of(text, size);
+    char name[32] = "";
+    if (number >= 0)
+        return add_named(list, "cuda", number);
+    if (colon)
+        number = number_of(colon + 1, size - name_size - 1);
+    if (name_size == 0 || name_size >= sizeof name || (colon && number < 0))
         return mill_fail(list->err, MILL_E_INPUT,
                          "device '%.*s': auto, cuda, a GPU's number, or cpu:THREADS is wanted",
                          (int)(size < 40 ? size : 40), text);
-    memcpy(device.name, text, name_size);
-    device.name[name_size] = '\0';
-    if (strcmp(device.name, "auto") == 0 && !colon)
-        return add_auto(list);
-    const struct mill_backend_ops *ops = mill_backend_find(device.name, list->err);
-    if (!ops)
-        return MILL_E_INPUT;
-    if (ops->n_devices && !colon)
-        return add_all(list, device.name, false, list->err);
-    if (!ops->n_devices && colon && number == 0)
-        return mill_fail(list->err, MILL_E_INPUT, "device '%.*s': at least one thread is wanted",
-                         (int)size, text);
-    device.is_gpu = ops->n_devices != NULL;
-    device.number = device.is_gpu ? number : 0;
-    device.n_threads = device.is_gpu ? 0 : number;
-    return add(list, &device);
+    memcpy(name, text, name_size);
+    return strcmp(name, "auto") == 0 && !colon ? add_auto(list) : add_named(list, name, number);
 }
 
 mill_status mill_devices_parse(struct mill_engine_device *devices, int32_t capacity, int32_t *n,

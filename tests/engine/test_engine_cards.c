@@ -218,11 +218,62 @@ static void test_no_card_is_left(void **state) {
     emulated()->reset();
 }
 
+/* ------------------------------------------------------------------ what "auto" goes without */
+
+/* As a list of "auto" would: cards that need not be there. */
+static struct mill_engine *open_auto(const struct emulator_settings *settings) {
+    const struct mill_engine_options options = {
+        .model = fixture_folder(), .devices = "emulator", .max_running = 1};
+    struct mill_engine *engine;
+    emulated()->configure(settings);
+    assert_int_equal(mill_engine_open(&engine, &options, NULL), MILL_OK);
+    for (int32_t i = 0; i < engine->n_devices; i++)
+        engine->devices[i].may_be_left = true;
+    return engine;
+}
+
+/* Of two cards one has no memory: the other serves, and it is said. */
+static void test_auto_leaves_a_card(void **state) {
+    (void)state;
+    struct emulator_settings settings = emulated()->defaults();
+    struct mill_error err = {""};
+    settings.n_devices = 2;
+    struct mill_engine *engine = open_auto(&settings);
+    emulated()->fault(EMULATOR_ALLOCATION, 1, 2, false); /* out of memory */
+    assert_int_equal(mill_engine_start(engine, NULL, &err), MILL_OK);
+    assert_int_equal(engine->n_replicas, 1);
+    assert_int_equal(engine->devices[0].number, 1);
+    assert_non_null(strstr(mill_engine_get_info(engine)->no_gpu, "GPU 0: "));
+    assert_non_null(strstr(mill_engine_get_info(engine)->no_gpu, "too little memory free"));
+    close_cards(engine);
+}
+
+/* Of two cards that are too old none serves: the processor does. */
+static void test_auto_takes_the_processor(void **state) {
+    (void)state;
+    struct emulator_settings settings = emulated()->defaults();
+    struct mill_error err = {""};
+    struct heard heard;
+    settings.n_devices = 2;
+    settings.capability = 61;
+    struct mill_engine *engine = open_auto(&settings);
+    assert_int_equal(mill_engine_start(engine, NULL, &err), MILL_OK);
+    assert_int_equal(engine->n_replicas, 1);
+    assert_string_equal(engine->devices[0].name, "cpu");
+    assert_non_null(strstr(mill_engine_get_info(engine)->no_gpu, "is too old"));
+    submit(engine, 0, &heard);
+    fixture_finish(&heard);
+    assert_int_equal(heard.result.status, MILL_OK);
+    heard_free(&heard);
+    close_cards(engine);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_weights_go_round),    cmocka_unit_test(test_a_copy_fails),
-        cmocka_unit_test(test_cards_change_no_bit), cmocka_unit_test(test_a_call_fails),
-        cmocka_unit_test(test_no_card_is_left),
+        cmocka_unit_test(test_weights_go_round),         cmocka_unit_test(test_a_copy_fails),
+        cmocka_unit_test(test_cards_change_no_bit),      cmocka_unit_test(test_a_call_fails),
+        cmocka_unit_test(test_no_card_is_left),          cmocka_unit_test(test_auto_leaves_a_card),
+        cmocka_unit_test(test_auto_takes_the_processor),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
