@@ -48,20 +48,4 @@ void __tsan_func_entry(void *) {
 }
 void __tsan_func_exit() {
 }
-
-/* clang calls these for copies and fills. */
-void *__tsan_memcpy(void *to, const void *from, unsigned long bytes) {
-    checker_range(from, bytes, false, CALLER);
-    checker_range(to, bytes, true, CALLER);
-    return __builtin_memcpy(to, from, bytes);
-}
-void *__tsan_memset(void *to, int value, unsigned long bytes) {
-    checker_range(to, bytes, true, CALLER);
-    return __builtin_memset(to, value, bytes);
-}
-void *__tsan_memmove(void *to, const void *from, unsigned long bytes) {
-    checker_range(from, bytes, false, CALLER);
-    checker_range(to, bytes, true, CALLER);
-    return __builtin_memmove(to, from, bytes);
-}
 }

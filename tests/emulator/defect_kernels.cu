@@ -207,7 +207,7 @@ DEFECT_KERNEL(local_memory_of_another, 1, 64, "in another thread's local memory"
     y[threadIdx.x] = pointer[threadIdx.x % 2] + own[1 - threadIdx.x % 2]; /* DEFECT */
 }
 
-static float program_data[64];
+float program_data[64];
 DEFECT_KERNEL(write_to_program_data, 1, 64, "in the program's own data") {
     program_data[threadIdx.x] = x[threadIdx.x]; /* DEFECT */
     y[threadIdx.x] = program_data[threadIdx.x];
