@@ -162,6 +162,7 @@ bool judge_written(const struct fixture *f, const struct output *actual);
 
 struct options {
     const char *backend, *isa; /* isa NULL = the best */
+    bool small;                /* an emulated card with one multiprocessor */
 };
 int contract_tests(struct options *options); /* a cmocka group; returns its failures */
 int perf_run(const struct options *options); /* a table on standard output; exit status */

@@ -1,11 +1,12 @@
 /* test_operators.c - the operator case table on one backend:
  *
- *     test_operators BACKEND [ISA] [test | once | perf] [reverse | random] [only TEXT]
+ *     test_operators BACKEND [ISA] [test | once | perf] [reverse | random | small] [only TEXT]
  *
  * `only` those cases whose name begins with TEXT. `test` compares every case with the reference
  * backend and with itself: row by row, cut at random, and with other thread counts, to the last
  * bit; `once` with the reference alone. An emulated card runs its threads and blocks in the order
- * that is asked for. Exit status 77 where the processor lacks ISA. */
+ * that is asked for; a small one has one multiprocessor, so that its tiles are large. Exit status
+ * 77 where the processor lacks ISA. */
 #include "tests/kernels/harness.h"
 #include "tests/support/emulated.h"
 
@@ -140,9 +141,11 @@ static bool is_emulated(const struct options *options) {
     return strncmp(options->backend, "emulator", strlen("emulator")) == 0;
 }
 
-static void set_order(const struct options *options, enum emulator_order order) {
+static void configure_card(const struct options *options, enum emulator_order order) {
     struct emulator_settings settings = emulated_as(options->backend)->defaults();
     settings.order = order;
+    if (options->small)
+        settings.n_multiprocessors = 1;
     emulated_as(options->backend)->configure(&settings);
 }
 
@@ -156,7 +159,7 @@ static bool run_with_threads(struct threads *t, int i, const struct fixture *f,
                              struct output *out) {
     struct piece all = {0, fixture_rows(f)};
     if (is_emulated(t->options))
-        set_order(t->options, (enum emulator_order)(i % 3));
+        configure_card(t->options, (enum emulator_order)(i % 3));
     return run(&t->rigs[i], f, &all, 1, out);
 }
 
@@ -215,7 +218,7 @@ static int test_all(struct options *options) {
 }
 
 int main(int argc, char **argv) {
-    struct options options = {argc > 1 ? argv[1] : "reference", NULL};
+    struct options options = {.backend = argc > 1 ? argv[1] : "reference"};
     bool perf = false, once = false;
     enum emulator_order order = EMULATOR_FORWARD;
     for (int i = 2; i < argc; i++) {
@@ -227,12 +230,14 @@ int main(int argc, char **argv) {
             order = EMULATOR_REVERSE;
         else if (strcmp(argv[i], "random") == 0)
             order = EMULATOR_RANDOM;
+        else if (strcmp(argv[i], "small") == 0)
+            options.small = true;
         else if (strcmp(argv[i], "only") == 0 && i + 1 < argc)
             each_variant_only(argv[++i]);
         else if (strcmp(argv[i], "test") != 0)
             options.isa = argv[i];
     }
     if (is_emulated(&options))
-        set_order(&options, order);
+        configure_card(&options, order);
     return perf ? perf_run(&options) : once ? test_once(&options) : test_all(&options);
 }
