@@ -59,11 +59,11 @@ void barrier_arrive(unsigned number, unsigned count, site at) {
     arrive(number, count, false, false, at);
 }
 
-uint2 barrier_count(int predicate, site at) {
+int barrier_count(int predicate, site at) {
     barrier &b = resident.barriers[0];
     if (!arrive(0, 0, predicate != 0, true, at))
         wait_for_change(&b.n_held, "__syncthreads_count", at);
-    return {resident.n_threads, b.last_counted};
+    return (int)b.last_counted;
 }
 
 void barriers_thread_finished() {

@@ -113,8 +113,8 @@ void *shared_dynamic();
 /* count 0: all threads of the block. */
 void barrier_wait(unsigned barrier, unsigned count, const char *what, site);
 void barrier_arrive(unsigned barrier, unsigned count, site);
-/* The predicates of all threads, counted: {threads, those with a predicate that is not 0}. */
-uint2 barrier_count(int predicate, site);
+/* Of all threads, those with a predicate that is not 0. */
+int barrier_count(int predicate, site);
 void yield();
 
 /* All lanes of `mask` meet; the last one calls fn with the arguments of all (indexed by lane),
@@ -170,8 +170,8 @@ EMULATOR_UNCHECKED inline T shuffle_value(uint32_t mask, T value, int source, co
 
 #define EMULATOR_SITE (::emulator::site{__FILE__, __LINE__, __COUNTER__})
 #define __syncthreads() ::emulator::barrier_wait(0, 0, "__syncthreads", EMULATOR_SITE)
-#define __syncthreads_count(predicate) (int)::emulator::barrier_count(predicate, EMULATOR_SITE).y
-#define __syncthreads_or(predicate) (::emulator::barrier_count(predicate, EMULATOR_SITE).y != 0)
+#define __syncthreads_count(predicate) ::emulator::barrier_count(predicate, EMULATOR_SITE)
+#define __syncthreads_or(predicate) (::emulator::barrier_count(predicate, EMULATOR_SITE) != 0)
 
 #include <device_functions.h>
 
