@@ -157,9 +157,8 @@ static mill_status bench_language_model(struct bench *b, enum mill_dtype dtype,
                                          .max_pages = (CONTEXT + MAX_STEPS) / PAGE_TOKENS + 1,
                                          .page_tokens = PAGE_TOKENS};
     options.n_pages = largest * options.max_pages + 1;
-    b->paper = bench_paper_model_of(
-        &(struct mill_shape){.llm = bench_published_llm, .bicodec = bench_published_bicodec},
-        (double)mill_dtype_bytes(dtype), 2, b->made.lm.legal[MILL_LEGAL_SEMANTIC].n_rows);
+    b->paper = bench_paper_model_of(&b->made.shape, (double)mill_dtype_bytes(dtype), 2,
+                                    b->made.lm.legal[MILL_LEGAL_SEMANTIC].n_rows);
     int32_t *table = mill_alloc_array((size_t)options.n_pages, sizeof *table);
     struct batch *batch = mill_alloc_array(1, sizeof *batch);
     struct mill_qwen2 *lm = NULL;
@@ -182,7 +181,7 @@ static mill_status bench_language_model(struct bench *b, enum mill_dtype dtype,
 
 static mill_status time_streams(struct bench *b, struct mill_bicodec_streams *streams, int32_t n,
                                 const int32_t *semantic, float *wave, struct mill_error *err) {
-    const struct mill_bicodec_shape *s = &bench_published_bicodec;
+    const struct mill_bicodec_shape *s = &b->made.shape.bicodec;
     int32_t context = mill_bicodec_streams_context(streams);
     int calls = b->least ? 2 : CALLS;
     double seconds[CALLS];
@@ -217,7 +216,7 @@ static mill_status time_streams(struct bench *b, struct mill_bicodec_streams *st
 
 static mill_status bench_decoder(struct bench *b, struct mill_error *err) {
     enum { N_SEMANTIC = 1024 };
-    const struct mill_bicodec_shape *s = &bench_published_bicodec;
+    const struct mill_bicodec_shape *s = &b->made.shape.bicodec;
     int32_t semantic[N_SEMANTIC], global[MILL_MAX_LEVELS * 16] = {0};
     for (int32_t i = 0; i < N_SEMANTIC; i++)
         semantic[i] = i * 37 % s->quantizer.codebook_size;

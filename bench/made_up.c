@@ -11,39 +11,6 @@
 
 enum { VOCABULARY = 16384, SEMANTIC = 8193 }; /* rows of the embedding; of the head */
 
-const struct mill_llm_shape bench_published_llm = {.hidden = 896,
-                                                   .intermediate = 4864,
-                                                   .n_layers = 24,
-                                                   .n_heads = 14,
-                                                   .n_kv_heads = 2,
-                                                   .head_dim = 64,
-                                                   .vocab = VOCABULARY,
-                                                   .max_positions = 32768,
-                                                   .norm_eps = 1e-6f,
-                                                   .rope_theta = 1e6f};
-
-const struct mill_bicodec_shape bench_published_bicodec = {
-    .sample_rate = 16000,
-    .hop = 320,
-    .prenet = {.input = 1024,
-               .dim = 384,
-               .intermediate = 2048,
-               .n_layers = 12,
-               .output = 1024,
-               .n_samplings = 2,
-               .condition = 1024},
-    .quantizer = {.input = 1024, .codebook_size = 8192, .codebook_dim = 8},
-    .speaker = {.output = 1024,
-                .latent = 128,
-                .n_tokens = 32,
-                .n_levels = 6,
-                .levels = {4, 4, 4, 4, 4, 4}},
-    .generator = {.input = 1024,
-                  .channels = 1536,
-                  .n_stages = 4,
-                  .rates = {8, 5, 4, 2},
-                  .kernels = {16, 11, 8, 4}}};
-
 /* ------------------------------------------------------------------ numbers on the device */
 
 static float next_number(uint32_t *state) {
@@ -151,7 +118,8 @@ static bool make_embedding(struct bench_made_up *m) {
 }
 
 static bool make_language_model(struct bench_made_up *m, enum mill_dtype dtype) {
-    m->lm.shape = bench_published_llm;
+    m->lm.shape = m->shape.llm;
+    m->lm.shape.vocab = VOCABULARY;
     m->lm.kv_dtype = MILL_BF16;
     const struct mill_llm_shape *s = &m->lm.shape;
     const float *gain = vector(m, s->hidden, 1, 0.1f);
@@ -211,7 +179,7 @@ static bool make_stage(struct bench_made_up *m, struct mill_generator_stage_weig
 
 static bool make_decoder(struct bench_made_up *m) {
     struct mill_decoder_weights *d = &m->decoder;
-    d->shape = bench_published_bicodec;
+    d->shape = m->shape.bicodec;
     const struct mill_bicodec_shape *s = &d->shape;
     int32_t voice = 2 * s->speaker.output + 2 * s->prenet.dim * (1 + s->prenet.n_layers);
     int32_t channels = s->generator.channels;
@@ -242,6 +210,7 @@ mill_status bench_made_up_open(struct bench_made_up *made, const struct mill_bac
     memset(made, 0, sizeof *made);
     made->ops = ops;
     made->backend = backend;
+    mill_synth_shape(&made->shape, MILL_SYNTH_FULL);
     if (!make_language_model(made, lm_dtype) || !make_decoder(made)) {
         bench_made_up_close(made);
         return mill_fail(err, MILL_E_MEMORY, "no memory for made-up weights");

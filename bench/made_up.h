@@ -7,16 +7,15 @@
 #ifndef MILL_BENCH_MADE_UP_H
 #define MILL_BENCH_MADE_UP_H
 
+#include "runtime/model/synth_shape.h"
 #include "runtime/model/weights.h"
-
-extern const struct mill_llm_shape bench_published_llm;
-extern const struct mill_bicodec_shape bench_published_bicodec;
 
 enum { BENCH_MADE_UP_MATRICES = 1024, BENCH_MADE_UP_IMAGES = 128, BENCH_MADE_UP_BLOCKS = 16 };
 
 struct bench_made_up {
     const struct mill_backend_ops *ops; /* borrowed */
     struct mill_backend *backend;       /* borrowed */
+    struct mill_shape shape;            /* the published one */
     struct mill_lm_weights lm;
     struct mill_decoder_weights decoder;
 

@@ -12,13 +12,8 @@
 #ifndef MILL_MODEL_SYNTH_H
 #define MILL_MODEL_SYNTH_H
 
+#include "runtime/model/synth_shape.h"
 #include "runtime/model/tensor_table.h"
-
-/* The two configurations that golden data exist for: `full` has every published size, `tiny` the
- * same structure with small widths. */
-enum mill_synth_config { MILL_SYNTH_TINY, MILL_SYNTH_FULL, MILL_SYNTH_CONFIG_COUNT };
-const char *mill_synth_config_name(enum mill_synth_config config);
-void mill_synth_shape(struct mill_shape *out, enum mill_synth_config config);
 
 /* A tensor of the recipe. */
 struct mill_synth_tensor {

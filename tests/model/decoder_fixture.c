@@ -15,28 +15,6 @@
 
 /* ------------------------------------------------------------------ shapes */
 
-const struct mill_bicodec_shape decoder_published = {
-    .sample_rate = 16000,
-    .hop = 320,
-    .prenet = {.input = 1024,
-               .dim = 384,
-               .intermediate = 2048,
-               .n_layers = 12,
-               .output = 1024,
-               .n_samplings = 2,
-               .condition = 1024},
-    .quantizer = {.input = 1024, .codebook_size = 8192, .codebook_dim = 8},
-    .speaker = {.output = 1024,
-                .latent = 128,
-                .n_tokens = 32,
-                .n_levels = 6,
-                .levels = {4, 4, 4, 4, 4, 4}},
-    .generator = {.input = 1024,
-                  .channels = 1536,
-                  .n_stages = 4,
-                  .rates = {8, 5, 4, 2},
-                  .kernels = {16, 11, 8, 4}}};
-
 const struct mill_bicodec_shape decoder_small = {
     .sample_rate = 8000,
     .hop = 40,

@@ -6,7 +6,7 @@
 
 #include "runtime/model/bicodec_decode.h"
 
-extern const struct mill_bicodec_shape decoder_published, decoder_small, decoder_other;
+extern const struct mill_bicodec_shape decoder_small, decoder_other;
 
 enum { MAX_TENSORS = 256 };
 struct model {

@@ -5,6 +5,7 @@
  * result. */
 #include "runtime/base/memory.h"
 #include "runtime/model/bicodec_plan.h"
+#include "runtime/model/synth_shape.h"
 #include "tests/model/decoder_fixture.h"
 #include "tests/support/fail_alloc.h"
 
@@ -20,7 +21,9 @@
 
 static void test_context(void **state) {
     (void)state;
-    assert_int_equal(mill_bicodec_context(&decoder_published), 67);
+    struct mill_shape published;
+    mill_synth_shape(&published, MILL_SYNTH_FULL);
+    assert_int_equal(mill_bicodec_context(&published.bicodec), 67);
     /* One sampling block (3 + 2 x 3) and a backbone (3 + 2 x 3), then the generator, backwards: 42
      * samples, 22 + 39 rows of 20 a frame, 16 + 39 rows of 5 a frame, 12 + 3 frames. */
     assert_int_equal(mill_bicodec_context(&decoder_small), 18 + 15);
@@ -28,16 +31,18 @@ static void test_context(void **state) {
 
 static void test_plan_ends(void **state) {
     (void)state;
+    struct mill_shape published;
+    mill_synth_shape(&published, MILL_SYNTH_FULL);
     struct mill_range ranges[64];
-    int32_t n = mill_bicodec_n_layers(&decoder_published);
+    int32_t n = mill_bicodec_n_layers(&published.bicodec);
     assert_int_equal(n, 37);
-    mill_bicodec_plan_ranges(&decoder_published, 0, 20, 20, ranges);
+    mill_bicodec_plan_ranges(&published.bicodec, 0, 20, 20, ranges);
     for (int32_t k = 0; k <= n; k++) {
-        int64_t rate = k ? mill_bicodec_layer_at(&decoder_published, k - 1).rows_per_frame : 1;
+        int64_t rate = k ? mill_bicodec_layer_at(&published.bicodec, k - 1).rows_per_frame : 1;
         assert_int_equal(ranges[k].first, 0);
         assert_int_equal(ranges[k].end, 20 * rate);
     }
-    mill_bicodec_plan_ranges(&decoder_published, 100, 101, 1000, ranges);
+    mill_bicodec_plan_ranges(&published.bicodec, 100, 101, 1000, ranges);
     assert_int_equal(ranges[0].first, 33);
     assert_int_equal(ranges[0].end, 168);
     /* Before the generator only its own ten frames each side are left. */
@@ -50,14 +55,16 @@ static void test_plan_ends(void **state) {
 /* The price of decoding in windows: what the context around each costs. */
 static void test_plan_cost(void **state) {
     (void)state;
+    struct mill_shape published;
+    mill_synth_shape(&published, MILL_SYNTH_FULL);
     struct mill_range ranges[64];
-    mill_bicodec_plan_ranges(&decoder_published, 0, 100000, 100000, ranges);
-    double whole = (double)mill_bicodec_plan_multiply_adds(&decoder_published, ranges) / 100000;
+    mill_bicodec_plan_ranges(&published.bicodec, 0, 100000, 100000, ranges);
+    double whole = (double)mill_bicodec_plan_multiply_adds(&published.bicodec, ranges) / 100000;
     print_message("whole: %.2f GFLOP for each second of audio\n", 2e-9 * 50 * whole);
     assert_true(fabs(2e-9 * 50 * whole - 58.8) < 0.2);
     for (int32_t window = 25; window <= 200; window *= 2) {
-        mill_bicodec_plan_ranges(&decoder_published, 1000, 1000 + window, INT64_MAX, ranges);
-        double cost = (double)mill_bicodec_plan_multiply_adds(&decoder_published, ranges) / window;
+        mill_bicodec_plan_ranges(&published.bicodec, 1000, 1000 + window, INT64_MAX, ranges);
+        double cost = (double)mill_bicodec_plan_multiply_adds(&published.bicodec, ranges) / window;
         print_message("window of %3d frames: %.3f times the whole\n", window, cost / whole);
         if (window == 100)
             assert_true(cost < 1.15 * whole);

@@ -3,6 +3,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/model/bicodec_plan.h"
 #include "runtime/model/bicodec_stream.h"
+#include "runtime/model/synth_shape.h"
 #include "tests/model/decoder_fixture.h"
 #include "tests/support/fail_alloc.h"
 
@@ -67,9 +68,11 @@ static void check_rows_once(const struct mill_bicodec_shape *shape, int32_t n_fr
 
 static void test_every_row_once(void **state) {
     (void)state;
+    struct mill_shape published;
+    mill_synth_shape(&published, MILL_SYNTH_FULL);
     uint64_t counter = 0;
     for (int i = 0; i < 50; i++) {
-        check_rows_once(&decoder_published, 1 + random_below(&counter, 500), &counter);
+        check_rows_once(&published.bicodec, 1 + random_below(&counter, 500), &counter);
         check_rows_once(&decoder_small, 1 + random_below(&counter, 200), &counter);
         check_rows_once(&decoder_other, 1 + random_below(&counter, 200), &counter);
     }
@@ -77,9 +80,11 @@ static void test_every_row_once(void **state) {
 
 static void test_state_is_small(void **state) {
     (void)state;
+    struct mill_shape published;
+    mill_synth_shape(&published, MILL_SYNTH_FULL);
     size_t bytes = 0;
-    for (int32_t k = 0; k < mill_bicodec_n_layers(&decoder_published); k++) {
-        struct mill_bicodec_layer layer = mill_bicodec_layer_at(&decoder_published, k);
+    for (int32_t k = 0; k < mill_bicodec_n_layers(&published.bicodec); k++) {
+        struct mill_bicodec_layer layer = mill_bicodec_layer_at(&published.bicodec, k);
         bytes += (size_t)mill_bicodec_layer_keeps(&layer) * (size_t)layer.columns * sizeof(float);
     }
     print_message("kept rows of a stream: %zu bytes\n", bytes);
