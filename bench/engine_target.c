@@ -11,7 +11,8 @@ static mill_status hear(void *context, const float *samples, size_t n, struct mi
 }
 
 static void end(void *context, const struct mill_request_result *result) {
-    bench_request_ended(context, result->status != MILL_OK);
+    bench_request_ended(context,
+                        result->status == MILL_OK ? NULL : mill_status_text(result->status));
 }
 
 static mill_status start(void *context, struct bench_request *request, struct mill_error *err) {
@@ -29,6 +30,7 @@ static mill_status start(void *context, struct bench_request *request, struct mi
     wish.ended = end;
     wish.context = request;
     struct mill_request *handle;
+    bench_request_sent(request);
     MILL_TRY(mill_engine_submit(target->engine, &wish, &handle, NULL, err));
     request->handle = handle;
     return MILL_OK;

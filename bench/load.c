@@ -13,7 +13,9 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 struct bench_run {
@@ -34,6 +36,12 @@ static double now_s(const struct bench_run *run) {
 }
 
 /* ------------------------------------------------------------------ told by the target */
+
+void bench_request_sent(struct bench_request *request) {
+    pthread_mutex_lock(&request->run->lock);
+    request->sent_s = now_s(request->run);
+    pthread_mutex_unlock(&request->run->lock);
+}
 
 void bench_request_heard(struct bench_request *request, size_t n_samples) {
     struct bench_run *run = request->run;
@@ -57,11 +65,11 @@ void bench_request_heard(struct bench_request *request, size_t n_samples) {
     pthread_mutex_unlock(&run->lock);
 }
 
-void bench_request_ended(struct bench_request *request, bool failed) {
+void bench_request_ended(struct bench_request *request, const char *failure) {
     struct bench_run *run = request->run;
     pthread_mutex_lock(&run->lock);
     request->end_s = now_s(run);
-    request->failed = failed;
+    snprintf(request->failure, sizeof request->failure, "%s", failure ? failure : "");
     request->ended = true;
     run->n_ended++;
     pthread_cond_signal(&run->changed);
@@ -129,7 +137,7 @@ static mill_status send_all(struct bench_run *run, struct mill_error *err) {
         if (status < 0 && run->n_started == 1)
             return status;
         if (status != MILL_OK)
-            bench_request_ended(request, true); /* refused: counts as failed */
+            bench_request_ended(request, "refused");
     }
     return MILL_OK;
 }
@@ -153,7 +161,7 @@ static struct column column_of(const struct bench_run *run, double *memory,
                                double (*value)(const struct bench_request *)) {
     struct column column = {memory, 0};
     for (int32_t i = run->load->n_warmup; i < run->n_requests; i++)
-        if (!run->requests[i].failed)
+        if (!run->requests[i].failure[0])
             column.values[column.n++] = value(&run->requests[i]);
     bench_sort(column.values, column.n);
     return column;
@@ -168,25 +176,47 @@ static double latency_of(const struct bench_request *request) {
 static double gap_of(const struct bench_request *request) {
     return request->longest_gap_s;
 }
+static double sent_late_of(const struct bench_request *request) {
+    return fmax(0, request->sent_s - request->due_s);
+}
+
+void bench_failures_add(struct bench_failure list[BENCH_MAX_FAILURES], const char *name,
+                        int32_t n) {
+    struct bench_failure *kind = list, *last = list + BENCH_MAX_FAILURES - 1;
+    while (kind < last && kind->n > 0 && strcmp(kind->name, name) != 0)
+        kind++;
+    snprintf(kind->name, sizeof kind->name, "%s", kind == last ? "other" : name);
+    kind->n += n;
+}
+
+static bool is_good(const struct bench_request *request, double deadline_s) {
+    return request->n_stalls == 0 && first_of(request) <= deadline_s;
+}
 
 static void count(const struct bench_run *run, struct bench_outcome *out) {
     double start_s = INFINITY, end_s = 0;
-    int32_t n_silent = 0;
+    int32_t n_silent = 0, n_good = 0;
     for (int32_t i = run->load->n_warmup; i < run->n_requests; i++) {
         const struct bench_request *request = &run->requests[i];
         start_s = fmin(start_s, request->due_s);
         end_s = fmax(end_s, request->end_s);
-        out->n_failed += request->failed;
-        out->n_done += !request->failed;
-        if (request->failed)
+        if (request->failure[0]) {
+            out->n_failed++;
+            bench_failures_add(out->failures, request->failure, 1);
             continue;
+        }
+        out->n_done++;
+        n_good += is_good(request, run->load->deadline_s);
         out->audio_s += request->audio_s;
         out->stalled_s += request->stalled_s;
         n_silent += request->n_stalls > 0;
     }
     out->wall_s = end_s - start_s;
-    if (out->wall_s > 0)
+    if (out->wall_s > 0) {
         out->audio_per_s = out->audio_s / out->wall_s;
+        out->good_per_s = n_good / out->wall_s;
+    }
+    out->good_share = (double)n_good / run->load->n_requests;
     out->frames_per_s =
         out->audio_per_s * run->target->sample_rate / run->target->samples_per_frame;
     if (out->n_done > 0)
@@ -211,6 +241,8 @@ static mill_status sum_up(const struct bench_run *run, struct bench_outcome *out
     struct column gap = column_of(run, memory, gap_of);
     out->gap_p50 = bench_percentile(gap.values, gap.n, 50);
     out->gap_p99 = bench_percentile(gap.values, gap.n, 99);
+    struct column late = column_of(run, memory, sent_late_of);
+    out->sent_late_p99 = bench_percentile(late.values, late.n, 99);
     double joules = joules_of(run->target);
     out->joules = joules < 0 || run->joules < 0 ? -1 : joules - run->joules;
     free(memory);

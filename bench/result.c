@@ -23,6 +23,9 @@ const struct bench_figure bench_figures[] = {
     FIGURE(gap_p99, BENCH_LESS_IS_BETTER),
     FIGURE(underrun_share, BENCH_LESS_IS_BETTER),
     FIGURE(stalled_s, BENCH_LESS_IS_BETTER),
+    FIGURE(good_per_s, BENCH_MORE_IS_BETTER),
+    FIGURE(good_share, BENCH_MORE_IS_BETTER),
+    FIGURE(sent_late_p99, BENCH_NEUTRAL),
     FIGURE(audio_s, BENCH_NEUTRAL),
     FIGURE(wall_s, BENCH_NEUTRAL),
     FIGURE(joules, BENCH_LESS_IS_BETTER),
@@ -38,12 +41,22 @@ struct bench_mean bench_point_mean(const struct bench_point *point,
     return bench_mean_of(values, (size_t)point->n_repetitions);
 }
 
-static void count_requests(const struct bench_point *point, int32_t *n_done, int32_t *n_failed) {
-    *n_done = *n_failed = 0;
+/* Requests of all repetitions. */
+struct counts {
+    int32_t n_done, n_failed;
+    struct bench_failure failures[BENCH_MAX_FAILURES];
+};
+
+static struct counts count_requests(const struct bench_point *point) {
+    struct counts counts = {0};
     for (int i = 0; i < point->n_repetitions; i++) {
-        *n_done += point->outcomes[i].n_done;
-        *n_failed += point->outcomes[i].n_failed;
+        const struct bench_outcome *outcome = &point->outcomes[i];
+        counts.n_done += outcome->n_done;
+        counts.n_failed += outcome->n_failed;
+        for (int k = 0; k < BENCH_MAX_FAILURES && outcome->failures[k].n > 0; k++)
+            bench_failures_add(counts.failures, outcome->failures[k].name, outcome->failures[k].n);
     }
+    return counts;
 }
 
 static const struct bench_figure *figure_named(const char *name) {
@@ -60,8 +73,8 @@ static double mean_named(const struct bench_point *point, const char *name) {
 /* ------------------------------------------------------------------ the screen */
 
 void bench_result_print_header(FILE *out) {
-    fprintf(out, "%-14s %18s %9s %9s %24s %9s %9s %9s\n", "load", "frames/s", "x real", "predicted",
-            "first sound 50/90/99", "gap 99", "end 50", "underrun");
+    fprintf(out, "%-14s %18s %9s %9s %24s %9s %9s %9s %8s\n", "load", "frames/s", "x real",
+            "predicted", "first sound 50/90/99", "gap 99", "end 50", "underrun", "good/s");
 }
 
 void bench_result_print_point(FILE *out, const struct bench_point *point) {
@@ -77,13 +90,18 @@ void bench_result_print_point(FILE *out, const struct bench_point *point) {
     if (point->predicted_frames_per_s > 0)
         snprintf(predicted, sizeof predicted, "%.0f %%",
                  100 * frames.mean / point->predicted_frames_per_s);
-    fprintf(out, "%-14s %18s %9.2f %9s %24s %7.3f s %7.3f s %7.0f %%\n", load, rate,
+    fprintf(out, "%-14s %18s %9.2f %9s %24s %7.3f s %7.3f s %7.0f %% %8.3g\n", load, rate,
             mean_named(point, "audio_per_s"), predicted, first, mean_named(point, "gap_p99"),
-            mean_named(point, "latency_p50"), 100 * mean_named(point, "underrun_share"));
-    int32_t n_done, n_failed;
-    count_requests(point, &n_done, &n_failed);
-    if (n_failed > 0)
-        fprintf(out, "%-14s %d of %d requests failed\n", "", n_failed, n_done + n_failed);
+            mean_named(point, "latency_p50"), 100 * mean_named(point, "underrun_share"),
+            mean_named(point, "good_per_s"));
+    struct counts counts = count_requests(point);
+    if (counts.n_failed == 0)
+        return;
+    fprintf(out, "%-14s %d of %d requests failed:", "", counts.n_failed,
+            counts.n_done + counts.n_failed);
+    for (int k = 0; k < BENCH_MAX_FAILURES && counts.failures[k].n > 0; k++)
+        fprintf(out, " %s (%d)", counts.failures[k].name, counts.failures[k].n);
+    fprintf(out, "\n");
 }
 
 /* ------------------------------------------------------------------ CSV */
@@ -101,10 +119,9 @@ static mill_status compose_csv(const struct bench_result *result, struct mill_bu
     MILL_TRY(mill_buffer_printf(out, err, ",predicted_frames_per_s\n"));
     for (int p = 0; p < result->n_points; p++) {
         const struct bench_point *point = &result->points[p];
-        int32_t n_done, n_failed;
-        count_requests(point, &n_done, &n_failed);
+        struct counts counts = count_requests(point);
         MILL_TRY(mill_buffer_printf(out, err, "%d,%.6g,%d,%d,%d", point->concurrency, point->rate,
-                                    point->n_repetitions, n_done, n_failed));
+                                    point->n_repetitions, counts.n_done, counts.n_failed));
         for (size_t i = 0; i < bench_n_figures; i++) {
             struct bench_mean mean = bench_point_mean(point, &bench_figures[i]);
             MILL_TRY(mill_buffer_printf(out, err, ",%.6g,%.3g", mean.mean, mean.half_width));
@@ -135,14 +152,16 @@ static json_t *figure_json(const struct bench_point *point, const struct bench_f
 }
 
 static json_t *point_json(const struct bench_point *point) {
-    int32_t n_done, n_failed;
-    count_requests(point, &n_done, &n_failed);
-    json_t *figures = json_object();
+    struct counts counts = count_requests(point);
+    json_t *figures = json_object(), *failures = json_object();
     for (size_t i = 0; i < bench_n_figures; i++)
         json_object_set_new(figures, bench_figures[i].name, figure_json(point, &bench_figures[i]));
-    return json_pack("{s:i s:f s:i s:i s:f s:o}", "concurrency", point->concurrency, "rate",
-                     point->rate, "done", n_done, "failed", n_failed, "predicted_frames_per_s",
-                     point->predicted_frames_per_s, "figures", figures);
+    for (int k = 0; k < BENCH_MAX_FAILURES && counts.failures[k].n > 0; k++)
+        json_object_set_new(failures, counts.failures[k].name, json_integer(counts.failures[k].n));
+    return json_pack("{s:i s:f s:i s:i s:o s:f s:o}", "concurrency", point->concurrency, "rate",
+                     point->rate, "done", counts.n_done, "failed", counts.n_failed, "failures",
+                     failures, "predicted_frames_per_s", point->predicted_frames_per_s, "figures",
+                     figures);
 }
 
 static mill_status compose_json(const struct bench_result *result, struct mill_buffer *out,

@@ -1,6 +1,7 @@
 /* bench.c - `sparkmill bench`: how fast it is here. One harness, three questions: how near the
- * steps of the model come to this machine's limits (kernels), what many requests get (engine),
- * whether a result got worse (compare); and what any card could do at most (paper).
+ * steps of the model come to this machine's limits (kernels), what many requests get (engine, and
+ * serve over HTTP), whether a result got worse (compare); and what any card could do at most
+ * (paper).
  * docs/benchmarking.md. */
 #include "tools/bench.h"
 
@@ -34,6 +35,12 @@ static const struct mill_option rows[] = {
     ROW("bandwidth", 0, NUMBER, bandwidth_gb, 0.1, 1e6),
     ROW("peak", 0, NUMBER, peak_tflop, 0.001, 1e6),
     ROW("least", 0, NUMBER, least, 0, 100),
+    ROW("deadline", 0, NUMBER, deadline_s, 0.001, 1e6),
+    ROW("url", 0, TEXT, url, 0, 0),
+    ROW("voice", 0, TEXT, voice, 0, 0),
+    ROW("fields", 0, TEXT, fields, 0, 0),
+    ROW("key-file", 0, TEXT, key_file, 0, 0),
+    ROW("sample-rate", 0, WHOLE, sample_rate, 0, 192000),
     ROW("whole", 0, FLAG, whole, 0, 0),
     ROW("no-cache", 0, FLAG, no_cache, 0, 0),
     ROW("help", 'h', FLAG, help, 0, 0),
@@ -42,29 +49,38 @@ static const struct mill_option rows[] = {
 
 static void print_help(void) {
     puts("Usage: sparkmill bench kernels|engine --model DIR [OPTION]...\n"
+         "       sparkmill bench serve --url URL [OPTION]...\n"
          "       sparkmill bench paper --model DIR --bandwidth GB --peak TFLOP\n"
          "       sparkmill bench compare BEFORE.json AFTER.json\n"
          "kernels: steps of the model, each beside the limit measured in the same run.\n"
          "engine: many requests at once: frames a second, time to the first sound, gaps.\n"
+         "serve: the same of any server that speaks OpenAI's words.\n"
          "paper: what a card with that bandwidth and arithmetic could do at most.\n"
-         "compare: two results of engine; exit status 1 when something got worse.\n\n"
-         "  --model DIR          checkpoint folder\n"
+         "compare: two results of engine or serve; exit status 1: something got worse.\n\n"
+         "  --model DIR          checkpoint folder (serve: the model's name; tts-1)\n"
          "  --devices LIST       as for sparkmill say\n"
          "  --precision NAME     auto fp32 bf16 int8\n"
          "  --threads N          of kernels; 0 = one per processor\n"
          "  --concurrency LIST   closed loop, utterances at once: 1,2,4,8\n"
          "  --rate LIST          open loop, requests a second at random moments; none\n"
-         "  --requests N         a point of load; twice the concurrency, 8 at least\n"
+         "  --requests N         a point of load; twice the concurrency, ten seconds of the\n"
+         "                       rate, 8 at least\n"
          "  --warmup N           requests before the first point; 2\n"
          "  --repeat N           runs of each point; 3\n"
          "  --text FILE          the text to read; the opening of a novel\n"
+         "  --deadline SECONDS   until the first sound of a good request; 1\n"
          "  --whole              no streaming: sound when all is said\n"
          "  --seed N             of texts, moments and voices; 1\n"
+         "  --url URL            http://HOST:PORT; the key is in OPENAI_API_KEY or\n"
+         "  --key-file FILE      this file\n"
+         "  --voice NAME         alloy\n"
+         "  --fields JSON        an object: more fields of each request\n"
+         "  --sample-rate N      of its pcm; as it says, else 24000\n"
          "  --bandwidth GB       a second, and\n"
          "  --peak TFLOP         a second: the device's limits, where they are not measured\n"
          "  --context N          tokens a sequence holds, for paper; 400\n"
          "  --least SHARE        smaller changes are none, for compare; 0.05\n"
-         "  -o, --output DIR     write DIR/engine.csv, .json and pictures");
+         "  -o, --output DIR     write DIR/engine.csv (serve.csv), .json and pictures");
 }
 
 /* ------------------------------------------------------------------ options */
@@ -88,8 +104,12 @@ static int read_list(const char *name, const char *list, double low, double high
 }
 
 static int read_options(struct mill_bench_options *o, int argc, char **argv, int *first) {
-    *o = (struct mill_bench_options){
-        .n_warmup = 2, .n_repetitions = 3, .seed = 1, .context = 400, .least = 0.05};
+    *o = (struct mill_bench_options){.n_warmup = 2,
+                                     .n_repetitions = 3,
+                                     .seed = 1,
+                                     .context = 400,
+                                     .least = 0.05,
+                                     .deadline_s = 1};
     int result =
         mill_options_read("bench", rows, (int)(sizeof rows / sizeof *rows), argc, argv, o, first);
     if (result != MILL_EXIT_OK || o->help)
@@ -170,18 +190,21 @@ int mill_command_bench(int argc, char **argv) {
     static const struct {
         const char *name;
         mill_status (*run)(const struct mill_bench_options *, struct mill_error *);
-    } kinds[] = {{"kernels", run_kernels}, {"engine", mill_bench_engine}, {"paper", run_paper}};
+    } kinds[] = {{"kernels", run_kernels},
+                 {"engine", mill_bench_engine},
+                 {"serve", mill_bench_serve},
+                 {"paper", run_paper}};
     const char *kind = first < argc ? argv[first] : "";
     if (strcmp(kind, "compare") == 0)
         return run_compare(&options, argc - first - 1, argv + first + 1);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcmp(kind, kinds[i].name) != 0)
             continue;
-        if (!options.model)
+        if (!options.model && kinds[i].run != mill_bench_serve)
             return mill_command_usage("bench", "which model? --model DIR");
         struct mill_error err = {""};
         mill_status status = kinds[i].run(&options, &err);
         return status < 0 ? mill_command_fail("bench", status, &err) : MILL_EXIT_OK;
     }
-    return mill_command_usage("bench", "what? One of kernels, engine, paper and compare");
+    return mill_command_usage("bench", "what? One of kernels, engine, serve, paper and compare");
 }

@@ -109,14 +109,12 @@ static void describe(struct bench *b) {
              mill_engine_get_info(b->engine)->precision, o->text ? o->text : "built-in",
              o->whole ? "no" : "yes", o->seed,
              b->energy ? bench_energy_source(b->energy) : "not told");
-    fprintf(stderr, "%s; %d processors; %.1f GB; load %.2f\n%s\n", b->result.machine.cpu,
-            b->result.machine.n_processors, b->result.machine.memory_gb, b->result.machine.load,
-            b->result.settings);
 }
 
 /* ------------------------------------------------------------------ running */
 
-static double predict(const struct bench *b, const struct bench_point *point) {
+static double predict(void *context, const struct bench_point *point) {
+    const struct bench *b = context;
     if (point->concurrency == 0 || b->device.bytes_per_s <= 0 || b->device.lm_flop_per_s <= 0)
         return 0;
     const struct bench_outcome *outcome = &point->outcomes[0];
@@ -126,42 +124,6 @@ static double predict(const struct bench *b, const struct bench_point *point) {
                                     PROMPT_TOKENS + frames / 2);
 }
 
-static mill_status run_point(struct bench *b, int32_t concurrency, double rate,
-                             struct mill_error *err) {
-    const struct mill_bench_options *o = b->options;
-    struct bench_point *point = &b->result.points[b->result.n_points];
-    const struct bench_target target = bench_engine_target_of(&b->target);
-    struct bench_load load = {.concurrency = concurrency,
-                              .rate = rate,
-                              .n_requests = (int32_t)o->n_requests,
-                              .n_warmup = (int32_t)o->n_warmup,
-                              .seed = (uint64_t)o->seed};
-    if (load.n_requests == 0)
-        load.n_requests = concurrency > 4 ? 2 * concurrency : 8;
-    *point = (struct bench_point){.concurrency = concurrency, .rate = rate};
-    for (int i = 0; i < (int)o->n_repetitions; i++) {
-        MILL_TRY(bench_load_run(&load, &target, &b->passages, &point->outcomes[i], err));
-        point->n_repetitions++;
-        load.n_warmup = 0; /* it is warm now */
-    }
-    point->predicted_frames_per_s = predict(b, point);
-    b->result.n_points++;
-    bench_result_print_point(stderr, point);
-    return MILL_OK;
-}
-
-static mill_status run_points(struct bench *b, struct mill_error *err) {
-    const struct mill_bench_options *o = b->options;
-    bench_result_print_header(stderr);
-    for (int i = 0; i < o->n_concurrencies; i++)
-        MILL_TRY(run_point(b, o->concurrencies[i], 0, err));
-    for (int i = 0; i < o->n_rates; i++)
-        MILL_TRY(run_point(b, 0, o->rates[i], err));
-    b->result.peak_memory_mb = bench_peak_memory_mb();
-    fprintf(stderr, "peak memory %.0f MB\n", b->result.peak_memory_mb);
-    return o->output ? bench_result_write(&b->result, o->output, err) : MILL_OK;
-}
-
 mill_status mill_bench_engine(const struct mill_bench_options *options, struct mill_error *err) {
     struct bench b = {.options = options, .result = {.kind = "engine"}};
     bench_machine_describe(&b.result.machine);
@@ -169,8 +131,9 @@ mill_status mill_bench_engine(const struct mill_bench_options *options, struct m
     if (status == MILL_OK)
         status = open_engine(&b, err);
     if (status == MILL_OK) {
+        const struct bench_target target = bench_engine_target_of(&b.target);
         describe(&b);
-        status = run_points(&b, err);
+        status = mill_bench_run_points(options, &target, &b.passages, predict, &b, &b.result, err);
     }
     mill_engine_close(b.engine);
     bench_energy_close(b.energy);

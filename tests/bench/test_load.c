@@ -17,12 +17,13 @@
 
 enum { RATE = 1000, HOP = 20 };
 
-/* Every request is answered by a thread: two pieces of 50 ms of sound with a pause between. */
+/* Every request is answered by a thread: two pieces of sound, of 50 ms, with a pause between. */
 struct fake {
     atomic_int flying, most, started, finished;
     int refuse_from; /* requests from this number on are refused; 0 = none */
     int fail_every;  /* every n-th request fails; 0 = none */
     long pause_ms;
+    size_t piece; /* samples; 0 = 50 */
 };
 
 struct answer {
@@ -39,18 +40,20 @@ static void sleep_ms(long ms) {
 static void *answer(void *argument) {
     struct answer *a = argument;
     bool fails = a->fake->fail_every && a->number % a->fake->fail_every == 0;
-    bench_request_heard(a->request, 50);
+    size_t piece = a->fake->piece ? a->fake->piece : 50;
+    bench_request_heard(a->request, piece);
     sleep_ms(a->fake->pause_ms);
     if (!fails)
-        bench_request_heard(a->request, 50);
+        bench_request_heard(a->request, piece);
     atomic_fetch_sub(&a->fake->flying, 1);
-    bench_request_ended(a->request, fails);
+    bench_request_ended(a->request, fails ? "500" : NULL);
     return NULL;
 }
 
 static mill_status start(void *context, struct bench_request *request, struct mill_error *err) {
     struct fake *fake = context;
     int number = atomic_fetch_add(&fake->started, 1) + 1;
+    bench_request_sent(request);
     if (fake->refuse_from && number >= fake->refuse_from)
         return mill_fail(err, MILL_E_DEVICE, "no device");
     struct answer *a = calloc(1, sizeof *a);
@@ -103,6 +106,31 @@ static void test_closed_loop(void **state) {
     assert_true(fabs(out.frames_per_s - out.audio_s * RATE / HOP / out.wall_s) < 1e-6);
     assert_true(out.first_p50 >= 0 && out.latency_p50 >= out.first_p50);
     assert_true(out.latency_p99 >= out.latency_p50 && out.joules < 0);
+    assert_true(out.sent_late_p99 >= 0 && out.sent_late_p99 <= out.first_p99);
+    assert_int_equal(out.failures[0].n, 0);
+}
+
+/* Good is who began within the deadline and was never silent. */
+static void test_good(void **state) {
+    (void)state;
+    struct fake fake = {.piece = 1000 * RATE}, late = {.pause_ms = 80};
+    struct bench_load load = {
+        .concurrency = 1, .n_requests = 4, .n_warmup = 1, .seed = 1, .deadline_s = 1e6};
+    struct bench_outcome out;
+    struct mill_error err = {""};
+    assert_int_equal(run(&fake, &load, &out, &err), MILL_OK);
+    assert_true(out.good_share == 1 && fabs(out.good_per_s * out.wall_s - 4) < 1e-6);
+    assert_int_equal(run(&late, &load, &out, &err), MILL_OK);
+    assert_true(out.good_share == 0 && out.good_per_s == 0);
+    load.deadline_s = 0;
+    assert_int_equal(run(&fake, &load, &out, &err), MILL_OK);
+    assert_true(out.good_share == 0);
+    /* Who fails is not good, whatever came before. */
+    load.deadline_s = 1e6;
+    fake.fail_every = 2;
+    atomic_store(&fake.started, 0);
+    assert_int_equal(run(&fake, &load, &out, &err), MILL_OK);
+    assert_true(out.good_share == 0.5);
 }
 
 static void test_underrun(void **state) {
@@ -125,6 +153,25 @@ static void test_failures_are_counted(void **state) {
     assert_int_equal(run(&fake, &load, &out, &err), MILL_OK);
     assert_int_equal(out.n_failed, 3 + 2); /* 3, 6, 9 failed; 11 and 12 were refused */
     assert_int_equal(out.n_done, 7);
+    assert_string_equal(out.failures[0].name, "500");
+    assert_int_equal(out.failures[0].n, 3);
+    assert_string_equal(out.failures[1].name, "refused");
+    assert_int_equal(out.failures[1].n, 2);
+    assert_int_equal(out.failures[2].n, 0);
+}
+
+static void test_many_kinds_of_failure(void **state) {
+    (void)state;
+    struct bench_failure list[BENCH_MAX_FAILURES] = {0};
+    char name[16];
+    for (int i = 0; i < 2 * BENCH_MAX_FAILURES; i++) {
+        snprintf(name, sizeof name, "%d", 400 + i);
+        bench_failures_add(list, name, 2);
+    }
+    bench_failures_add(list, "400", 1);
+    assert_int_equal(list[0].n, 3);
+    assert_string_equal(list[BENCH_MAX_FAILURES - 1].name, "other");
+    assert_int_equal(list[BENCH_MAX_FAILURES - 1].n, 2 * (BENCH_MAX_FAILURES + 1));
 }
 
 static void test_nothing_starts(void **state) {
@@ -175,6 +222,8 @@ static void test_passages(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_closed_loop),
                                        cmocka_unit_test(test_underrun),
+                                       cmocka_unit_test(test_good),
+                                       cmocka_unit_test(test_many_kinds_of_failure),
                                        cmocka_unit_test(test_failures_are_counted),
                                        cmocka_unit_test(test_nothing_starts),
                                        cmocka_unit_test(test_open_loop),

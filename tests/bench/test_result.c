@@ -73,8 +73,16 @@ static void read_text(const char *path, struct mill_buffer *out) {
 static void test_files(void **state) {
     (void)state;
     struct bench_result result = result_with(100, 0.2);
+    for (int i = 0; i < 2; i++) {
+        result.points[1].outcomes[i].n_failed = 2;
+        bench_failures_add(result.points[1].outcomes[i].failures, i ? "429" : "timeout", 2);
+    }
     write_result(&result, MILL_SCRATCH "/files");
     struct mill_buffer text;
+    read_text(MILL_SCRATCH "/files/engine.json", &text);
+    assert_non_null(strstr(text.data, "\"timeout\": 2"));
+    assert_non_null(strstr(text.data, "\"429\": 2"));
+    mill_buffer_deinit(&text);
     read_text(MILL_SCRATCH "/files/engine.csv", &text);
     assert_non_null(strstr(text.data, "\nconcurrency,rate,repetitions,done,failed,frames_per_s,"));
     assert_non_null(strstr(text.data, "\n4,0,3,24,0,303,")); /* mean of 300, 303, 306 */
