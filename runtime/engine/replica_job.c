@@ -14,6 +14,7 @@ enum { FIRST_WINDOW = 25 };
 /* ------------------------------------------------------------------ begin, and begin again */
 
 static void init_quality(const struct mill_replica *r, struct mill_replica_job *job) {
+    job->n_judged = 0;
     const struct mill_quality_limits limits = mill_quality_limits_default();
     mill_quality_init(&job->quality, &limits, &job->request->text,
                       r->options.model->shape.bicodec.sample_rate,
@@ -244,7 +245,13 @@ void mill_replica_job_voice(struct mill_replica *r, const struct mill_plan_windo
     struct mill_replica_job *job = &r->jobs[window->slot];
     struct mill_error err = {""};
     size_t hop = (size_t)job->request->hop, n = (size_t)piece->n_frames * hop;
-    mill_quality_audio(&job->quality, piece->wave, n);
+    /* A stream that begins again makes sound that was judged before. */
+    int32_t n_known = job->n_judged - window->first;
+    n_known = n_known < 0 ? 0 : n_known < piece->n_frames ? n_known : piece->n_frames;
+    mill_quality_audio(&job->quality, piece->wave + (size_t)n_known * hop,
+                       n - (size_t)n_known * hop);
+    if (job->n_judged < window->end)
+        job->n_judged = window->end;
     mill_status status = MILL_OK;
     if (job->judged)
         memcpy(job->withheld + (size_t)window->first * hop, piece->wave, n * sizeof *piece->wave);

@@ -20,8 +20,9 @@ struct mill_replica_job {
     int32_t slot;
     struct mill_utterance utterance;
     struct mill_quality quality;
-    bool judged;     /* its audio is withheld until it was judged as a whole */
-    float *withheld; /* owned: [n_semantic * hop] of an utterance that is all said */
+    int32_t n_judged; /* frames of sound that `quality` has seen */
+    bool judged;      /* its audio is withheld until it was judged as a whole */
+    float *withheld;  /* owned: [n_semantic * hop] of an utterance that is all said */
     bool held, started;
     struct mill_request_result result;
 };

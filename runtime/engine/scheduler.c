@@ -17,6 +17,8 @@ static void carve(struct mill_scheduler *s, struct mill_arena *arena,
     s->free_slots = mill_arena_take(arena, jobs * sizeof *s->free_slots);
     s->free_streams =
         mill_arena_take(arena, (size_t)options->max_streams * sizeof *s->free_streams);
+    s->stream_slots =
+        mill_arena_take(arena, (size_t)options->max_streams * sizeof *s->stream_slots);
     s->live = mill_arena_take(arena, jobs * sizeof *s->live);
     s->ranks = mill_arena_take(arena, jobs * sizeof *s->ranks);
     s->other_ranks = mill_arena_take(arena, jobs * sizeof *s->other_ranks);

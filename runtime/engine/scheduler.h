@@ -163,7 +163,8 @@ struct mill_plan_window {
     bool last;          /* `end` is the end of the utterance */
 };
 /* Streams are lent as pages are: when they run out, the one that was silent longest is taken from
- * an exact job, and begins afresh with that job's next window. */
+ * an exact job, and begins afresh with that job's next window; or else from a job that is held and
+ * not exact, whose windows then begin at its first frame again. */
 struct mill_window_plan {
     int32_t n_windows, n_frames;
     const struct mill_plan_window *windows; /* the scheduler's, valid until the next plan_windows */

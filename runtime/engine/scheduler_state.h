@@ -66,6 +66,7 @@ struct mill_scheduler {
     int32_t *free_slots;          /* [max_jobs]; the first n_free_slots count */
     int32_t *live;                /* [max_jobs]: slots that run or are voiced, in no order */
     int32_t *free_streams;        /* [max_streams]; the first n_free_streams count */
+    int32_t *stream_slots;        /* [max_streams]: whose each is that is not free */
     int32_t n_free_slots, n_live, n_running, n_free_streams;
     int32_t n_running_of[MILL_N_LEVELS], n_held; /* of the running ones: of a level; held */
     int32_t elder;                               /* slot, -1 = none */

@@ -21,30 +21,51 @@ static int32_t count_ready(const struct mill_scheduler *s, const struct mill_ent
     return n_ready < least ? 0 : n_ready < full ? n_ready : full;
 }
 
-/* A stream for the job: its own, a free one, or the one silent longest of those that may begin
- * afresh in the middle, which only exact sound can. */
+static bool is_exact(const struct mill_scheduler *s, const struct mill_entry *entry) {
+    return entry->lookahead >= s->options.lookahead;
+}
+
+/* Whether a would rather lose its stream than b: only exact sound can begin afresh in the middle;
+ * then who was silent longest. */
+static bool is_idler(const struct mill_scheduler *s, const struct mill_entry *a,
+                     const struct mill_entry *b) {
+    if (is_exact(s, a) != is_exact(s, b))
+        return is_exact(s, a);
+    return a->voiced_turn != b->voiced_turn ? a->voiced_turn < b->voiced_turn
+                                            : a->arrival < b->arrival;
+}
+
+/* Who has a stream and can do without, whether it runs or waits; NULL = nobody. Sound that is not
+ * exact would begin at its first frame again: that is asked only of those that are held. */
+static struct mill_entry *find_idle(const struct mill_scheduler *s) {
+    struct mill_entry *idle = NULL;
+    for (int32_t i = 0; i < s->options.max_streams; i++) {
+        struct mill_entry *other = &s->entries[s->stream_slots[i]];
+        if (other->voiced_turn < s->n_batches && (is_exact(s, other) || other->held) &&
+            (!idle || is_idler(s, other, idle)))
+            idle = other;
+    }
+    return idle;
+}
+
+/* A stream for the job: its own, a free one, or another's. */
 static bool lend_stream(struct mill_scheduler *s, int32_t slot, bool *fresh) {
     struct mill_entry *entry = &s->entries[slot];
     *fresh = entry->stream < 0;
     if (!*fresh)
         return true;
-    if (s->n_free_streams > 0) {
+    struct mill_entry *idle = s->n_free_streams > 0 ? NULL : find_idle(s);
+    if (idle) {
+        entry->stream = idle->stream;
+        idle->stream = -1;
+        if (!is_exact(s, idle))
+            idle->n_voiced = idle->job.first_frame;
+    } else if (s->n_free_streams > 0) {
         entry->stream = s->free_streams[--s->n_free_streams];
-        return true;
-    }
-    struct mill_entry *silent = NULL;
-    for (int32_t i = 0; i < s->n_live; i++) {
-        struct mill_entry *other = &s->entries[s->live[i]];
-        if (other->stream >= 0 && other->voiced_turn < s->n_batches &&
-            other->lookahead >= s->options.lookahead &&
-            (!silent || other->voiced_turn < silent->voiced_turn ||
-             (other->voiced_turn == silent->voiced_turn && other->arrival < silent->arrival)))
-            silent = other;
-    }
-    if (!silent)
+    } else {
         return false;
-    entry->stream = silent->stream;
-    silent->stream = -1;
+    }
+    s->stream_slots[entry->stream] = slot;
     return true;
 }
 

@@ -220,6 +220,9 @@ mill_status drive_step(struct drive *d, double now_s) {
 static mill_status check_window(struct drive *d, const struct mill_plan_window *window) {
     struct drive_job *job = &d->jobs[window->slot];
     int32_t known = job->n_frames - (job->ended ? 0 : job->job.lookahead);
+    bool exact = job->job.lookahead >= d->options.lookahead;
+    if (window->fresh && !exact) /* only exact sound can begin in the middle */
+        job->n_voiced = job->job.first_frame;
     int32_t n = window->end - window->first;
     if (!job->active || window->first != job->n_voiced || n < 1 || n > d->options.max_window ||
         window->end > known || (!job->ended && !job->job.streamed) ||
@@ -234,10 +237,6 @@ static mill_status check_window(struct drive *d, const struct mill_plan_window *
     if (!window->fresh && job->stream != window->stream)
         return mill_fail(&d->error, MILL_E_DEVICE, "slot %d: stream %d is another's", window->slot,
                          window->stream);
-    if (window->fresh && window->first > job->job.first_frame &&
-        job->job.lookahead < d->options.lookahead)
-        return mill_fail(&d->error, MILL_E_DEVICE, "slot %d begins afresh and is not exact",
-                         window->slot);
     job->stream = window->stream;
     return MILL_OK;
 }

@@ -234,16 +234,24 @@ static void test_streams_are_lent(void **state) {
     assert_true(d.batch.windows[0].fresh);
     drive_remove(&d, 0);
     drive_remove(&d, 1);
-    job.lookahead = 1; /* not exact: its stream cannot begin in the middle and is not taken */
+    /* Not exact: its stream cannot begin in the middle and is not taken, unless nobody listens. */
+    job.lookahead = 1;
     must_add(&d, &job, 30);
     must_add(&d, &job, 30);
     for (int i = 0; i < 5; i++)
         step(&d, 11);
     voice(&d, 11);
     assert_int_equal(d.batch.n_windows, 1);
+    assert_batch(&d, "1:0-2");
     voice(&d, 11);
     assert_int_equal(d.batch.n_windows, 0);
+    mill_scheduler_hold(d.scheduler, 1, true);
+    voice(&d, 11);
+    assert_batch(&d, "0:0-2");
     drive_remove(&d, 0);
+    mill_scheduler_hold(d.scheduler, 1, false);
+    voice(&d, 20);
+    assert_batch(&d, "1:0-4"); /* from its first frame */
     drive_remove(&d, 1);
     close_world(&d);
 }

@@ -60,7 +60,7 @@ static struct mill_job random_job(struct chance *c, const struct mill_scheduler_
                            .estimate_frames = 1 + below(c, 20),
                            .first_window = first_window,
                            .streamed = below(c, 2),
-                           .lookahead = o->lookahead,
+                           .lookahead = below(c, 3) == 0 ? below(c, 4) : o->lookahead,
                            .priority = below(c, 7) - 3,
                            .fair_key = (uint64_t)below(c, 20)};
     if (below(c, 5) == 0)
@@ -103,9 +103,10 @@ static void happen(struct drive *d, struct chance *c, bool *held, double now_s) 
     }
 }
 
-static bool is_busy(const struct drive *d) {
+/* With others than those that are held. */
+static bool is_busy(const struct drive *d, const bool *held) {
     for (int32_t i = 0; i < d->options.max_jobs; i++)
-        if (d->jobs[i].active)
+        if (d->jobs[i].active && !(held && held[i]))
             return true;
     return false;
 }
@@ -118,11 +119,15 @@ static void run_schedule(uint64_t seed, uint64_t *n_preemptions, uint64_t *n_sha
     mill_status status = drive_open(&d, &options, true);
     d.ahead = seed % 2 == 1;
     int32_t turn = 0;
-    for (; status == MILL_OK && (turn < N_TURNS || is_busy(&d)) && turn < MAX_TURNS; turn++) {
+    /* Those that stay held stop nobody else. */
+    int32_t end = MAX_TURNS;
+    for (; status == MILL_OK && (turn < N_TURNS || is_busy(&d, NULL)) && turn < end; turn++) {
         double now_s = turn * 0.3;
         if (turn < N_TURNS)
             happen(&d, &c, held, now_s);
-        for (int32_t i = 0; turn == N_TURNS && i < options.max_jobs; i++)
+        else if (end == MAX_TURNS && !is_busy(&d, held))
+            end = turn + MAX_TURNS;
+        for (int32_t i = 0; end > MAX_TURNS && i < options.max_jobs; i++)
             if (d.jobs[i].active)
                 mill_scheduler_hold(d.scheduler, i, false);
         status = drive_step(&d, now_s);
@@ -131,7 +136,7 @@ static void run_schedule(uint64_t seed, uint64_t *n_preemptions, uint64_t *n_sha
     }
     if (status == MILL_OK)
         status = drive_audit(&d);
-    if (status != MILL_OK || is_busy(&d))
+    if (status != MILL_OK || is_busy(&d, NULL))
         fail_msg("schedule %llu, turn %d: %s", (unsigned long long)seed, turn,
                  status != MILL_OK ? d.error.text : "jobs are left");
     struct mill_scheduler_counts counts;
