@@ -185,6 +185,9 @@ static mill_status open_replica(struct mill_engine *engine, int32_t i,
         .cache_tokens = cache_tokens_of(engine, i),
         .max_window = o->max_window,
         .stuck_s = o->stuck_s,
+        .number = i,
+        .clock = hooks->clock,
+        .clock_context = hooks->context,
         .audit = hooks->audit,
         .prompt_rows = hooks->prompt_rows};
     MILL_TRY(mill_replica_open(&engine->replicas[i], &options, err));
@@ -213,9 +216,21 @@ static mill_status open_replicas(struct mill_engine *engine,
     return MILL_OK;
 }
 
+/* What no replica has room for is refused when it is submitted. */
+static void limit_tokens(struct mill_engine *engine) {
+    int32_t most = 0;
+    for (int32_t i = 0; i < engine->n_replicas; i++) {
+        struct mill_router_replica load = mill_replica_get_load(engine->replicas[i]);
+        most = most < load.max_tokens ? load.max_tokens : most;
+    }
+    if (most < engine->options.max_tokens)
+        engine->options.max_tokens = engine->info.max_tokens = most;
+}
+
 mill_status mill_engine_start(struct mill_engine *engine,
                               const struct mill_engine_progress *progress, struct mill_error *err) {
     MILL_TRY(open_replicas(engine, progress, err));
+    limit_tokens(engine);
     engine->started_s = mill_clock_seconds();
     for (int32_t i = 0; i < engine->n_replicas; i++)
         MILL_TRY(mill_replica_start(engine->replicas[i], err));

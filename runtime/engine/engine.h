@@ -58,7 +58,7 @@ struct mill_engine_options {
     int32_t max_queue;    /* requests that wait [256] */
     double max_backlog_s; /* seconds of estimated work that may wait [no limit] */
     double max_unread_s;  /* seconds of audio kept for a reader before its request pauses [10] */
-    double stuck_s;       /* a step that takes longer than this, and than 20 times its estimate,
+    double stuck_s;       /* a step that takes longer than this, and than 20 times what it should,
                              counts as a failure of its device [30] */
 };
 

@@ -11,6 +11,8 @@
 struct mill_engine_hooks {
     /* The table of replica number `replica`; NULL = the usual one. */
     const struct mill_backend_ops *(*find_backend)(void *context, int32_t replica);
+    /* What steps of replica number `replica` are watched by; NULL = mill_clock_seconds. */
+    double (*clock)(void *context, int32_t replica);
     void *context;
     bool audit;                /* the scheduler checks its books in every step */
     int32_t prompt_rows;       /* as in mill_replica_options */
@@ -61,7 +63,7 @@ double mill_engine_backlog_s(struct mill_engine *engine, bool *any_ready);
 /* See mill_replica_host; `context` is the engine. */
 void mill_engine_on_ended(void *context, const struct mill_request_result *result);
 void mill_engine_on_lost(void *context, struct mill_replica *replica, const struct mill_error *err);
-/* The watcher's thread: gives up replicas whose step does not come back. */
+/* The watcher's thread: gives up replicas whose step does not come back in time. */
 void *mill_engine_watch(void *engine);
 
 #endif

@@ -153,6 +153,7 @@ static mill_status make_prompt(struct mill_engine *engine, const struct mill_eng
                          "text and speech may come to %lld tokens, and there is room for %d: "
                          "shorten the text or the limit",
                          (long long)need, engine->options.max_tokens);
+    request->max_tokens = (int32_t)need;
     return MILL_OK;
 }
 

@@ -2,8 +2,6 @@
  * lost, and the numbers. */
 #include "runtime/engine/engine_state.h"
 
-#include "runtime/engine/router.h"
-
 #include "runtime/base/clock.h"
 
 #include <time.h>
@@ -26,46 +24,51 @@ int32_t mill_engine_max_live(const struct mill_engine *engine) {
 /* ------------------------------------------------------------------ routes */
 
 static void get_loads(struct mill_engine *engine, struct mill_router_replica *loads) {
-    for (int32_t i = 0; i < engine->n_replicas; i++) {
-        struct mill_replica_load load = mill_replica_get_load(engine->replicas[i]);
-        loads[i] = (struct mill_router_replica){.ready = load.ready,
-                                                .backlog_frames = load.backlog_frames,
-                                                .frames_per_second = load.frames_per_second};
-    }
+    for (int32_t i = 0; i < engine->n_replicas; i++)
+        loads[i] = mill_replica_get_load(engine->replicas[i]);
 }
 
 double mill_engine_backlog_s(struct mill_engine *engine, bool *any_ready) {
     struct mill_router_replica loads[MILL_ENGINE_MAX_REPLICAS];
     get_loads(engine, loads);
-    *any_ready = mill_router_choose(loads, engine->n_replicas, 0) >= 0;
+    *any_ready = mill_router_choose(loads, engine->n_replicas, 0, 0) >= 0;
     return mill_router_backlog_s(loads, engine->n_replicas);
 }
 
-static void end_failed(struct mill_engine *engine, struct mill_request *request,
-                       const char *message) {
+static void end_failed(struct mill_engine *engine, struct mill_request *request, mill_status status,
+                       const struct mill_error *err) {
     struct mill_request_result result = {
-        .end = MILL_REQUEST_FAILED, .status = MILL_E_DEVICE, .seed = request->wish.seed};
-    mill_fail(&result.error, MILL_E_DEVICE, "%s", message);
+        .end = MILL_REQUEST_FAILED, .status = status, .error = *err, .seed = request->wish.seed};
     struct mill_request_result whole;
     mill_request_end(request, &result, &whole);
     mill_engine_on_ended(engine, &whole);
 }
 
-static void end_without_device(struct mill_engine *engine, struct mill_request *request) {
+/* There is no device for it: none at all, or none that is large enough. */
+static void end_without_device(struct mill_engine *engine, struct mill_request *request,
+                               int32_t max_tokens) {
     pthread_mutex_lock(&engine->lock);
     struct mill_error why = engine->last_lost, message;
     pthread_mutex_unlock(&engine->lock);
-    mill_fail(&message, MILL_E_DEVICE, "no device is left that works; the last one: %s", why.text);
-    end_failed(engine, request, message.text);
+    mill_status status =
+        max_tokens > 0
+            ? mill_fail(&message, MILL_E_INPUT,
+                        "text and speech may come to %d tokens, and the devices that are left have "
+                        "room for %d: shorten the text or the limit",
+                        request->max_tokens, max_tokens)
+            : mill_fail(&message, MILL_E_DEVICE, "no device is left that works; the last one: %s",
+                        why.text);
+    end_failed(engine, request, status, &message);
 }
 
 void mill_engine_route(struct mill_engine *engine, struct mill_request *request) {
     struct mill_router_replica loads[MILL_ENGINE_MAX_REPLICAS];
     get_loads(engine, loads);
     for (;;) {
-        int32_t i = mill_router_choose(loads, engine->n_replicas, request->estimate_frames);
+        int32_t i = mill_router_choose(loads, engine->n_replicas, request->max_tokens,
+                                       request->estimate_frames);
         if (i < 0) {
-            end_without_device(engine, request);
+            end_without_device(engine, request, mill_router_max_tokens(loads, engine->n_replicas));
             break;
         }
         if (mill_replica_assign(engine->replicas[i], request) == MILL_OK)
@@ -108,28 +111,45 @@ void mill_engine_on_ended(void *context, const struct mill_request_result *resul
     pthread_mutex_unlock(&engine->lock);
 }
 
-static void reassign(struct mill_engine *engine, struct mill_replica *lost, const char *why) {
-    for (struct mill_request *request; (request = mill_replica_take_back(lost));) {
-        if (mill_request_count_retry(request) <= MAX_RETRIES) {
+/* Others do what a replica had. `failed` NULL = it is slow, which is no request's doing. */
+static void reassign(struct mill_engine *engine, struct mill_replica *replica,
+                     const struct mill_error *failed) {
+    for (struct mill_request *request; (request = mill_replica_take_back(replica));) {
+        if (mill_request_count_retry(request, failed != NULL) <= MAX_RETRIES) {
             mill_engine_route(engine, request);
         } else {
-            end_failed(engine, request, why);
+            end_failed(engine, request, MILL_E_DEVICE, failed);
             mill_request_release(request);
         }
     }
 }
 
-/* A replica is lost: others do what it had. */
-static void lose(struct mill_engine *engine, struct mill_replica *replica, const char *why) {
-    pthread_mutex_lock(&engine->lock);
-    mill_fail(&engine->last_lost, MILL_E_DEVICE, "%s", why);
-    pthread_mutex_unlock(&engine->lock);
-    reassign(engine, replica, why);
-}
-
 void mill_engine_on_lost(void *context, struct mill_replica *replica,
                          const struct mill_error *err) {
-    lose(context, replica, err->text);
+    struct mill_engine *engine = context;
+    pthread_mutex_lock(&engine->lock);
+    engine->last_lost = *err;
+    pthread_mutex_unlock(&engine->lock);
+    reassign(engine, replica, err);
+}
+
+static void look_at_steps(struct mill_engine *engine) {
+    static const struct mill_error stuck = {"its device did not come back from a step"};
+    struct mill_router_replica loads[MILL_ENGINE_MAX_REPLICAS];
+    get_loads(engine, loads);
+    for (int32_t i = 0; i < engine->n_replicas; i++) {
+        bool has_stand_in = mill_router_has_stand_in(loads, engine->n_replicas, i);
+        switch (mill_replica_check(engine->replicas[i], has_stand_in)) {
+        case MILL_WATCHDOG_STUCK:
+            mill_engine_on_lost(engine, engine->replicas[i], &stuck);
+            break;
+        case MILL_WATCHDOG_SLOW:
+            reassign(engine, engine->replicas[i], NULL);
+            break;
+        case MILL_WATCHDOG_FINE:
+            break;
+        }
+    }
 }
 
 void *mill_engine_watch(void *context) {
@@ -145,9 +165,7 @@ void *mill_engine_watch(void *context) {
         if (engine->n_live == 0 || engine->closing)
             continue;
         pthread_mutex_unlock(&engine->lock);
-        for (int32_t i = 0; i < engine->n_replicas; i++)
-            if (mill_replica_check_stuck(engine->replicas[i]))
-                lose(engine, engine->replicas[i], "its device did not come back from a step");
+        look_at_steps(engine);
         pthread_mutex_lock(&engine->lock);
     }
     pthread_mutex_unlock(&engine->lock);

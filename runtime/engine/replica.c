@@ -52,6 +52,7 @@ static mill_status plan_memory(struct mill_replica *r, struct mill_memory_plan *
         .max_tokens = o->max_tokens};
     MILL_TRY(mill_memory_plan(plan, &wish, err));
     r->max_rows = plan->lm.max_rows;
+    r->max_tokens = plan->lm.max_pages * plan->lm.page_tokens;
     o->max_running = plan->lm.max_sequences;
     if (o->max_window > plan->streams.max_frames)
         o->max_window = plan->streams.max_frames;
@@ -113,14 +114,15 @@ static mill_status open_arrays(struct mill_replica *r, struct mill_error *err) {
     size_t jobs = (size_t)o->max_jobs, running = (size_t)o->max_running;
     r->jobs = mill_alloc_array(jobs, sizeof *r->jobs);
     r->assigned = mill_alloc_array(jobs, sizeof(struct mill_request *));
+    r->returned = mill_alloc_array(jobs, sizeof(struct mill_request *));
     r->arrivals = mill_alloc_array(jobs, sizeof(struct mill_request *));
     r->ids = mill_alloc_array((size_t)r->max_rows, sizeof *r->ids);
     r->draws = mill_alloc_array(running, sizeof *r->draws);
     r->tokens = mill_alloc_array(running, sizeof *r->tokens);
     r->pieces = mill_alloc_array(running, sizeof *r->pieces);
     r->windows = mill_alloc_array(running, sizeof *r->windows);
-    bool good = r->jobs && r->assigned && r->arrivals && r->ids && r->draws && r->tokens &&
-                r->pieces && r->windows;
+    bool good = r->jobs && r->assigned && r->returned && r->arrivals && r->ids && r->draws &&
+                r->tokens && r->pieces && r->windows;
     for (int i = 0; i < MILL_QWEN2_SLOTS; i++) {
         r->flights[i].sequences = mill_alloc_array(running, sizeof *r->flights[i].sequences);
         good = good && r->flights[i].sequences;
@@ -162,6 +164,7 @@ mill_status mill_replica_open(struct mill_replica **out, const struct mill_repli
     r->rate_frames = rate * GUESS_WEIGHT_S;
     r->rate_s = GUESS_WEIGHT_S;
     r->since_s = mill_clock_seconds();
+    mill_watchdog_init(&r->watchdog, options->stuck_s, !r->ahead);
     *out = r;
     return MILL_OK;
 }
@@ -171,6 +174,11 @@ const struct mill_device *mill_replica_device(const struct mill_replica *replica
 }
 
 /* ------------------------------------------------------------------ the thread */
+
+double mill_replica_clock(const struct mill_replica *r) {
+    const struct mill_replica_options *o = &r->options;
+    return o->clock ? o->clock(o->clock_context, o->number) : mill_clock_seconds();
+}
 
 static void nap(struct mill_replica *r) {
     struct timespec time;
@@ -235,10 +243,21 @@ static void cancel_jobs(struct mill_replica *r) {
                                  true);
 }
 
+/* Under the lock. All that is assigned is to be taken back: by whom, the replica does not wait for.
+ */
+static void give_back(struct mill_replica *r, enum mill_replica_state state) {
+    r->state = state;
+    memcpy(r->returned + r->n_returned, r->assigned,
+           (size_t)r->n_assigned * sizeof(struct mill_request *));
+    r->n_returned += r->n_assigned;
+    r->n_assigned = r->n_inbox = 0;
+    r->inbox_frames = 0;
+}
+
 /* The device failed: others take over what was assigned here. */
 static void give_up(struct mill_replica *r, const struct mill_error *err) {
     pthread_mutex_lock(&r->lock);
-    r->state = MILL_REPLICA_FAILED;
+    give_back(r, MILL_REPLICA_FAILED);
     pthread_mutex_unlock(&r->lock);
     drop_jobs(r);
     r->options.host.lost(r->options.host.context, r, err);
@@ -300,7 +319,7 @@ static bool join(struct mill_replica *r) {
         until.tv_sec += CLOSE_PATIENCE_S;
         if (pthread_timedjoin_np(r->thread, NULL, &until) == 0)
             return true;
-        mill_replica_check_stuck(r);
+        mill_replica_check(r, false);
     }
     pthread_detach(r->thread);
     return false;
@@ -311,6 +330,7 @@ static void cancel_assigned(struct mill_replica *r) {
     struct mill_request_result cancelled = {.end = MILL_REQUEST_CANCELLED,
                                             .status = MILL_E_CANCELLED,
                                             .error = {"the engine was closed"}};
+    give_back(r, r->state);
     for (struct mill_request *request; (request = mill_replica_take_back(r));) {
         struct mill_request_result whole;
         mill_request_end(request, &cancelled, &whole);
@@ -336,6 +356,7 @@ bool mill_replica_close(struct mill_replica *r) {
         free(r->flights[i].sequences);
     free(r->jobs);
     free(r->assigned);
+    free(r->returned);
     free(r->arrivals);
     free(r->ids);
     free(r->draws);
@@ -352,7 +373,8 @@ bool mill_replica_close(struct mill_replica *r) {
 
 mill_status mill_replica_assign(struct mill_replica *r, struct mill_request *request) {
     pthread_mutex_lock(&r->lock);
-    bool taken = r->state == MILL_REPLICA_READY && r->n_assigned < r->options.max_jobs;
+    bool taken = (r->state == MILL_REPLICA_READY || r->state == MILL_REPLICA_SLOW) &&
+                 r->n_assigned < r->options.max_jobs;
     if (taken) {
         mill_request_hold(request);
         r->assigned[r->n_assigned++] = request;
@@ -380,41 +402,47 @@ void mill_replica_forget(struct mill_replica *r, struct mill_request *request) {
 
 struct mill_request *mill_replica_take_back(struct mill_replica *r) {
     pthread_mutex_lock(&r->lock);
-    struct mill_request *request = r->n_assigned > 0 ? r->assigned[--r->n_assigned] : NULL;
-    r->n_inbox = 0;
-    r->inbox_frames = 0;
+    struct mill_request *request = r->n_returned > 0 ? r->returned[--r->n_returned] : NULL;
     pthread_mutex_unlock(&r->lock);
     return request;
 }
 
-bool mill_replica_check_stuck(struct mill_replica *r) {
+enum mill_watchdog_verdict mill_replica_check(struct mill_replica *r, bool has_stand_in) {
     pthread_mutex_lock(&r->lock);
-    bool stuck = r->state == MILL_REPLICA_READY && r->computing &&
-                 mill_clock_seconds() - r->since_s > r->limit_s;
-    if (stuck)
-        r->state = MILL_REPLICA_STUCK;
+    bool ready = r->state == MILL_REPLICA_READY, slow = r->state == MILL_REPLICA_SLOW;
+    enum mill_watchdog_verdict verdict = mill_watchdog_check(&r->watchdog, mill_replica_clock(r));
+    if (verdict == MILL_WATCHDOG_STUCK && (ready || slow))
+        give_back(r, MILL_REPLICA_STUCK);
+    else if (verdict == MILL_WATCHDOG_SLOW && ready && has_stand_in)
+        give_back(r, MILL_REPLICA_SLOW);
+    else
+        verdict = MILL_WATCHDOG_FINE;
     pthread_mutex_unlock(&r->lock);
-    return stuck;
+    return verdict;
 }
 
 /* Under the lock. */
-static struct mill_replica_load load(const struct mill_replica *r) {
+static struct mill_router_replica load(const struct mill_replica *r) {
     double rate = r->rate_frames / r->rate_s;
-    return (struct mill_replica_load){.ready = r->state == MILL_REPLICA_READY,
-                                      .backlog_frames = r->backlog_frames + r->inbox_frames,
-                                      .frames_per_second = rate > 1 ? rate : 1};
+    bool slow = mill_watchdog_check(&r->watchdog, mill_replica_clock(r)) != MILL_WATCHDOG_FINE;
+    return (struct mill_router_replica){.ready = r->state == MILL_REPLICA_READY ||
+                                                 r->state == MILL_REPLICA_SLOW,
+                                        .slow = r->state == MILL_REPLICA_SLOW || slow,
+                                        .max_tokens = r->max_tokens,
+                                        .backlog_frames = r->backlog_frames + r->inbox_frames,
+                                        .frames_per_second = rate > 1 ? rate : 1};
 }
 
-struct mill_replica_load mill_replica_get_load(struct mill_replica *r) {
+struct mill_router_replica mill_replica_get_load(struct mill_replica *r) {
     pthread_mutex_lock(&r->lock);
-    struct mill_replica_load now = load(r);
+    struct mill_router_replica now = load(r);
     pthread_mutex_unlock(&r->lock);
     return now;
 }
 
 void mill_replica_get_stats(struct mill_replica *r, struct mill_replica_stats *stats) {
     pthread_mutex_lock(&r->lock);
-    struct mill_replica_load now = load(r);
+    struct mill_router_replica now = load(r);
     *stats = r->stats;
     stats->state = r->state;
     int32_t n_waiting = r->n_assigned - stats->n_running; /* as of the last turn */

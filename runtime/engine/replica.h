@@ -2,15 +2,17 @@
  * deliver on it for ever.
  *
  * Requests are assigned to a replica by the engine and end there, unless the device fails or does
- * not come back from a step: then the replica is lost, its requests are taken back, and their next
- * replica makes the same audio again and delivers what was not delivered. A step is computed
- * between two looks at the replica's state under its lock, so a replica that was given up delivers
- * nothing more of what it had, should its device come back; then it is ready for other requests. */
+ * not come back from a step in time: then they are taken back, and their next replica makes the
+ * same audio again and delivers what was not delivered. A step is computed between two looks at the
+ * replica's state under its lock, so a replica that was given up delivers nothing more of what it
+ * had; when its device comes back it is ready for other requests. */
 #ifndef MILL_ENGINE_REPLICA_H
 #define MILL_ENGINE_REPLICA_H
 
 #include "runtime/engine/model.h"
 #include "runtime/engine/request.h"
+#include "runtime/engine/router.h"
+#include "runtime/engine/watchdog.h"
 
 struct mill_replica;
 
@@ -33,6 +35,9 @@ struct mill_replica_options {
     int32_t max_window;   /* frames */
     int32_t max_tokens;   /* of one utterance */
     double stuck_s;
+    int32_t number;
+    double (*clock)(void *context, int32_t number); /* for tests: the watchdog's, in place of */
+    void *clock_context;                            /* mill_clock_seconds */
     bool audit;
     int32_t prompt_rows; /* of a step, beside a row for each that runs; 0 = as usual */
 };
@@ -48,16 +53,15 @@ const struct mill_device *mill_replica_device(const struct mill_replica *replica
 
 /* Takes a reference. MILL_E_DEVICE when the replica is lost, or full. */
 mill_status mill_replica_assign(struct mill_replica *replica, struct mill_request *request);
-/* Of a lost replica: one of its requests and the reference to it; NULL when none is left. */
+/* Give up a replica that is stuck, and one that is slow where it has a stand-in. What it was given
+ * up for now: FINE = it was not. */
+enum mill_watchdog_verdict mill_replica_check(struct mill_replica *replica, bool has_stand_in);
+/* Of those that it had when it was given up or failed, one and the reference to it; NULL when none
+ * is left. */
 struct mill_request *mill_replica_take_back(struct mill_replica *replica);
-/* Give up a replica whose step takes too long; whether it was given up now. */
-bool mill_replica_check_stuck(struct mill_replica *replica);
 
-struct mill_replica_load {
-    bool ready;
-    double backlog_frames, frames_per_second;
-};
-struct mill_replica_load mill_replica_get_load(struct mill_replica *replica);
+/* What the router wants to know. */
+struct mill_router_replica mill_replica_get_load(struct mill_replica *replica);
 void mill_replica_get_stats(struct mill_replica *replica, struct mill_replica_stats *stats);
 
 #endif

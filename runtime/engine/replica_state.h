@@ -35,8 +35,9 @@ struct mill_replica {
     struct mill_kv_pool *pool;
     void *scheduler_memory;
     struct mill_scheduler *scheduler;
-    int32_t max_rows; /* of a step */
-    double frame_s;   /* of audio */
+    int32_t max_rows;   /* of a step */
+    int32_t max_tokens; /* of a request that there is room for */
+    double frame_s;     /* of audio */
 
     /* The thread's own. */
     struct mill_replica_job *jobs; /* [max_jobs], by slot */
@@ -56,7 +57,7 @@ struct mill_replica {
     double pieces_since_s;
     float *wave; /* host_alloc's: [max_window * hop]: the pieces one behind the other */
     struct mill_request **arrivals;
-    double row_s, voice_s;         /* seconds of a step a row, a frame: recent averages */
+    double voice_s;                /* seconds of a frame of sound: a recent average */
     double decode_s, prompt_row_s; /* of a step without prompts; each row of them more */
     double collected_s;            /* when anything was collected last */
 
@@ -69,8 +70,10 @@ struct mill_replica {
     enum mill_replica_state state;
     struct mill_request **assigned; /* [max_jobs]: one reference each */
     int32_t n_assigned, n_inbox;    /* the last n_inbox are not seen by the thread yet */
-    bool computing;
-    double since_s, limit_s; /* of the step; since_s also its last sign of life */
+    struct mill_request **returned; /* [max_jobs]: one reference each; what it had when given up */
+    int32_t n_returned;
+    struct mill_watchdog watchdog;
+    double since_s; /* its last sign of life */
     double backlog_frames, inbox_frames;
     double rate_frames, rate_s; /* frames made in seconds of work, older ones counting less */
     struct mill_replica_stats stats;
@@ -112,6 +115,9 @@ void mill_replica_job_end(struct mill_replica *replica, struct mill_replica_job 
 void mill_replica_job_drop(struct mill_replica *replica, struct mill_replica_job *job);
 
 /* ------------------------------------------------------------------ replica.c */
+
+/* What the watchdog's times are on. */
+double mill_replica_clock(const struct mill_replica *replica);
 
 /* The request is assigned to this replica no longer. */
 void mill_replica_forget(struct mill_replica *replica, struct mill_request *request);

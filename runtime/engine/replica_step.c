@@ -14,28 +14,23 @@
 
 #include <string.h>
 
-/* A step that takes so many times what was estimated is no longer believed in; averages forget at
- * that rate. */
-#define PATIENCE 20.0
+/* Averages forget at that rate. */
 #define FORGET 0.9
 #define FORGET_RATE 0.99
 
 /* ------------------------------------------------------------------ computing, observed */
 
-static void begin_computing(struct mill_replica *r, double estimate_s) {
+static void begin_computing(struct mill_replica *r, enum mill_watchdog_call call, int32_t n) {
     pthread_mutex_lock(&r->lock);
-    r->computing = true;
+    mill_watchdog_begin(&r->watchdog, call, n, mill_replica_clock(r));
     r->since_s = mill_clock_seconds();
-    r->limit_s = PATIENCE * estimate_s;
-    if (r->limit_s < r->options.stuck_s)
-        r->limit_s = r->options.stuck_s;
     pthread_mutex_unlock(&r->lock);
 }
 
 /* False when the replica was given up meanwhile. */
 static bool end_computing(struct mill_replica *r) {
     pthread_mutex_lock(&r->lock);
-    r->computing = false;
+    mill_watchdog_end(&r->watchdog, mill_replica_clock(r));
     r->since_s = mill_clock_seconds();
     bool alive = r->state == MILL_REPLICA_READY;
     pthread_mutex_unlock(&r->lock);
@@ -107,7 +102,7 @@ static mill_status launch_step(struct mill_replica *r, const struct mill_step_pl
     flight->since_s = mill_clock_seconds();
     memcpy(flight->sequences, plan->sequences,
            (size_t)plan->n_sequences * sizeof *flight->sequences);
-    begin_computing(r, plan->n_rows * r->row_s);
+    begin_computing(r, MILL_WATCHDOG_LAUNCH_STEP, plan->n_rows);
     prepare(r, plan);
     mill_status status = mill_qwen2_launch(r->lm, &step, err);
     return end_computing(r) ? status : MILL_E_CANCELLED;
@@ -145,13 +140,12 @@ static void learn_costs(struct mill_replica *r, const struct mill_replica_flight
 static mill_status collect_steps(struct mill_replica *r, uint64_t n, struct mill_error *err) {
     while (r->n_launched - r->n_collected > n) {
         const struct mill_replica_flight *flight = &r->flights[r->n_collected++ % MILL_QWEN2_SLOTS];
-        begin_computing(r, flight->n_rows * r->row_s);
+        begin_computing(r, MILL_WATCHDOG_COLLECT_STEP, flight->n_rows);
         mill_status status = mill_qwen2_collect(r->lm, r->tokens, err);
         if (!end_computing(r))
             return MILL_E_CANCELLED;
         MILL_TRY(status);
         double seconds = take_time(r, flight->since_s);
-        average(&r->row_s, seconds / flight->n_rows);
         learn_costs(r, flight, seconds);
         count(r, flight->n_rows, 0, seconds);
         accept_tokens(r, flight, seconds);
@@ -205,7 +199,7 @@ static mill_status make_pieces(struct mill_replica *r, const struct mill_window_
 static mill_status launch_windows(struct mill_replica *r, const struct mill_window_plan *plan,
                                   struct mill_error *err) {
     r->pieces_since_s = mill_clock_seconds();
-    begin_computing(r, plan->n_frames * r->voice_s);
+    begin_computing(r, MILL_WATCHDOG_LAUNCH_WINDOWS, plan->n_frames);
     mill_status status = make_pieces(r, plan, &r->n_pieces, err);
     if (status >= 0 && r->n_pieces > 0)
         status = mill_bicodec_streams_launch(r->streams, r->pieces, r->n_pieces, err);
@@ -218,7 +212,7 @@ static mill_status collect_windows(struct mill_replica *r, struct mill_error *er
         return MILL_OK;
     for (int32_t i = 0; i < n_pieces; i++)
         n_frames += r->pieces[i].n_frames;
-    begin_computing(r, n_frames * r->voice_s);
+    begin_computing(r, MILL_WATCHDOG_COLLECT_WINDOWS, n_frames);
     mill_status status = mill_bicodec_streams_collect(r->streams, err);
     if (!end_computing(r))
         return MILL_E_CANCELLED;

@@ -180,9 +180,10 @@ void mill_request_end(struct mill_request *request, const struct mill_request_re
     pthread_mutex_unlock(&request->lock);
 }
 
-int32_t mill_request_count_retry(struct mill_request *request) {
+int32_t mill_request_count_retry(struct mill_request *request, bool failed) {
     pthread_mutex_lock(&request->lock);
-    int32_t n = ++request->result.n_retries;
+    request->result.n_retries++;
+    int32_t n = request->n_failures += failed;
     pthread_mutex_unlock(&request->lock);
     return n;
 }

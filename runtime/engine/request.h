@@ -25,6 +25,7 @@ struct mill_request {
     int32_t n_voice_tokens, hop;
     struct mill_text_size text;
     int32_t estimate_frames;
+    int32_t max_tokens;             /* that it may come to, prompt included */
     double submitted_s, deadline_s; /* monotonic; 0 = none */
 
     atomic_int n_references;
@@ -34,6 +35,7 @@ struct mill_request {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct mill_request_result result; /* end is RUNNING until it has ended */
+    int32_t n_failures;                /* of devices under it */
     bool voice_known, calling, freed;  /* freed: its owner wants no more calls */
     uint64_t n_taken;                  /* samples delivered or kept, from the first */
     float *unread;                     /* owned ring of `capacity` samples; NULL with `deliver` */
@@ -44,7 +46,7 @@ struct mill_request_sizes {
     int32_t n_voice_tokens, hop;
     size_t unread_samples; /* kept for a reader */
 };
-/* With one reference. The caller fills prompt, start, global, text, estimate_frames. */
+/* With one reference. The caller fills prompt, start, global, text, estimate_frames, max_tokens. */
 mill_status mill_request_new(struct mill_request **out, const struct mill_engine_request *wish,
                              const struct mill_request_sizes *sizes, struct mill_error *err);
 void mill_request_hold(struct mill_request *request);
@@ -63,7 +65,7 @@ void mill_request_set_voice(struct mill_request *request, const int32_t *global)
  * here, and the whole is copied to *out. */
 void mill_request_end(struct mill_request *request, const struct mill_request_result *result,
                       struct mill_request_result *out);
-/* A device failed under it; how often that has happened. */
-int32_t mill_request_count_retry(struct mill_request *request);
+/* It is begun again, as its device failed, or is slow; how often one has failed under it. */
+int32_t mill_request_count_retry(struct mill_request *request, bool failed);
 
 #endif

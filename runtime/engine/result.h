@@ -29,7 +29,7 @@ struct mill_request_result {
     uint64_t seed;     /* of the attempt that became sound; differs after a redraw */
     int32_t n_redraws; /* attempts that the quality gate threw away */
     uint32_t findings; /* what it still found in the last: see mill_engine_finding_name */
-    int32_t n_retries; /* times that a device failed under it */
+    int32_t n_retries; /* times that it was begun again, as its device had failed or was slow */
     int32_t n_preemptions;
     bool exact;           /* the sound is the model's; false where lookahead was cut */
     double queued_s;      /* from submit until it first ran */

@@ -8,13 +8,22 @@
 
 struct mill_router_replica {
     bool ready;
+    bool slow;                /* to be used where no other can be */
+    int32_t max_tokens;       /* of one request that it has room for */
     double backlog_frames;    /* estimated frames that it still has to make */
     double frames_per_second; /* that it makes when it has much to do, greater than 0 */
 };
 
-/* The ready replica that would be done with `frames` more first; the lowest number of equal ones;
- * -1 when none is ready. */
-int32_t mill_router_choose(const struct mill_router_replica *replicas, int32_t n, double frames);
+/* Of the ready replicas that have room for `tokens`, the one that would be done with `frames` more
+ * first, a slow one only where all are; the lowest number of equal ones; -1 when there is none. */
+int32_t mill_router_choose(const struct mill_router_replica *replicas, int32_t n, int32_t tokens,
+                           double frames);
+
+/* Whether replica i, which is slow, can leave what it has to another one. */
+bool mill_router_has_stand_in(const struct mill_router_replica *replicas, int32_t n, int32_t i);
+
+/* Tokens of the longest request that a ready replica has room for; 0 when none is ready. */
+int32_t mill_router_max_tokens(const struct mill_router_replica *replicas, int32_t n);
 
 /* Seconds of work that wait: every frame of the backlog over what the ready replicas make together;
  * 0 when none is ready. */

@@ -12,8 +12,10 @@ enum { MILL_ENGINE_MAX_REPLICAS = 16, MILL_ENGINE_N_BUCKETS = 16 };
 enum mill_replica_state {
     MILL_REPLICA_STARTING,
     MILL_REPLICA_READY,
-    MILL_REPLICA_FAILED, /* a device error: its requests went elsewhere */
-    MILL_REPLICA_STUCK   /* a step did not come back in time: likewise */
+    MILL_REPLICA_SLOW,   /* a step takes far longer than it did before: its requests went elsewhere,
+                            and it is ready again when the step is back */
+    MILL_REPLICA_FAILED, /* a device error: likewise, for good */
+    MILL_REPLICA_STUCK   /* a step did not come back within stuck_s: as slow */
 };
 
 struct mill_replica_stats {

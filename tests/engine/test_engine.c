@@ -3,6 +3,7 @@
  * router by itself. What devices do wrong is in test_engine_faults.c.
  *
  *   test_engine [lazy]     on the cpu backend; or on it made asynchronous, as late as can be */
+#include "runtime/engine/replica_state.h"
 #include "tests/engine/engine_fixture.h"
 #include "tests/support/lazy_backend.h"
 
@@ -496,37 +497,75 @@ static void test_overlap(void **state) {
 
 static void test_router(void **state) {
     (void)state;
-    struct mill_router_replica r[] = {{true, 100, 10}, {true, 300, 100}, {true, 0, 1}};
-    assert_int_equal(mill_router_choose(r, 3, 1), 2); /* 10.1 s, 3.01 s, 1 s */
-    assert_int_equal(mill_router_choose(r, 3, 200), 1);
+    struct mill_router_replica r[] = {
+        {true, false, 500, 100, 10}, {true, false, 400, 300, 100}, {true, false, 900, 0, 1}};
+    assert_int_equal(mill_router_choose(r, 3, 1, 1), 2); /* 10.1 s, 3.01 s, 1 s */
+    assert_int_equal(mill_router_choose(r, 3, 1, 200), 1);
     assert_true(fabs(mill_router_backlog_s(r, 3) - 400.0 / 111) < 1e-12);
+    /* Where there is room for it. */
+    assert_int_equal(mill_router_choose(r, 3, 400, 200), 1);
+    assert_int_equal(mill_router_choose(r, 3, 401, 200), 0);
+    assert_int_equal(mill_router_choose(r, 3, 501, 200), 2);
+    assert_int_equal(mill_router_choose(r, 3, 901, 200), -1);
+    assert_int_equal(mill_router_max_tokens(r, 3), 900);
+    /* A slow one last, and what it has goes to one that is as large. */
+    r[1].slow = true;
+    assert_int_equal(mill_router_choose(r, 3, 1, 200), 0);
+    assert_true(mill_router_has_stand_in(r, 3, 1));
+    r[2].slow = true;
+    assert_false(mill_router_has_stand_in(r, 3, 2));
+    assert_int_equal(mill_router_choose(r, 3, 501, 200), 2);
+    r[0].slow = true;
+    assert_false(mill_router_has_stand_in(r, 3, 1));
+    assert_int_equal(mill_router_choose(r, 3, 1, 200), 1);
     r[1].ready = false;
-    assert_int_equal(mill_router_choose(r, 3, 200), 0);
+    assert_int_equal(mill_router_choose(r, 3, 1, 200), 0);
+    assert_false(mill_router_has_stand_in(r, 3, 0));
     r[0].ready = r[2].ready = false;
-    assert_int_equal(mill_router_choose(r, 3, 200), -1);
+    assert_int_equal(mill_router_choose(r, 3, 1, 200), -1);
     assert_true(mill_router_backlog_s(r, 3) == 0);
-    assert_int_equal(mill_router_choose(r, 0, 1), -1);
+    assert_int_equal(mill_router_max_tokens(r, 3), 0);
+    assert_int_equal(mill_router_choose(r, 0, 1, 1), -1);
+}
+
+/* Of unequal devices the one that has room for a request gets it; where none has, that is said. */
+static void test_room(void **state) {
+    (void)state;
+    struct mill_engine *engine =
+        fixture_open((struct mill_engine_options){.devices = "cpu:1,cpu:1"}, NULL);
+    struct mill_engine_stats stats;
+    struct heard heard[2];
+    engine->replicas[0]->max_tokens = 100;
+    for (int i = 0; i < 2; i++)
+        fixture_submit(engine, i, false, &heard[i]);
+    for (int i = 0; i < 2; i++) {
+        fixture_finish(&heard[i]);
+        assert_int_equal(heard[i].result.status, MILL_OK);
+        heard_free(&heard[i]);
+    }
+    mill_engine_get_stats(engine, &stats);
+    assert_int_equal(stats.replicas[0].n_tokens, 0);
+    engine->replicas[1]->max_tokens = 110;
+    fixture_submit(engine, 0, false, &heard[0]);
+    fixture_finish(&heard[0]);
+    assert_int_equal(heard[0].result.status, MILL_E_INPUT);
+    assert_non_null(strstr(heard[0].result.error.text, "have room for 110"));
+    heard_free(&heard[0]);
+    drain_and_close(engine);
 }
 
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "lazy") == 0)
         fixture_use(lazy_backend_ops(mill_backend_find("cpu", NULL)));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_company),
-        cmocka_unit_test(test_admission),
-        cmocka_unit_test(test_backlog),
-        cmocka_unit_test(test_cancel_and_deadline),
-        cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_callback_fails),
-        cmocka_unit_test(test_voice),
-        cmocka_unit_test(test_drain_and_close),
-        cmocka_unit_test(test_places),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_not_opened),
-        cmocka_unit_test(test_overlap),
-        cmocka_unit_test(test_readable),
-        cmocka_unit_test(test_router),
-        cmocka_unit_test(test_voice_is_computed_once),
+        cmocka_unit_test(test_company),     cmocka_unit_test(test_admission),
+        cmocka_unit_test(test_backlog),     cmocka_unit_test(test_cancel_and_deadline),
+        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_callback_fails),
+        cmocka_unit_test(test_voice),       cmocka_unit_test(test_drain_and_close),
+        cmocka_unit_test(test_places),      cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_not_opened),  cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_readable),    cmocka_unit_test(test_router),
+        cmocka_unit_test(test_room),        cmocka_unit_test(test_voice_is_computed_once),
     };
     return cmocka_run_group_tests(tests, fixture_write_checkpoint, NULL);
 }

@@ -8,6 +8,7 @@ static pthread_cond_t disarmed = PTHREAD_COND_INITIALIZER;
 static bool armed;
 static enum faulty_kind fault;
 static long n_calls, fault_at;
+static int n_hanging;
 
 void faulty_backend_arm(enum faulty_kind kind, long n) {
     pthread_mutex_lock(&lock);
@@ -26,6 +27,13 @@ void faulty_backend_disarm(void) {
     pthread_mutex_unlock(&lock);
 }
 
+bool faulty_backend_hangs(void) {
+    pthread_mutex_lock(&lock);
+    bool hangs = n_hanging > 0;
+    pthread_mutex_unlock(&lock);
+    return hangs;
+}
+
 long faulty_backend_calls(void) {
     pthread_mutex_lock(&lock);
     long n = n_calls;
@@ -36,8 +44,10 @@ long faulty_backend_calls(void) {
 static bool is_good(void) {
     pthread_mutex_lock(&lock);
     bool hit = ++n_calls >= fault_at && armed;
+    n_hanging++;
     while (hit && armed && fault != FAULTY_FAILS)
         pthread_cond_wait(&disarmed, &lock);
+    n_hanging--;
     bool good = !hit || fault == FAULTY_PAUSES;
     pthread_mutex_unlock(&lock);
     return good;

@@ -14,6 +14,8 @@ const struct mill_backend_ops *faulty_backend_ops(void);
  * disarmed and then fails; or hangs until disarmed and then is carried out. */
 void faulty_backend_arm(enum faulty_kind kind, long n);
 void faulty_backend_disarm(void);
+/* Whether a call hangs now. */
+bool faulty_backend_hangs(void);
 /* Operators called since the last arm or disarm. */
 long faulty_backend_calls(void);
 
