@@ -15,6 +15,7 @@
 #include <openssl/crypto.h>
 #include <sched.h>
 #include <sndfile.h>
+#include <sqlite3.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,8 +136,8 @@ static void print_libraries(void) {
     printf("             %s, curl %s, %s, xxHash %u.%u.%u\n", sf_version_string(),
            curl_version_info(CURLVERSION_NOW)->version, OpenSSL_version(OPENSSL_VERSION),
            xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
-    printf("             %s, libavcodec %u.%u.%u%s%s%s\n", XML_ExpatVersion(), libav >> 16,
-           libav >> 8 & 255, libav & 255,
+    printf("             SQLite %s, %s, libavcodec %u.%u.%u%s%s%s\n", sqlite3_libversion(),
+           XML_ExpatVersion(), libav >> 16, libav >> 8 & 255, libav & 255,
            avcodec_find_encoder_by_name("libmp3lame") ? "" : ", no mp3",
            avcodec_find_encoder_by_name("libopus") ? "" : ", no opus",
            avcodec_find_encoder_by_name("aac") ? "" : ", no aac");

@@ -1,0 +1,45 @@
+/* store_state.h - the job store's insides, for store*.c alone. */
+#ifndef MILL_JOBS_STORE_STATE_H
+#define MILL_JOBS_STORE_STATE_H
+
+#include "runtime/jobs/database.h"
+#include "runtime/jobs/store.h"
+
+#include <pthread.h>
+
+/* `lock` guards what changes, `view_lock` the connection that looks; nobody holds both. */
+struct mill_job_store {
+    struct mill_job_limits limits;
+    char *files;   /* owned: the folder of bytes */
+    int folder_fd; /* locked: one process at a time */
+    pthread_mutex_t lock, view_lock;
+    struct mill_database db, view;
+    _Atomic int64_t bytes; /* of all files */
+};
+
+/* How a request stands. */
+enum mill_job_item_state { MILL_JOB_WAITING, MILL_JOB_DONE, MILL_JOB_REFUSED };
+
+mill_status mill_job_make_id(const char *prefix, char id[MILL_JOB_ID_BYTES],
+                             struct mill_error *err);
+mill_status mill_job_unknown(const char *what, struct mill_error *err);
+/* In new memory; NULL when it is short. */
+char *mill_job_file_path(const struct mill_job_store *store, const char *id);
+mill_status mill_job_insert_file(struct mill_job_store *store, struct mill_job_file *file,
+                                 struct mill_error *err);
+/* The columns of mill_job_file, in order; and a row of them. */
+#define MILL_JOB_FILE_COLUMNS "number,id,owner,name,purpose,bytes,created_s,batch"
+void mill_job_take_file(sqlite3_stmt *statement, struct mill_job_file *out);
+/* The same of any owner (NULL), on either connection. */
+mill_status mill_job_find_file(struct mill_database *db, const char *owner, const char *id,
+                               struct mill_job_file *out, struct mill_error *err);
+mill_status mill_job_find_batch(struct mill_database *db, const char *owner, const char *id,
+                                struct mill_job_batch *out, struct mill_error *err);
+mill_status mill_job_enter_state(struct mill_job_store *store, int64_t batch,
+                                 enum mill_job_state state, int64_t now_s, struct mill_error *err);
+/* The lines of a batch that waits for it become requests, or faults. Inside a transaction. */
+mill_status mill_job_validate_batch(struct mill_job_store *store,
+                                    const struct mill_job_batch *batch, int64_t now_s,
+                                    struct mill_error *err);
+
+#endif
