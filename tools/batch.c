@@ -1,12 +1,10 @@
 /* batch.c - `sparkmill batch`: many texts into a folder of sound files, resumable.
  *
- * Everything is read and checked first; then passages are kept in flight on the engine, enough to
- * fill every device. The engine's threads only say that one can be read; this thread reads, and
- * writes files and results, so a slow disk does not hold up a device. */
+ * Everything is read and checked first; then passages are kept in flight on the engine
+ * (jobs/flights.h), enough to fill every device. */
 #include "runtime/base/clock.h"
-#include "runtime/base/memory.h"
 #include "runtime/engine/model.h"
-#include "runtime/passage/passage.h"
+#include "runtime/jobs/flights.h"
 #include "tools/batch_results.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
@@ -16,32 +14,21 @@
 #include "tools/voice_open.h"
 
 #include <getopt.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-/* Passages for each place of a device, so that none is idle while files are written; how often the
- * bar moves, and a signal is looked at. */
-enum { FLIGHTS_EACH = 2, SHOW_MS = 100, MAX_COMMON = 512, READ_SAMPLES = 4096 };
+/* Passages for each place of a device, so that none is idle while files are written. */
+enum { FLIGHTS_EACH = 2, MAX_COMMON = 512 };
+#define SHOW_S 0.1 /* how often the bar moves, and a signal is looked at */
 
 struct options {
     const char *input, *output, *model, *voices, *devices, *precision, *format_name;
     long long max_running;
     bool no_cache, help;
     enum mill_audio_format format;
-};
-
-/* One passage under way. */
-struct flight {
-    struct batch *batch;
-    struct mill_batch_item *item; /* NULL = free */
-    struct mill_passage *passage;
-    struct mill_audio_writer *writer; /* NULL until there is sound */
-    bool readable;                    /* guarded by batch.lock */
 };
 
 struct batch {
@@ -55,14 +42,11 @@ struct batch {
     struct mill_batch_input input;
     struct mill_batch_results *results;
     struct mill_progress progress;
-    struct flight *flights;
-    int n_flights, n_flying;
+    struct mill_flights *flights;
     size_t next, n_done, n_failed, n_skipped;
     size_t todo_bytes, done_bytes; /* of text, for the time that is left */
     double audio_s, start_s;
     char common[MAX_COMMON];
-    pthread_mutex_t lock;
-    pthread_cond_t readable;
 };
 
 /* ------------------------------------------------------------------ options */
@@ -134,6 +118,44 @@ static int read_options(struct options *o, int argc, char **argv) {
         return mill_command_usage("batch", "--format '%s': there are " MILL_AUDIO_FORMAT_NAMES,
                                   o->format_name);
     return MILL_EXIT_OK;
+}
+
+/* ------------------------------------------------------------------ items that end */
+
+/* An item that cannot be spoken does not hold up the others. */
+static mill_status note_failure(struct batch *b, const struct mill_batch_item *item,
+                                const struct mill_request_result *result, struct mill_error *err) {
+    struct mill_progress bar = b->progress;
+    mill_progress_end(&b->progress);
+    b->progress = bar;
+    fprintf(stderr, "sparkmill batch: line %zu, '%s': %s\n", item->line, item->id,
+            result->error.text);
+    b->n_failed++;
+    b->todo_bytes -= item->text_bytes;
+    return mill_batch_results_note_failure(b->results, item, result, err);
+}
+
+static mill_status begin_sound(void *context, void *item, struct mill_audio_writer **out,
+                               struct mill_error *err) {
+    struct batch *b = context;
+    return mill_batch_results_begin(b->results, item, mill_engine_get_info(b->engine)->sample_rate,
+                                    out, err);
+}
+
+static mill_status land(void *context, void *landed, struct mill_audio_writer *writer,
+                        const struct mill_request_result *result, struct mill_error *err) {
+    struct batch *b = context;
+    struct mill_batch_item *item = landed;
+    int32_t rate = mill_engine_get_info(b->engine)->sample_rate;
+    if (result->end == MILL_REQUEST_CANCELLED)
+        return MILL_OK;
+    if (result->status < 0)
+        return note_failure(b, item, result, err);
+    MILL_TRY(mill_batch_results_store(b->results, item, writer, rate, result, err));
+    b->n_done++;
+    b->audio_s += (double)result->n_samples / rate;
+    b->done_bytes += item->text_bytes;
+    return MILL_OK;
 }
 
 /* ------------------------------------------------------------------ opening */
@@ -209,39 +231,15 @@ static mill_status start(struct batch *b, struct mill_error *err) {
     mill_command_note_gpu("batch", mill_engine_get_info(b->engine)->no_gpu);
     struct mill_engine_stats stats;
     mill_engine_get_stats(b->engine, &stats);
-    b->n_flights = FLIGHTS_EACH * (int)b->options.max_running * stats.n_replicas;
-    b->flights = mill_alloc_array((size_t)b->n_flights, sizeof *b->flights);
-    return b->flights ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory");
+    const struct mill_flight_hands hands = {.begin_sound = begin_sound, .land = land, .context = b};
+    return mill_flights_open(
+        &b->flights, FLIGHTS_EACH * (int)b->options.max_running * stats.n_replicas, &hands, err);
 }
 
-/* ------------------------------------------------------------------ on the engine's threads */
-
-static void note_readable(void *context) {
-    struct flight *flight = context;
-    struct batch *b = flight->batch;
-    pthread_mutex_lock(&b->lock);
-    flight->readable = true;
-    pthread_cond_signal(&b->readable);
-    pthread_mutex_unlock(&b->lock);
-}
-
-/* ------------------------------------------------------------------ on this one */
-
-/* An item that cannot be spoken does not hold up the others. */
-static mill_status note_failure(struct batch *b, const struct mill_batch_item *item,
-                                const struct mill_request_result *result, struct mill_error *err) {
-    struct mill_progress bar = b->progress;
-    mill_progress_end(&b->progress);
-    b->progress = bar;
-    fprintf(stderr, "sparkmill batch: line %zu, '%s': %s\n", item->line, item->id,
-            result->error.text);
-    b->n_failed++;
-    b->todo_bytes -= item->text_bytes;
-    return mill_batch_results_note_failure(b->results, item, result, err);
-}
+/* ------------------------------------------------------------------ items on their way */
 
 /* A passage for the next item, unless it is refused; MILL_AGAIN when the engine has enough. */
-static mill_status take_off(struct batch *b, struct flight *flight, struct mill_error *err) {
+static mill_status take_off(struct batch *b, struct mill_error *err) {
     struct mill_batch_item *item = &b->input.items[b->next];
     struct mill_passage_options options;
     struct mill_voice voice;
@@ -249,103 +247,21 @@ static mill_status take_off(struct batch *b, struct flight *flight, struct mill_
     MILL_TRY(mill_batch_item_wish(item, &b->sizes, &options.wish, &voice, err));
     options.text = options.wish.text;
     options.text_bytes = options.wish.text_bytes;
-    options.readable = note_readable;
-    options.context = flight;
-    flight->batch = b;
-    flight->readable = true; /* it is told of what comes behind the first look */
-    mill_status status = mill_passage_open(&flight->passage, b->engine, &options, NULL, err);
+    mill_status status = mill_flights_begin(b->flights, b->engine, &options, item, err);
     mill_voice_deinit(&voice);
-    if (status == MILL_OK) {
-        flight->item = item;
-        b->n_flying++;
-    }
     if (status != MILL_E_INPUT)
         return status;
     const struct mill_request_result refused = {.status = status, .error = *err};
     return note_failure(b, item, &refused, err);
 }
 
-static mill_status store(struct batch *b, struct flight *flight,
-                         const struct mill_request_result *result, struct mill_error *err) {
-    int32_t rate = mill_engine_get_info(b->engine)->sample_rate;
-    MILL_TRY(mill_batch_results_store(b->results, flight->item, flight->writer, rate, result, err));
-    b->n_done++;
-    b->audio_s += (double)result->n_samples / rate;
-    b->done_bytes += flight->item->text_bytes;
-    return MILL_OK;
-}
-
-static mill_status write_samples(struct batch *b, struct flight *flight, const float *samples,
-                                 size_t n, struct mill_error *err) {
-    if (!flight->writer)
-        MILL_TRY(mill_batch_results_begin(b->results, flight->item,
-                                          mill_engine_get_info(b->engine)->sample_rate,
-                                          &flight->writer, err));
-    return mill_audio_writer_write(flight->writer, samples, n, err);
-}
-
-static void land(struct batch *b, struct flight *flight) {
-    mill_passage_close(flight->passage);
-    mill_audio_writer_close(flight->writer);
-    *flight = (struct flight){0};
-    b->n_flying--;
-}
-
-/* Reads what there is; an end is noted. */
-static mill_status serve(struct batch *b, struct flight *flight, struct mill_error *err) {
-    float samples[READ_SAMPLES];
-    mill_status status, written = MILL_OK;
-    size_t n;
-    while ((status = mill_passage_read(flight->passage, samples, READ_SAMPLES, 0, &n, NULL)) ==
-               MILL_OK &&
-           written == MILL_OK)
-        written = write_samples(b, flight, samples, n, err);
-    if (written < 0 || status == MILL_AGAIN)
-        return written;
-    struct mill_request_result result;
-    mill_passage_get_result(flight->passage, &result);
-    if (status == MILL_DONE && !flight->writer)
-        result.status = mill_fail(&result.error, MILL_E_NUMERIC, "there is no sound");
-    if (status == MILL_DONE && flight->writer)
-        written = store(b, flight, &result, err);
-    else if (result.end != MILL_REQUEST_CANCELLED)
-        written = note_failure(b, flight->item, &result, err);
-    land(b, flight);
-    return written;
-}
-
-/* The next flight that can be read, or NULL after a while. */
-static struct flight *wait_for_readable(struct batch *b) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += SHOW_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    struct flight *found = NULL;
-    pthread_mutex_lock(&b->lock);
-    for (bool waited = false; !found; waited = true) {
-        for (int i = 0; i < b->n_flights && !found; i++)
-            if (b->flights[i].item && b->flights[i].readable)
-                found = &b->flights[i];
-        if (found)
-            found->readable = false;
-        if (found || waited)
-            break;
-        pthread_cond_timedwait(&b->readable, &b->lock, &until);
-    }
-    pthread_mutex_unlock(&b->lock);
-    return found;
-}
-
 static mill_status fill(struct batch *b, struct mill_error *err) {
-    for (int i = 0; i < b->n_flights && !*b->interrupted; i++) {
+    while (mill_flights_have_room(b->flights) && !*b->interrupted) {
         while (b->next < b->input.n_items && b->input.items[b->next].done)
             b->next++;
         if (b->next == b->input.n_items)
             break;
-        if (b->flights[i].item)
-            continue;
-        mill_status status = take_off(b, &b->flights[i], err);
+        mill_status status = take_off(b, err);
         if (status != MILL_OK)
             return status < 0 ? status : MILL_OK;
         b->next++;
@@ -357,17 +273,13 @@ static mill_status fly(struct batch *b, struct mill_error *err) {
     mill_progress_start(&b->progress, "speaking", "audio", 0);
     for (;;) {
         MILL_TRY(fill(b, err));
-        if (b->n_flying == 0)
+        if (mill_flights_count(b->flights) == 0)
             return *b->interrupted
                        ? mill_fail(err, MILL_E_CANCELLED, "interrupted; run it again to go on")
                        : MILL_OK;
         if (*b->interrupted)
-            for (int i = 0; i < b->n_flights; i++)
-                if (b->flights[i].item)
-                    mill_passage_cancel(b->flights[i].passage);
-        struct flight *flight = wait_for_readable(b);
-        if (flight)
-            MILL_TRY(serve(b, flight, err));
+            mill_flights_cancel(b->flights, NULL);
+        MILL_TRY(mill_flights_serve(b->flights, SHOW_S, err));
         if (b->done_bytes > 0)
             b->progress.total = b->audio_s * (double)b->todo_bytes / (double)b->done_bytes;
         mill_progress_update(&b->progress, b->audio_s);
@@ -401,8 +313,6 @@ int mill_command_batch(int argc, char **argv) {
         print_help();
         return MILL_EXIT_OK;
     }
-    pthread_mutex_init(&b.lock, NULL);
-    pthread_cond_init(&b.readable, NULL);
     struct mill_error err = {""};
     mill_status status = run(&b, &err);
     mill_progress_end(&b.progress);
@@ -412,16 +322,10 @@ int mill_command_batch(int argc, char **argv) {
         result = b.n_failed ? MILL_EXIT_FAILED : MILL_EXIT_OK;
     if (b.results)
         report(&b);
-    for (int i = 0; i < b.n_flights; i++) {
-        mill_passage_close(b.flights[i].passage);
-        mill_audio_writer_close(b.flights[i].writer);
-    }
-    free(b.flights);
+    mill_flights_close(b.flights);
     mill_engine_close(b.engine);
     mill_batch_results_close(b.results);
     mill_batch_input_deinit(&b.input);
     free(b.voices);
-    pthread_cond_destroy(&b.readable);
-    pthread_mutex_destroy(&b.lock);
     return result;
 }

@@ -37,7 +37,7 @@ static const char *const tables[] = {
     "CREATE INDEX open_batches ON batches(state, number) WHERE state<3",
     "CREATE TABLE items(batch INTEGER NOT NULL, line INTEGER NOT NULL, at INTEGER NOT NULL,"
     " bytes INTEGER NOT NULL, custom_id TEXT NOT NULL, state INTEGER NOT NULL DEFAULT 0,"
-    " answer TEXT, PRIMARY KEY(batch, line)) WITHOUT ROWID",
+    " n_attempts INTEGER NOT NULL DEFAULT 0, answer TEXT, PRIMARY KEY(batch, line)) WITHOUT ROWID",
     "CREATE UNIQUE INDEX item_ids ON items(batch, custom_id)",
     "CREATE INDEX waiting_items ON items(batch, line) WHERE state=0",
 };

@@ -97,13 +97,16 @@ mill_status mill_job_store_turn(struct mill_job_store *store, int64_t now_s,
  * taken. MILL_DONE when there is none. */
 mill_status mill_job_store_take_item(struct mill_job_store *store, int64_t *batch,
                                      struct mill_job_item *out, struct mill_error *err);
-/* Not done: somebody may take it again. */
-void mill_job_store_put_item(struct mill_job_store *store, const struct mill_job_item *item);
+/* Not done: somebody may take it again. `failed`: it was tried, and that counts. */
+void mill_job_store_put_item(struct mill_job_store *store, const struct mill_job_item *item,
+                             bool failed);
 /* Is its answer still wanted? Not once its batch is over. */
 bool mill_job_store_wants_item(struct mill_job_store *store, const struct mill_job_item *item);
 /* A new name for its sound: the path to write it to, in new memory. */
 mill_status mill_job_store_name_sound(struct mill_job_store *store, char id[MILL_JOB_ID_BYTES],
                                       char **path, struct mill_error *err);
+/* The path of one that has a name, in new memory; NULL when it is short. */
+char *mill_job_store_sound_path(const struct mill_job_store *store, const char *id);
 /* Its answer is durable when this returns; on failure it may be settled again, or put back. A sound
  * that is not wanted any more is removed. */
 mill_status mill_job_store_settle_item(struct mill_job_store *store,

@@ -170,7 +170,7 @@ static mill_status take(struct mill_job_store *store, int64_t behind, struct mil
     char file[MILL_JOB_ID_BYTES];
     MILL_TRY(mill_database_ask(
         db, &statement, err,
-        "SELECT b.number, b.owner, b.input_file, i.line, i.at, i.bytes, i.custom_id"
+        "SELECT b.number, b.owner, b.input_file, i.line, i.at, i.bytes, i.custom_id, i.n_attempts"
         " FROM batches b JOIN items i ON i.batch=b.number AND i.state=0"
         " WHERE b.state=1 AND b.number>? AND NOT EXISTS"
         " (SELECT 1 FROM taken t WHERE t.batch=i.batch AND t.line=i.line)"
@@ -184,6 +184,7 @@ static mill_status take(struct mill_job_store *store, int64_t behind, struct mil
     int64_t at = sqlite3_column_int64(statement, 4);
     out->text_bytes = (size_t)sqlite3_column_int64(statement, 5);
     mill_database_copy_text(statement, 6, out->custom_id, sizeof out->custom_id);
+    out->n_attempts = sqlite3_column_int64(statement, 7);
     sqlite3_finalize(statement);
     if (status != MILL_OK)
         return status;
@@ -211,8 +212,13 @@ static void give_back(struct mill_job_store *store, const struct mill_job_item *
                       item->batch, item->line);
 }
 
-void mill_job_store_put_item(struct mill_job_store *store, const struct mill_job_item *item) {
+void mill_job_store_put_item(struct mill_job_store *store, const struct mill_job_item *item,
+                             bool failed) {
     pthread_mutex_lock(&store->lock);
+    if (failed)
+        mill_database_run(&store->db, NULL,
+                          "UPDATE items SET n_attempts=n_attempts+1 WHERE batch=? AND line=?", "ii",
+                          item->batch, item->line);
     give_back(store, item);
     pthread_mutex_unlock(&store->lock);
 }
@@ -236,6 +242,10 @@ mill_status mill_job_store_name_sound(struct mill_job_store *store, char id[MILL
     MILL_TRY(mill_job_make_id("file-", id, err));
     *path = mill_job_file_path(store, id);
     return *path ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory");
+}
+
+char *mill_job_store_sound_path(const struct mill_job_store *store, const char *id) {
+    return mill_job_file_path(store, id);
 }
 
 static mill_status insert_sound(struct mill_job_store *store, const struct mill_job_item *item,

@@ -20,8 +20,6 @@ struct mill_job_store {
 /* How a request stands. */
 enum mill_job_item_state { MILL_JOB_WAITING, MILL_JOB_DONE, MILL_JOB_REFUSED };
 
-mill_status mill_job_make_id(const char *prefix, char id[MILL_JOB_ID_BYTES],
-                             struct mill_error *err);
 mill_status mill_job_unknown(const char *what, struct mill_error *err);
 /* In new memory; NULL when it is short. */
 char *mill_job_file_path(const struct mill_job_store *store, const char *id);

@@ -8,12 +8,16 @@
 #include <stdint.h>
 
 enum {
-    MILL_JOB_ID_BYTES = 31, /* "file-" or "batch_", 24 hexadecimal digits, a final zero */
+    MILL_JOB_ID_BYTES = 36, /* such as "file-" or "batch_", 24 hexadecimal digits, a final zero */
     MILL_JOB_OWNER_BYTES = 65,
     MILL_JOB_NAME_BYTES = 256,
     MILL_JOB_CUSTOM_ID_BYTES = 256,
     MILL_JOB_WINDOW_BYTES = 16
 };
+
+/* A new one, of random numbers. */
+mill_status mill_job_make_id(const char *prefix, char id[MILL_JOB_ID_BYTES],
+                             struct mill_error *err);
 
 /* What a file is: name, OpenAI's word, or ours for the sound of one request */
 #define MILL_JOB_PURPOSE_MAP(X)                                                                    \
@@ -76,6 +80,7 @@ void mill_job_batch_deinit(struct mill_job_batch *batch);
 /* One request of a batch, taken. */
 struct mill_job_item {
     int64_t batch, line; /* its batch's number; of the input, from 1 */
+    int64_t n_attempts;  /* that failed */
     char owner[MILL_JOB_OWNER_BYTES];
     char custom_id[MILL_JOB_CUSTOM_ID_BYTES];
     char *text; /* owned: the line, JSON; of 0 bytes where it cannot be read any more */

@@ -238,11 +238,21 @@ bool mill_client_begin(struct mill_client *client, struct mill_problem *problem)
     return allowed;
 }
 
+static void count_audio(struct mill_client *client, double audio_s) {
+    client->audio_s += audio_s;
+    client->day_audio_s += audio_s;
+}
+
 void mill_client_end(struct mill_client *client, double audio_s) {
     pthread_mutex_lock(&client->all->lock);
     client->n_running--;
-    client->audio_s += audio_s;
-    client->day_audio_s += audio_s;
+    count_audio(client, audio_s);
+    pthread_mutex_unlock(&client->all->lock);
+}
+
+void mill_client_count_audio(struct mill_client *client, double audio_s) {
+    pthread_mutex_lock(&client->all->lock);
+    count_audio(client, audio_s);
     pthread_mutex_unlock(&client->all->lock);
 }
 
@@ -252,6 +262,13 @@ const char *mill_client_name(const struct mill_client *client) {
 
 uint64_t mill_client_number(const struct mill_client *client) {
     return client->number;
+}
+
+struct mill_client *mill_clients_find(struct mill_clients *clients, const char *name) {
+    pthread_mutex_lock(&clients->lock);
+    struct mill_client *client = find_name(clients, name);
+    pthread_mutex_unlock(&clients->lock);
+    return client;
 }
 
 int32_t mill_client_priority(struct mill_client *client) {

@@ -31,6 +31,10 @@ void mill_client_end(struct mill_client *client, double audio_s);
 const char *mill_client_name(const struct mill_client *client);
 /* A number of its own, from 1. */
 uint64_t mill_client_number(const struct mill_client *client);
+/* By its name; NULL when there is none. */
+struct mill_client *mill_clients_find(struct mill_clients *clients, const char *name);
+/* Sound that was made for it without a request of its own. */
+void mill_client_count_audio(struct mill_client *client, double audio_s);
 int32_t mill_client_priority(struct mill_client *client);
 
 struct mill_client_usage {

@@ -16,6 +16,7 @@ static void work(struct mill_task *task) {
 static void free_task(struct mill_task *task) {
     struct mill_file_task *t = file_task_of(task);
     json_decref(t->reply);
+    mill_job_batch_deinit(&t->batch);
     mill_form_deinit(&t->form);
     mill_body_deinit(&t->body);
     free(t);
@@ -44,13 +45,14 @@ struct mill_file_task *mill_file_task_new(struct mill_call *call,
     }
     task->task = (struct mill_task){.work = work, .answer = answer, .free = free_task};
     task->server = mill_call_server(call);
+    task->worker = task->server->worker;
     task->run = run;
     mill_body_init(&task->body, 0, NULL);
     return task;
 }
 
 void mill_file_task_submit(struct mill_call *call, struct mill_file_task *taken) {
-    mill_worker_submit(taken->server->worker, call, &taken->task);
+    mill_worker_submit(taken->worker, call, &taken->task);
 }
 
 void mill_file_task_refuse(struct mill_call *call, struct mill_file_task *taken) {

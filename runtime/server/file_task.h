@@ -15,7 +15,11 @@ struct mill_file_task {
     char subject[MILL_CALL_PARAM_BYTES]; /* id or name that it is about */
     char after[MILL_CALL_PARAM_BYTES];   /* of a list: the id before its first */
     int limit;                           /* of a list */
+    struct mill_worker *worker;          /* that does it; the server's, unless said */
     struct mill_consent consent;
+    struct mill_job_file file;
+    struct mill_job_batch batch;
+    char type[256];        /* of the body */
     struct mill_body body; /* owned, as the form that lies in it */
     struct mill_form form;
     const struct mill_form_field *recording; /* in it */

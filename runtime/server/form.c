@@ -122,8 +122,8 @@ static const char *find_parameter(const char *text, size_t size, const char *nam
     return NULL;
 }
 
-/* The header Content-Disposition among a part's, and in it the field's name. */
-static const char *find_name(const char *headers, size_t size, size_t *n) {
+/* The header Content-Disposition among a part's; NULL without one. */
+static const char *find_disposition(const char *headers, size_t size, size_t *n) {
     static const char wanted[] = "Content-Disposition:";
     for (size_t at = 0; at < size;) {
         const char *line = headers + at, *end = memchr(line, '\n', size - at);
@@ -131,21 +131,26 @@ static const char *find_name(const char *headers, size_t size, size_t *n) {
         at += length + 1;
         if (length > 0 && line[length - 1] == '\r')
             length--;
+        *n = length;
         if (length >= sizeof wanted - 1 && strncasecmp(line, wanted, sizeof wanted - 1) == 0)
-            return find_parameter(line, length, "name", n);
+            return line;
     }
     return NULL;
 }
 
 static mill_status add_part(struct mill_form *form, const char *part, size_t size,
                             struct mill_error *err) {
-    size_t looked_at = size < MAX_HEADER ? size : MAX_HEADER, name_size = 0;
+    size_t looked_at = size < MAX_HEADER ? size : MAX_HEADER, name_size = 0, line_size = 0;
     const char *end = memmem(part, looked_at, "\r\n\r\n", 4);
-    const char *name = end ? find_name(part, (size_t)(end - part) + 2, &name_size) : NULL;
+    const char *line = end ? find_disposition(part, (size_t)(end - part) + 2, &line_size) : NULL;
+    const char *name = line ? find_parameter(line, line_size, "name", &name_size) : NULL;
     if (!name)
         return mill_fail(err, MILL_E_INPUT, "a part of the form has no name");
     const char *data = end + 4;
-    return add_field(form, name, name_size, data, size - (size_t)(data - part), err);
+    MILL_TRY(add_field(form, name, name_size, data, size - (size_t)(data - part), err));
+    struct mill_form_field *field = &form->fields[form->n_fields - 1];
+    field->file_name = find_parameter(line, line_size, "filename", &field->file_name_size);
+    return MILL_OK;
 }
 
 /* "\r\n--" and the boundary; the first one may lack the line break. */

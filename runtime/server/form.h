@@ -13,6 +13,8 @@ struct mill_form_field {
     char name[MILL_FORM_NAME_BYTES];
     const char *data; /* borrowed: within the body, or the form's memory */
     size_t size;
+    const char *file_name; /* borrowed, as it was sent; NULL = none */
+    size_t file_name_size;
 };
 
 struct mill_form {

@@ -112,6 +112,22 @@ static void print_speech(struct printer *p) {
                 (double)p->page->n_evicted);
 }
 
+static void print_jobs(struct printer *p) {
+    struct mill_metrics *m = p->page->metrics;
+    const struct mill_job_totals *jobs = p->page->jobs;
+    print_value(p, "batches", "gauge", "Batches that are not over.", (double)jobs->n_open);
+    print_value(p, "batch_requests_waiting", "gauge", "Their requests without an answer.",
+                (double)jobs->n_waiting);
+    print_value(p, "batch_store_bytes", "gauge", "Of files of batches.", (double)jobs->bytes);
+    print_head(p, "batch_requests_total", "counter", "Requests of batches by how they ended.");
+    PRINT(p, "sparkmill_batch_requests_total{model_name=\"%s\",status=\"completed\"} %" PRIu64 "\n",
+          p->page->model, atomic_load(&m->n_batch_done));
+    PRINT(p, "sparkmill_batch_requests_total{model_name=\"%s\",status=\"failed\"} %" PRIu64 "\n",
+          p->page->model, atomic_load(&m->n_batch_failed));
+    print_value(p, "batch_audio_seconds_total", "counter", "Seconds of sound in files.",
+                1e-3 * (double)atomic_load(&m->batch_audio_ms));
+}
+
 static void print_engine(struct printer *p) {
     const struct mill_engine_stats *e = p->page->engine;
     const struct {
@@ -161,6 +177,8 @@ mill_status mill_metrics_print(const struct mill_metrics_page *page, struct mill
     struct printer p = {.page = page, .out = out, .err = err};
     print_answers(&p);
     print_speech(&p);
+    if (page->jobs)
+        print_jobs(&p);
     if (page->engine)
         print_engine(&p);
     return p.status;

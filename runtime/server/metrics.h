@@ -7,6 +7,7 @@
 
 #include "runtime/base/buffer.h"
 #include "runtime/engine/engine.h"
+#include "runtime/jobs/store.h"
 #include "runtime/server/route.h"
 
 #include <stdatomic.h>
@@ -29,13 +30,15 @@ struct mill_metrics {
     _Atomic uint64_t n_complete, n_limit, n_cancelled, n_late, n_failed, n_refused;
     _Atomic uint64_t n_underruns; /* streams whose listener had to wait for sound */
     _Atomic uint64_t audio_ms, n_cloned;
+    _Atomic uint64_t n_batch_done, n_batch_failed, batch_audio_ms; /* requests of batches */
     _Atomic int64_t n_streams;
 };
 
 struct mill_metrics_page {
     struct mill_metrics *metrics;
-    const char *model;                /* a label without quotes or backslashes */
-    struct mill_engine_stats *engine; /* NULL = there is none yet */
+    const char *model;                  /* a label without quotes or backslashes */
+    struct mill_engine_stats *engine;   /* NULL = there is none yet */
+    const struct mill_job_totals *jobs; /* NULL = there are no batches */
     size_t n_connections;
     uint64_t n_evicted;
     const struct mill_route *routes;

@@ -35,6 +35,7 @@ static const struct row {
     ROW(cache, TEXT, "", 0, 0, "folder of converted weights; empty = the user's, none = off"),
     ROW(voices, TEXT, "", 0, 0, "folder of kept voices; empty = the user's"),
     ROW(state, TEXT, "", 0, 0, "folder of consents and counters; empty = the user's"),
+    ROW(jobs, TEXT, "", 0, 0, "folder of files and batches; empty = in state, none = off"),
 
     ROW(host, TEXT, "127.0.0.1", 0, 0, "address to listen on, or unix:PATH"),
     ROW(port, WHOLE, "8000", 0, 65535, "0 = any free one"),
@@ -53,6 +54,9 @@ static const struct row {
     ROW(max_utterance_s, NUMBER, "60", 1, 3600, "of sound that one utterance may become"),
     ROW(max_input_chars, WHOLE, "4096", 1, 1 << 20, "characters of one request's text"),
     ROW(max_upload_bytes, WHOLE, "10485760", 1024, 1 << 30, "of a recording"),
+    ROW(max_batch_bytes, WHOLE, "209715200", 1024, 1LL << 32, "of a batch's file"),
+    ROW(max_batch_lines, WHOLE, "50000", 1, 1000000, "requests of a batch"),
+    ROW(max_jobs_bytes, WHOLE, "68719476736", 1024, 1LL << 50, "of all files of batches"),
 
     ROW(max_connections, WHOLE, "4096", 1, 1 << 20, "open at once"),
     ROW(max_connections_per_address, WHOLE, "0", 0, 1 << 20, "0 = no limit"),

@@ -24,13 +24,15 @@ enum { MILL_SERVER_MAX_OPTIONS = 64 };
 
 /* Meanings, ranges and defaults stand in the table, options.c. Texts may be empty, never NULL. */
 struct mill_server_options {
-    const char *model, *model_name, *model_aliases, *devices, *precision, *cache, *voices, *state;
+    const char *model, *model_name, *model_aliases, *devices, *precision, *cache, *voices, *state,
+        *jobs;
     const char *host, *tls_cert, *tls_key, *keys;
     int64_t port, http_threads;
     bool anonymous, require_consent, disclosure;
 
     int64_t max_running, max_queue, max_input_chars, max_upload_bytes;
     double max_backlog_s, max_unread_s, max_utterance_s;
+    int64_t max_batch_bytes, max_batch_lines, max_jobs_bytes;
 
     int64_t max_connections, max_connections_per_address, max_header_bytes, min_body_rate;
     double header_timeout_s, idle_timeout_s, body_timeout_s, slow_client_s;

@@ -20,7 +20,13 @@ enum mill_scope {
 };
 
 /* How large a body may be; the sizes follow from the options. */
-enum mill_body_kind { MILL_BODY_NONE, MILL_BODY_JSON, MILL_BODY_UPLOAD, MILL_BODY_COUNT };
+enum mill_body_kind {
+    MILL_BODY_NONE,
+    MILL_BODY_JSON,
+    MILL_BODY_UPLOAD,
+    MILL_BODY_BATCH,
+    MILL_BODY_COUNT
+};
 
 struct mill_route {
     const char *method;

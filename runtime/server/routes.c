@@ -25,6 +25,16 @@ const struct mill_route mill_routes[] = {
     ROUTE("POST", "/v1/audio/voice_consents/{consent}", VOICES, JSON, update_consent),
     ROUTE("DELETE", "/v1/audio/voice_consents/{consent}", VOICES, NONE, delete_consent),
 
+    ROUTE("GET", "/v1/files", JOBS, NONE, files),
+    ROUTE("POST", "/v1/files", JOBS, BATCH, create_file),
+    ROUTE("GET", "/v1/files/{file}", JOBS, NONE, file),
+    ROUTE("DELETE", "/v1/files/{file}", JOBS, NONE, delete_file),
+    ROUTE("GET", "/v1/files/{file}/content", JOBS, NONE, file_content),
+    ROUTE("GET", "/v1/batches", JOBS, NONE, batches),
+    ROUTE("POST", "/v1/batches", JOBS, JSON, create_batch),
+    ROUTE("GET", "/v1/batches/{batch}", JOBS, NONE, batch),
+    ROUTE("POST", "/v1/batches/{batch}/cancel", JOBS, NONE, cancel_batch),
+
     ROUTE("GET", "/server_info", SPEAK, NONE, server_info),
     ROUTE("GET", "/audio_roles", SPEAK, NONE, audio_roles),
     ROUTE("POST", "/speak", SPEAK, JSON, speak),

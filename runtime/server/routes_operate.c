@@ -51,6 +51,9 @@ void mill_route_metrics(struct mill_call *call) {
         mill_engine_get_stats(server->engine, &stats);
         page.engine = &stats;
     }
+    struct mill_job_totals jobs;
+    if (server->jobs && mill_job_store_get_totals(server->jobs, &jobs, NULL) == MILL_OK)
+        page.jobs = &jobs;
     struct mill_buffer text;
     struct mill_error err;
     struct mill_problem problem;

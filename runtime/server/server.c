@@ -119,13 +119,40 @@ static mill_status open_http(struct mill_server *server, int listener, struct mi
         .routes = mill_routes,
         /* A character may be written as 12 bytes of escapes; fields beside the text are small. */
         .max_body = {[MILL_BODY_JSON] = (size_t)o->max_input_chars * 12 + MULTIPART_BYTES,
-                     [MILL_BODY_UPLOAD] = (size_t)o->max_upload_bytes + MULTIPART_BYTES},
+                     [MILL_BODY_UPLOAD] = (size_t)o->max_upload_bytes + MULTIPART_BYTES,
+                     [MILL_BODY_BATCH] = (size_t)o->max_batch_bytes + MULTIPART_BYTES},
         .body_folder = o->state,
         .log = server->log,
         .server = server,
         .admit = admit,
         .ended = ended};
     return mill_http_open(&server->http, &options, err);
+}
+
+/* Where nobody said where, another process may have the usual folder: then it has the batches. */
+static mill_status open_jobs(struct mill_server *server, struct mill_error *err) {
+    const struct mill_server_options *o = server->options;
+    const struct mill_job_limits limits = {.max_bytes = o->max_jobs_bytes,
+                                           .max_lines = o->max_batch_lines,
+                                           .max_line_bytes =
+                                               o->max_input_chars * 12 + MULTIPART_BYTES};
+    server->no_jobs = "there are no batches: the server was started with jobs: none";
+    if (strcmp(o->jobs, "none") == 0)
+        return MILL_OK;
+    char *usual = mill_path_join(o->state, "jobs");
+    if (!usual)
+        return mill_fail(err, MILL_E_MEMORY, "no memory");
+    mill_status status =
+        mill_job_store_open(&server->jobs, o->jobs[0] ? o->jobs : usual, &limits, err);
+    free(usual);
+    if (status == MILL_AGAIN && o->jobs[0])
+        return mill_context(err, MILL_E_IO, "jobs");
+    if (status == MILL_AGAIN) {
+        mill_log_event(server->log, "event=no_batches cause=\"%s\"", err->text);
+        server->no_jobs = "another server process here does the batches";
+    }
+    MILL_TRY(status);
+    return server->jobs ? mill_worker_open(&server->jobs_worker, err) : MILL_OK;
 }
 
 static mill_status open_parts(struct mill_server *server, struct mill_error *err) {
@@ -138,6 +165,7 @@ static mill_status open_parts(struct mill_server *server, struct mill_error *err
     MILL_TRY(read_pem(o->tls_cert, &server->tls_cert, err));
     MILL_TRY(read_pem(o->tls_key, &server->tls_key, err));
     MILL_TRY(mill_clients_open(&server->clients, o->keys, err));
+    MILL_TRY(open_jobs(server, err));
     MILL_TRY(open_engine(server, err));
     MILL_TRY(mill_voice_model_open(&server->voice_model, &server->shape, o->model, err));
     MILL_TRY(mill_shelf_open(&server->shelf, o->voices, &server->voice_model, server->log, err));
@@ -243,6 +271,10 @@ mill_status mill_server_start(struct mill_server *server,
     MILL_TRY(mill_engine_start(server->engine, progress ? &weights : NULL, err));
     log_devices(server);
     MILL_TRY(create_voices(server, err));
+    struct mill_batch_runner *runner = NULL;
+    if (server->jobs)
+        MILL_TRY(mill_batch_runner_open(&runner, server, err));
+    atomic_store(&server->runner, runner);
     int starting = MILL_SERVER_STARTING; /* unless it was asked to stop meanwhile */
     atomic_compare_exchange_strong(&server->phase, &starting, MILL_SERVER_READY);
     return MILL_OK;
@@ -270,7 +302,11 @@ bool mill_server_tick(struct mill_server *server) {
 bool mill_server_drain(struct mill_server *server) {
     if (atomic_exchange(&server->phase, MILL_SERVER_DRAINING) != MILL_SERVER_DRAINING)
         mill_http_drain(server->http);
-    return mill_http_count_calls(server->http) == 0;
+    struct mill_batch_runner *runner = atomic_load(&server->runner);
+    if (runner)
+        mill_batch_runner_stop(runner);
+    return mill_http_count_calls(server->http) == 0 &&
+           (!runner || mill_batch_runner_is_over(runner));
 }
 
 void mill_server_close(struct mill_server *server) {
@@ -278,6 +314,9 @@ void mill_server_close(struct mill_server *server) {
         return;
     mill_http_close(server->http);
     mill_worker_close(server->worker);
+    mill_worker_close(server->jobs_worker);
+    mill_batch_runner_close(server->runner);
+    mill_job_store_close(server->jobs);
     mill_engine_close(server->engine);
     mill_shelf_close(server->shelf);
     mill_clients_close(server->clients);

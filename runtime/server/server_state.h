@@ -3,6 +3,8 @@
 #define MILL_SERVER_SERVER_STATE_H
 
 #include "runtime/engine/engine.h"
+#include "runtime/jobs/store.h"
+#include "runtime/server/batch_runner.h"
 #include "runtime/server/clients.h"
 #include "runtime/server/http.h"
 #include "runtime/server/metrics.h"
@@ -21,6 +23,12 @@ struct mill_server {
     struct mill_shelf *shelf;
     struct mill_http *http;
     struct mill_worker *worker;
+    /* NULL = there are no batches, `no_jobs` says why. Changes of them have a worker of their own:
+     * nobody waits for a recording there, nor for a long file here. */
+    struct mill_job_store *jobs;
+    struct mill_worker *jobs_worker;
+    struct mill_batch_runner *_Atomic runner; /* NULL until it is ready */
+    const char *no_jobs;
     char *consents;    /* owned: their folder */
     const char *cache; /* NULL = none */
     struct mill_shape shape;
@@ -57,6 +65,15 @@ void mill_route_consent(struct mill_call *call);
 void mill_route_create_consent(struct mill_call *call);
 void mill_route_update_consent(struct mill_call *call);
 void mill_route_delete_consent(struct mill_call *call);
+void mill_route_files(struct mill_call *call); /* routes_files.c */
+void mill_route_create_file(struct mill_call *call);
+void mill_route_file(struct mill_call *call);
+void mill_route_delete_file(struct mill_call *call);
+void mill_route_file_content(struct mill_call *call);
+void mill_route_batches(struct mill_call *call); /* routes_batches.c */
+void mill_route_create_batch(struct mill_call *call);
+void mill_route_batch(struct mill_call *call);
+void mill_route_cancel_batch(struct mill_call *call);
 void mill_route_server_info(struct mill_call *call); /* routes_flashtts.c */
 void mill_route_audio_roles(struct mill_call *call);
 void mill_route_speak(struct mill_call *call);

@@ -122,8 +122,8 @@ void mill_worker_submit(struct mill_worker *worker, struct mill_call *call,
         return;
     }
     struct mill_problem problem;
-    mill_problem_set(&problem, 429, "server_is_overloaded", NULL, "%d recordings wait already",
-                     MAX_WAITING);
+    mill_problem_set(&problem, 429, "server_is_overloaded", NULL,
+                     "%d other things wait to be done already", MAX_WAITING);
     problem.retry_after_s = MAX_WAITING;
     taken->free(taken);
     mill_call_refuse(call, &problem);

@@ -84,9 +84,10 @@ static void test_batch(void **state) {
     int64_t behind = 0;
     assert_int_equal(mill_job_store_take_item(store, &behind, &none, NULL), MILL_DONE);
     assert_true(a.line == 1 && c.line == 3 && a.text[0] == '{' && a.text[a.text_bytes - 1] == '}');
-    mill_job_store_put_item(store, &b);
+    mill_job_store_put_item(store, &b, true);
     mill_job_item_deinit(&b);
     b = take_item(store, "b");
+    assert_int_equal(b.n_attempts, 1);
 
     /* Whatever comes first, results stand in the order of the input, and can be read before the
      * end. */
