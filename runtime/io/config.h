@@ -11,6 +11,7 @@
 #include "runtime/base/status.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,10 @@ mill_status mill_json_parse(json_t **out, const char *name, const char *data, si
                             struct mill_error *err);
 mill_status mill_yaml_parse(json_t **out, const char *name, const char *data, size_t size,
                             struct mill_error *err);
+
+/* Did jansson want for memory on this thread since it was last asked? It does not always say so:
+ * characters and members may be missing from what it made. */
+bool mill_json_ran_short(void);
 
 /* A member of an object that must be there, of that type and in [low, high]. Text is borrowed. */
 mill_status mill_config_int(const json_t *object, const char *key, int64_t low, int64_t high,

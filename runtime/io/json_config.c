@@ -1,16 +1,44 @@
 /* json_config.c - the JSON half of config.h: jansson with duplicate keys refused; it bounds depth
- * and checks UTF-8 itself. No state. */
+ * and checks UTF-8 itself.
+ *
+ * Where jansson's text buffer cannot grow, a character is left out and nothing said: a text would
+ * be read as another one. So its allocations are watched, a flag a thread, from before main on,
+ * when there are no other threads that it could meet. */
 #include "runtime/base/file.h"
 #include "runtime/io/config.h"
+
+#include <stdlib.h>
+
+static _Thread_local bool ran_short;
+
+static void *take(size_t size) {
+    void *memory = malloc(size);
+    ran_short = ran_short || !memory;
+    return memory;
+}
+
+__attribute__((constructor)) static void watch_jansson(void) {
+    json_set_alloc_funcs(take, free);
+}
+
+bool mill_json_ran_short(void) {
+    bool short_of_memory = ran_short;
+    ran_short = false;
+    return short_of_memory;
+}
 
 mill_status mill_json_parse(json_t **out, const char *name, const char *data, size_t size,
                             struct mill_error *err) {
     json_error_t cause;
+    mill_json_ran_short();
     *out = json_loadb(size ? data : "", size, JSON_REJECT_DUPLICATES, &cause);
+    if (mill_json_ran_short()) {
+        json_decref(*out);
+        *out = NULL;
+        return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", name);
+    }
     if (*out)
         return MILL_OK;
-    if (json_error_code(&cause) == json_error_out_of_memory || cause.text[0] == '\0')
-        return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", name);
     return mill_fail(err, MILL_E_INPUT, "'%s': line %d, byte %d: %s", name, cause.line,
                      cause.position, cause.text);
 }

@@ -6,6 +6,7 @@
  * the data without gap or overlap and end where the file ends. So a file has one meaning only and
  * no byte can hide in it. The result owns copies of the names; the JSON is gone after parse. */
 #include "runtime/base/cursor.h"
+#include "runtime/io/config.h"
 #include "runtime/io/tensors_internal.h"
 
 #include <inttypes.h>
@@ -47,11 +48,12 @@ static mill_status read_header(struct header *h, struct mill_error *err) {
         return mill_fail(err, MILL_E_INPUT, "'%s': byte 8: the header does not start with '{'",
                          h->path);
     json_error_t cause;
+    mill_json_ran_short();
     h->json = json_loadb((const char *)text, (size_t)length, JSON_REJECT_DUPLICATES, &cause);
+    if (mill_json_ran_short())
+        return mill_fail(err, MILL_E_MEMORY, "'%s': no memory for the header", h->path);
     if (h->json)
         return MILL_OK;
-    if (json_error_code(&cause) == json_error_out_of_memory || cause.text[0] == '\0')
-        return mill_fail(err, MILL_E_MEMORY, "'%s': no memory for the header", h->path);
     return mill_fail(err, MILL_E_INPUT, "'%s': byte %zu: header: %s", h->path,
                      HEADER_START + (size_t)(cause.position < 0 ? 0 : cause.position), cause.text);
 }

@@ -7,6 +7,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/philox.h"
+#include "runtime/io/config.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -104,6 +105,7 @@ void mill_call_add_header(struct mill_call *call, const char *name, const char *
 static void answer(struct mill_call *call, int status, const char *type,
                    struct MHD_Response *reply) {
     if (!reply || call->reply) {
+        call->unanswered = !call->reply;
         if (reply)
             MHD_destroy_response(reply);
         return;
@@ -129,9 +131,15 @@ void mill_call_reply(struct mill_call *call, int status, const char *type, const
 void mill_call_reply_json(struct mill_call *call, int status, json_t *taken) {
     char *text = taken ? json_dumps(taken, JSON_COMPACT) : NULL;
     json_decref(taken);
-    if (text)
-        answer(call, status, "application/json",
-               MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE));
+    if (mill_json_ran_short()) { /* something may be missing */
+        free(text);
+        text = NULL;
+    }
+    struct MHD_Response *reply =
+        text ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE) : NULL;
+    if (!reply)
+        free(text);
+    answer(call, status, "application/json", reply);
 }
 
 void mill_call_refuse(struct mill_call *call, const struct mill_problem *problem) {

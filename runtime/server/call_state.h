@@ -25,6 +25,7 @@ struct mill_call {
     struct mill_problem problem; /* status 0 = none: instead of running */
 
     struct MHD_Response *reply; /* owned until queued */
+    bool unanswered;            /* there was no memory for a reply: the connection is closed */
     int status;
     struct {
         char *name, *value; /* owned */

@@ -2,6 +2,7 @@
 #include "runtime/server/file_task.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/io/config.h"
 
 #include <stdlib.h>
 
@@ -10,7 +11,13 @@ static struct mill_file_task *file_task_of(struct mill_task *task) {
 }
 
 static void work(struct mill_task *task) {
-    file_task_of(task)->run(file_task_of(task));
+    struct mill_file_task *t = file_task_of(task);
+    mill_json_ran_short();
+    t->run(t);
+    if (mill_json_ran_short()) { /* the answer may lack something */
+        json_decref(t->reply);
+        t->reply = NULL;
+    }
 }
 
 static void free_task(struct mill_task *task) {

@@ -7,6 +7,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
+#include "runtime/io/config.h"
 #include "runtime/server/call_state.h"
 
 #include <ctype.h>
@@ -200,6 +201,7 @@ static enum MHD_Result queue(struct mill_call *call) {
 
 /* The request is whole: an answer, or wait for one. */
 static enum MHD_Result go_on(struct mill_call *call) {
+    mill_json_ran_short(); /* of another call's */
     if (!call->ran)
         run(call);
     else if (call->kind && !mill_call_is_gone(call))
@@ -209,7 +211,7 @@ static enum MHD_Result go_on(struct mill_call *call) {
             mill_call_refuse(call, &call->problem);
         if (call->reply)
             return queue(call);
-        if (!call->kind || mill_call_is_gone(call))
+        if (!call->kind || call->unanswered || mill_call_is_gone(call))
             return MHD_NO; /* nobody waits, or nothing will come: out of memory */
         if (mill_call_suspend(call))
             return MHD_YES;

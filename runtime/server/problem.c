@@ -45,6 +45,14 @@ int mill_problem_of_status(struct mill_problem *problem, mill_status status,
     }
 }
 
+int mill_problem_of_field(struct mill_problem *problem, mill_status status, const char *param,
+                          const struct mill_error *err) {
+    mill_problem_of_status(problem, status, err);
+    if (status == MILL_E_INPUT)
+        snprintf(problem->param, sizeof problem->param, "%s", param);
+    return problem->status;
+}
+
 static const char *type_of(int status) {
     return status == 429   ? "rate_limit_error"
            : status == 503 ? "service_unavailable_error"

@@ -23,6 +23,9 @@ int mill_problem_set(struct mill_problem *problem, int status, const char *code,
 /* What a failed call means for a client: of internal failures only that there was one. */
 int mill_problem_of_status(struct mill_problem *problem, mill_status status,
                            const struct mill_error *err);
+/* The same of a field: bad input names it. */
+int mill_problem_of_field(struct mill_problem *problem, mill_status status, const char *param,
+                          const struct mill_error *err);
 
 /* The envelope, in new memory; NULL when memory is short. */
 json_t *mill_problem_envelope(const struct mill_problem *problem);

@@ -96,8 +96,11 @@ static json_t *read_body(struct mill_call *call) {
     struct mill_error err;
     struct mill_problem problem;
     json_t *root = NULL;
-    if (mill_json_parse(&root, "body", body->data, body->size, &err) < 0)
+    mill_status status = mill_json_parse(&root, "body", body->data, body->size, &err);
+    if (status == MILL_E_INPUT)
         mill_problem_set(&problem, 400, "invalid_json", NULL, "%s", err.text);
+    else if (status < 0)
+        mill_problem_of_status(&problem, status, &err);
     else if (!json_is_object(root))
         mill_problem_set(&problem, 400, "invalid_json", NULL, "a JSON object is wanted");
     else
@@ -198,7 +201,7 @@ static mill_status read_dialogue(const struct mill_server *server, const json_t 
     mill_buffer_init(&markup, MARKUP_BYTES);
     mill_status status = ours ? MILL_OK : MILL_E_INPUT;
     if (ours && text && (status = mark_up(text, &markup, &err)) < 0)
-        mill_problem_set(problem, 400, "invalid_value", "text", "%s", err.text);
+        mill_problem_of_field(problem, status, "text", &err);
     if (status == MILL_OK && text &&
         (json_object_set_new(ours, "input", json_stringn(markup.data, markup.size)) != 0 ||
          json_object_set_new(json_object_get(ours, "sparkmill"), "ssml", json_true()) != 0))

@@ -98,8 +98,9 @@ bool mill_speech_plan_options(struct mill_speech_plan *plan, struct mill_passage
     request->max_frames =
         (int32_t)fmax(1, server->options->max_utterance_s * server->frames_per_second);
     request->deadline_s = wish->deadline_s;
-    if (settle_voice(plan->voice, &wish->labels, request, &err) < 0) {
-        mill_problem_set(problem, 400, "invalid_value", "voice", "%s", err.text);
+    mill_status status = settle_voice(plan->voice, &wish->labels, request, &err);
+    if (status < 0) {
+        mill_problem_of_field(problem, status, "voice", &err);
         return false;
     }
     settle_sampling(wish, &plan->voice->voice.sampling, request);
@@ -133,12 +134,13 @@ bool mill_speech_plan_init(struct mill_speech_plan *plan, struct mill_server *se
     }
     struct mill_error err;
     const char *dictionary = plan->wish.dictionary;
-    if (dictionary && mill_dictionary_parse(&plan->dictionary, "dictionary", dictionary,
-                                            strlen(dictionary), &err) < 0) {
-        mill_problem_set(problem, 400, "invalid_value", "dictionary", "%s", err.text);
-        return false;
-    }
-    return true;
+    mill_status status = MILL_OK;
+    if (dictionary)
+        status = mill_dictionary_parse(&plan->dictionary, "dictionary", dictionary,
+                                       strlen(dictionary), &err);
+    if (status < 0)
+        mill_problem_of_field(problem, status, "dictionary", &err);
+    return status == MILL_OK;
 }
 
 void mill_speech_plan_deinit(struct mill_speech_plan *plan) {

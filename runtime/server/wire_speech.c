@@ -260,10 +260,15 @@ mill_status mill_wire_speech_take(json_t *taken, size_t max_chars, struct mill_s
                                      .sentence_ms = -1,
                                      .paragraph_ms = -1,
                                      .priority = INT64_MIN};
-    if (read_root(taken, max_chars, out, problem))
+    mill_status status = MILL_E_INPUT;
+    if (mill_json_ran_short()) { /* fields may be missing */
+        status = MILL_E_MEMORY;
+        mill_problem_of_status(problem, status, NULL);
+    } else if (read_root(taken, max_chars, out, problem)) {
         return MILL_OK;
+    }
     mill_speech_wish_deinit(out);
-    return MILL_E_INPUT;
+    return status;
 }
 
 mill_status mill_wire_speech_read(const char *data, size_t size, size_t max_chars,

@@ -3,6 +3,7 @@
 #include "runtime/passage/passage.h"
 #include "tests/passage/fake_engine.h"
 #include "tests/support/fail_alloc.h"
+#include "tests/support/icu_memory.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -10,7 +11,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unicode/uclean.h>
 
 #include <cmocka.h>
 
@@ -474,33 +474,13 @@ static mill_status attempt(void *context, struct mill_error *err) {
     return status < 0 ? status : MILL_OK;
 }
 
+/* No speed is changed here: libsonic leaks. */
 static void test_memory(void **state) {
     (void)state;
     static struct mill_engine engine;
     if (!mill_fail_alloc_works())
         skip();
     assert_true(mill_fail_alloc_sweep(attempt, &engine) > 18);
-}
-
-/* ICU has memory of its own, which never runs short: see tests/text/test_segment_fail_alloc.c. No
- * speed is changed there either: libsonic leaks. */
-extern void *__libc_malloc(size_t size);
-extern void *__libc_realloc(void *p, size_t size);
-extern void __libc_free(void *p);
-
-static void *icu_alloc(const void *context, size_t size) {
-    (void)context;
-    return __libc_malloc(size);
-}
-
-static void *icu_realloc(const void *context, void *p, size_t size) {
-    (void)context;
-    return __libc_realloc(p, size);
-}
-
-static void icu_free(const void *context, void *p) {
-    (void)context;
-    __libc_free(p);
 }
 
 int main(void) {
@@ -519,8 +499,5 @@ int main(void) {
         cmocka_unit_test(test_waiting),
         cmocka_unit_test(test_memory),
     };
-    UErrorCode code = U_ZERO_ERROR;
-    if (mill_fail_alloc_works())
-        u_setMemoryFunctions(NULL, icu_alloc, icu_realloc, icu_free, &code);
-    return U_FAILURE(code) ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+    return mill_icu_memory_apart() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

@@ -1,35 +1,15 @@
 /* test_segment_fail_alloc.c - memory that runs short while a text is made ready for speech: a clean
- * error and nothing left behind. ICU has memory of its own here, which never runs short: some
- * releases leak when their own allocations fail. */
+ * error and nothing left behind. */
 #include "runtime/text/script.h"
 #include "tests/support/fail_alloc.h"
+#include "tests/support/icu_memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unicode/uclean.h>
 
 #include <cmocka.h>
-
-extern void *__libc_malloc(size_t size);
-extern void *__libc_realloc(void *p, size_t size);
-extern void __libc_free(void *p);
-
-static void *icu_alloc(const void *context, size_t size) {
-    (void)context;
-    return __libc_malloc(size);
-}
-
-static void *icu_realloc(const void *context, void *p, size_t size) {
-    (void)context;
-    return __libc_realloc(p, size);
-}
-
-static void icu_free(const void *context, void *p) {
-    (void)context;
-    __libc_free(p);
-}
 
 static mill_status segment(void *context, struct mill_error *err) {
     const struct mill_segment_limits limits = {
@@ -75,9 +55,7 @@ static void test_markup(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_segments),
                                        cmocka_unit_test(test_markup)};
-    UErrorCode code = U_ZERO_ERROR;
     if (!mill_fail_alloc_works())
         return 0;
-    u_setMemoryFunctions(NULL, icu_alloc, icu_realloc, icu_free, &code);
-    return U_FAILURE(code) ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+    return mill_icu_memory_apart() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }
