@@ -7,6 +7,7 @@
 
 const struct mill_route mill_routes[] = {
     ROUTE("GET", "/", PUBLIC, NONE, console),
+    ROUTE("GET", "/openapi.json", PUBLIC, NONE, openapi),
     ROUTE("GET", "/health", PUBLIC, NONE, health),
     ROUTE("GET", "/ready", PUBLIC, NONE, ready),
     ROUTE("GET", "/metrics", OPERATE, NONE, metrics),

@@ -1,8 +1,8 @@
-/* routes_console.c - the console: one page, console/index.html, which the build puts into the
- * program (console_page.c). The page asks the other routes, with the key that is typed into it. */
+/* routes_console.c - files in the program (pages.h): the console, one page, which asks the other
+ * routes with the key that is typed into it; and their description for programs. */
 #include "runtime/server/server_state.h"
 
-#include "runtime/server/console_page.h"
+#include "runtime/server/pages.h"
 
 void mill_route_console(struct mill_call *call) {
     /* Nothing from elsewhere, in no frame of another page. */
@@ -11,6 +11,11 @@ void mill_route_console(struct mill_call *call) {
                          "'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; "
                          "form-action 'none'; frame-ancestors 'none'");
     mill_call_add_header(call, "Cache-Control", "no-cache");
-    mill_call_reply(call, 200, "text/html; charset=utf-8", mill_console_page,
-                    mill_console_page_bytes);
+    mill_call_reply(call, 200, "text/html; charset=utf-8", mill_page_console,
+                    mill_page_console_bytes);
+}
+
+void mill_route_openapi(struct mill_call *call) {
+    mill_call_add_header(call, "Cache-Control", "no-cache");
+    mill_call_reply(call, 200, "application/json", mill_page_openapi, mill_page_openapi_bytes);
 }

@@ -50,7 +50,8 @@ enum mill_server_health mill_server_get_health(struct mill_server *server);
 
 /* The handlers, by file. */
 void mill_route_console(struct mill_call *call); /* routes_console.c */
-void mill_route_health(struct mill_call *call);  /* routes_operate.c */
+void mill_route_openapi(struct mill_call *call);
+void mill_route_health(struct mill_call *call); /* routes_operate.c */
 void mill_route_ready(struct mill_call *call);
 void mill_route_metrics(struct mill_call *call);
 void mill_route_models(struct mill_call *call);
