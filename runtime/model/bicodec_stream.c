@@ -126,10 +126,6 @@ size_t mill_bicodec_stream_bytes(const struct mill_bicodec_streams *streams) {
     return streams->machine.state_bytes / (size_t)streams->n_streams + voice_bytes(streams);
 }
 
-size_t mill_bicodec_streams_bytes(const struct mill_bicodec_streams *streams) {
-    return streams->machine.memory_bytes + (size_t)streams->n_streams * voice_bytes(streams);
-}
-
 int32_t mill_bicodec_streams_context(const struct mill_bicodec_streams *streams) {
     return streams->context;
 }

@@ -42,9 +42,8 @@ void mill_bicodec_streams_close(struct mill_bicodec_streams *streams);
 
 /* mill_bicodec_context of its shape. */
 int32_t mill_bicodec_streams_context(const struct mill_bicodec_streams *streams);
-/* Device bytes: of each stream's state and voice (0.7 MB in the published shape), and of all. */
+/* Device bytes of each stream's state and voice: 0.7 MB in the published shape. */
 size_t mill_bicodec_stream_bytes(const struct mill_bicodec_streams *streams);
-size_t mill_bicodec_streams_bytes(const struct mill_bicodec_streams *streams);
 
 struct mill_bicodec_stream_start {
     const int32_t *global; /* [speaker.n_tokens]: the voice; checked */

@@ -179,10 +179,6 @@ void mill_qwen2_close(struct mill_qwen2 *lm) {
     free(lm);
 }
 
-size_t mill_qwen2_bytes(const struct mill_qwen2 *lm) {
-    return lm->bytes;
-}
-
 /* ------------------------------------------------------------------ checking a step */
 
 static mill_status check_sequence(const struct mill_qwen2 *lm, const struct mill_qwen2_step *step,

@@ -27,7 +27,6 @@ mill_status mill_qwen2_open(struct mill_qwen2 **out, const struct mill_backend_o
                             struct mill_backend *backend, const struct mill_lm_weights *weights,
                             const struct mill_qwen2_options *options, struct mill_error *err);
 void mill_qwen2_close(struct mill_qwen2 *lm);
-size_t mill_qwen2_bytes(const struct mill_qwen2 *lm); /* pages and scratch */
 
 struct mill_draw {
     int32_t row; /* the row after which a token is drawn */
