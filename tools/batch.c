@@ -216,6 +216,15 @@ static mill_status read_input(struct batch *b, struct mill_error *err) {
     return MILL_OK;
 }
 
+/* The GPU that was expected could not be used, and what the keys say is not so. */
+static mill_status read_again(struct batch *b, struct mill_error *err) {
+    mill_batch_results_close(b->results);
+    mill_batch_input_deinit(&b->input);
+    b->results = NULL;
+    b->n_skipped = b->todo_bytes = 0;
+    return read_input(b, err);
+}
+
 static void show_weights(void *context, size_t done_bytes, size_t all_bytes) {
     struct batch *b = context;
     b->progress.total = (double)all_bytes;
@@ -299,7 +308,10 @@ static mill_status run(struct batch *b, struct mill_error *err) {
     b->interrupted = mill_interrupt_listen();
     if (b->n_skipped == b->input.n_items)
         return MILL_OK;
+    const char *expected = mill_engine_get_info(b->engine)->precision;
     MILL_TRY(start(b, err));
+    if (strcmp(expected, mill_engine_get_info(b->engine)->precision) != 0)
+        MILL_TRY(read_again(b, err));
     b->start_s = mill_clock_seconds();
     return fly(b, err);
 }

@@ -48,22 +48,26 @@ static mill_status copy_options(struct mill_engine *engine,
     return MILL_OK;
 }
 
-/* The devices, and one precision for all of them, since a request may go to any. */
+/* One for all devices, since a request may go to any: what suits the first of them. */
+static mill_status choose_precision(struct mill_engine *engine, struct mill_error *err) {
+    const char *wanted = engine->options.precision;
+    enum mill_precision precision;
+    if (!mill_precision_find(wanted, engine->devices[0].name, &precision))
+        return mill_fail(err, MILL_E_INPUT, "precision '%s': there are auto, fp32, bf16 and int8",
+                         wanted);
+    engine->info.precision = mill_precision_name(precision);
+    return MILL_OK;
+}
+
 static mill_status choose_devices(struct mill_engine *engine, struct mill_error *err) {
     struct mill_engine_options *o = &engine->options;
-    enum mill_precision precision;
     MILL_TRY(mill_devices_parse(engine->devices, MILL_ENGINE_MAX_REPLICAS, &engine->n_devices,
                                 o->devices, &engine->no_gpu, err));
-    if (!mill_precision_find(o->precision, engine->devices[0].name, &precision))
-        return mill_fail(err, MILL_E_INPUT, "precision '%s': there are auto, fp32, bf16 and int8",
-                         o->precision);
     bool any_gpu = false;
     for (int32_t i = 0; i < engine->n_devices; i++)
         any_gpu |= engine->devices[i].is_gpu;
     o->max_window = o->max_window ? o->max_window : any_gpu ? GPU_WINDOW : WINDOW;
-    free((char *)(uintptr_t)o->precision);
-    o->precision = copy_text(mill_precision_name(precision));
-    return o->precision ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory for the engine");
+    return choose_precision(engine, err);
 }
 
 /* What depends on the model's sizes. */
@@ -80,7 +84,7 @@ static mill_status plan(struct mill_engine *engine, struct mill_error *err) {
                                   .n_semantic_codes = shape->bicodec.quantizer.codebook_size,
                                   .max_tokens = o->max_tokens,
                                   .synthetic = engine->model.synthetic,
-                                  .precision = o->precision,
+                                  .precision = engine->info.precision,
                                   .no_gpu = engine->no_gpu.text};
     engine->pending =
         mill_alloc_array((size_t)mill_engine_max_live(engine), sizeof(struct mill_request *));
@@ -169,7 +173,7 @@ static mill_status open_replica(struct mill_engine *engine, int32_t i,
         .device = {.folder = o->model,
                    .cache = o->cache,
                    .backend = device->name,
-                   .precision = o->precision,
+                   .precision = engine->info.precision,
                    .number = device->number,
                    .n_threads = device->n_threads,
                    .memory_limit_bytes = hooks->memory_limit_bytes,
@@ -210,8 +214,10 @@ static mill_status open_replicas(struct mill_engine *engine,
         }
         engine->no_gpu = *err;
         memmove(device, device + 1, (size_t)(--engine->n_devices - i) * sizeof *device);
-        if (engine->n_devices == 0)
+        if (engine->n_devices == 0) {
             engine->devices[engine->n_devices++] = (struct mill_engine_device){.name = "cpu"};
+            MILL_TRY(choose_precision(engine, err));
+        }
     }
     return MILL_OK;
 }
