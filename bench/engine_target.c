@@ -47,6 +47,16 @@ static double joules(void *context) {
     return target->energy ? bench_energy_joules(target->energy) : -1;
 }
 
+static double busy_s(void *context) {
+    const struct bench_engine_target *target = context;
+    struct mill_engine_stats stats;
+    double sum_s = 0;
+    mill_engine_get_stats(target->engine, &stats);
+    for (int32_t i = 0; i < stats.n_replicas; i++)
+        sum_s += stats.replicas[i].busy_s;
+    return sum_s / stats.n_replicas;
+}
+
 struct bench_target bench_engine_target_of(struct bench_engine_target *engine) {
     const struct mill_engine_info *info = mill_engine_get_info(engine->engine);
     return (struct bench_target){.context = engine,
@@ -54,5 +64,6 @@ struct bench_target bench_engine_target_of(struct bench_engine_target *engine) {
                                  .samples_per_frame = info->samples_per_frame,
                                  .start = start,
                                  .finish = finish,
-                                 .joules = joules};
+                                 .joules = joules,
+                                 .busy_s = busy_s};
 }

@@ -5,21 +5,19 @@
  * a busy moment of the machine does not count; the spread is printed beside them. */
 #include "bench/kernels.h"
 
+#include "bench/bare.h"
 #include "bench/limits.h"
 #include "bench/paper.h"
 #include "bench/statistics.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
 #include "runtime/model/bicodec_decode.h"
-#include "runtime/model/bicodec_stream.h"
-#include "runtime/model/qwen2.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    PAGE_TOKENS = 64,
     CONTEXT = 400, /* tokens a sequence holds: the average of 8 s of speech */
     PROMPT = 200,
     MAX_BATCH = 16,
@@ -31,25 +29,11 @@ enum {
 
 struct bench {
     struct mill_device_options options;
-    struct mill_model model;
-    struct mill_device device;
-    struct mill_qwen2 *lm;
+    struct bench_bare bare;
     struct mill_bicodec_decoder *decoder;
-    int32_t pages_a_sequence;
-    int32_t *pages; /* [MAX_BATCH][pages_a_sequence] */
     struct bench_paper_model paper;
     double bandwidth, peak[MILL_DTYPE_COUNT];
 };
-
-/* Best and median of n times, seconds. */
-struct times {
-    double best, median;
-};
-
-static struct times summarise(double *seconds, int n) {
-    bench_sort(seconds, (size_t)n);
-    return (struct times){seconds[0], bench_percentile(seconds, (size_t)n, 50)};
-}
 
 static void report(const char *what, double value, const char *unit, double limit,
                    const char *limit_name) {
@@ -61,53 +45,16 @@ static void report(const char *what, double value, const char *unit, double limi
         fprintf(stderr, "  %-34s %10.4g %s\n", what, value, unit);
 }
 
-/* One step of `n` sequences with `rows` rows each behind `cached` tokens; a draw after each
- * sequence. */
-static mill_status run_step(struct bench *b, int32_t n, int32_t rows, int32_t cached,
-                            struct mill_error *err) {
-    int32_t first[MAX_BATCH + 1], held[MAX_BATCH], tokens[MAX_BATCH];
-    const int32_t *pages[MAX_BATCH];
-    struct mill_draw draws[MAX_BATCH];
-    int32_t *ids = mill_alloc_array((size_t)(n * rows), sizeof *ids);
-    if (!ids)
-        return mill_fail(err, MILL_E_MEMORY, "no memory");
-    for (int32_t i = 0; i < n * rows; i++)
-        ids[i] = b->model.control->semantic.ids[i % b->model.control->semantic.n];
-    for (int32_t i = 0; i < n; i++) {
-        first[i] = i * rows;
-        held[i] = cached;
-        pages[i] = b->pages + i * b->pages_a_sequence;
-        draws[i] = (struct mill_draw){.row = (i + 1) * rows - 1,
-                                      .legal = MILL_LEGAL_SEMANTIC,
-                                      .temperature = 0.8f,
-                                      .top_p = 0.95f,
-                                      .top_k = 50};
-    }
-    first[n] = n * rows;
-    struct mill_qwen2_step step = {.n_sequences = n,
-                                   .n_rows = n * rows,
-                                   .n_draws = n,
-                                   .ids = ids,
-                                   .row_first = first,
-                                   .n_cached = held,
-                                   .pages = pages,
-                                   .draws = draws,
-                                   .tokens = tokens};
-    mill_status status = mill_qwen2_run(b->lm, &step, err);
-    free(ids);
-    return status;
-}
-
 static mill_status bench_language_model(struct bench *b, struct mill_error *err) {
-    enum mill_dtype dtype = b->device.weights->lm.head.shape.dtype;
+    enum mill_dtype dtype = b->bare.device.weights->lm.head.shape.dtype;
     for (int32_t n = 1; n <= MAX_BATCH; n *= 4) {
         double seconds[STEPS];
         for (int i = 0; i < STEPS; i++) {
             double start = mill_clock_seconds();
-            MILL_TRY(run_step(b, n, 1, CONTEXT, err));
+            MILL_TRY(bench_bare_step(&b->bare, n, 1, CONTEXT, err));
             seconds[i] = mill_clock_seconds() - start;
         }
-        struct times t = summarise(seconds, STEPS);
+        struct bench_times t = bench_times_of(seconds, STEPS);
         char what[64];
         snprintf(what, sizeof what, "decode step, batch %d", n);
         report(what, n / t.best, "tokens/s", n * b->bandwidth / b->paper.weight_bytes,
@@ -118,10 +65,10 @@ static mill_status bench_language_model(struct bench *b, struct mill_error *err)
     double seconds[4];
     for (int i = 0; i < 4; i++) {
         double start = mill_clock_seconds();
-        MILL_TRY(run_step(b, 1, PROMPT, 0, err));
+        MILL_TRY(bench_bare_step(&b->bare, 1, PROMPT, 0, err));
         seconds[i] = mill_clock_seconds() - start;
     }
-    struct times t = summarise(seconds, 4);
+    struct bench_times t = bench_times_of(seconds, 4);
     double flop = PROMPT * b->paper.token_flop;
     /* 8-bit weights meet 16-bit activations: two products an instruction, bf16's rate */
     enum mill_dtype rate = dtype == MILL_I8 ? MILL_BF16 : dtype;
@@ -132,7 +79,7 @@ static mill_status bench_language_model(struct bench *b, struct mill_error *err)
 }
 
 static mill_status bench_decoder(struct bench *b, int32_t window, struct mill_error *err) {
-    const struct mill_bicodec_shape *s = &b->model.shape.bicodec;
+    const struct mill_bicodec_shape *s = &b->bare.model.shape.bicodec;
     int32_t semantic[FRAMES], global[MILL_MAX_LEVELS * 16] = {0};
     for (int32_t i = 0; i < FRAMES; i++)
         semantic[i] = i * 37 % s->quantizer.codebook_size;
@@ -159,9 +106,9 @@ static mill_status bench_decoder(struct bench *b, int32_t window, struct mill_er
     mill_bicodec_voice_close(voice);
     free(wave);
     MILL_TRY(status);
-    struct times t = summarise(seconds, 4);
+    struct bench_times t = bench_times_of(seconds, 4);
     double audio = FRAMES * (double)s->hop / s->sample_rate;
-    enum mill_dtype dtype = b->device.weights->decoder.conv_in.shape.dtype;
+    enum mill_dtype dtype = b->bare.device.weights->decoder.conv_in.shape.dtype;
     char what[64];
     snprintf(what, sizeof what, "decoder, windows of %d frames", window);
     report(what, b->paper.frame_flop * FRAMES / t.best / 1e9, "GFLOP/s", b->peak[dtype] / 1e9,
@@ -171,34 +118,10 @@ static mill_status bench_decoder(struct bench *b, int32_t window, struct mill_er
     return MILL_OK;
 }
 
-/* Seconds of calls that give each of the streams STREAM_FRAMES frames more. */
-static mill_status time_streams(struct mill_bicodec_streams *streams, const int32_t *semantic,
-                                float *wave, size_t samples, struct times *t,
-                                struct mill_error *err) {
-    struct mill_bicodec_piece pieces[STREAMS];
-    double seconds[4];
-    int32_t context = mill_bicodec_streams_context(streams);
-    for (int call = 0; call < 5; call++) { /* the first one also computes what it looks ahead at */
-        for (int i = 0; i < STREAMS; i++)
-            pieces[i] =
-                (struct mill_bicodec_piece){.stream = i,
-                                            .semantic = semantic,
-                                            .n_semantic = (call + 1) * STREAM_FRAMES + context,
-                                            .n_frames = STREAM_FRAMES,
-                                            .wave = wave + (size_t)i * samples};
-        double start = mill_clock_seconds();
-        MILL_TRY(mill_bicodec_streams_decode(streams, pieces, STREAMS, err));
-        if (call > 0)
-            seconds[call - 1] = mill_clock_seconds() - start;
-    }
-    *t = summarise(seconds, 4);
-    return MILL_OK;
-}
-
 /* The same frames as separate windows, context and all. */
 static mill_status time_windows(struct mill_bicodec_decoder *decoder, const int32_t *semantic,
                                 const struct mill_bicodec_voice *voice, float *wave,
-                                struct times *t, struct mill_error *err) {
+                                struct bench_times *t, struct mill_error *err) {
     double seconds[4];
     for (int call = 0; call < 4; call++) {
         const struct mill_bicodec_window window = {.voice = voice,
@@ -212,49 +135,37 @@ static mill_status time_windows(struct mill_bicodec_decoder *decoder, const int3
             MILL_TRY(mill_bicodec_decode(decoder, &window, err));
         seconds[call] = mill_clock_seconds() - start;
     }
-    *t = summarise(seconds, 4);
+    *t = bench_times_of(seconds, 4);
     return MILL_OK;
 }
 
 /* Many utterances at once: carried state in one call against a window of its own for each. */
 static mill_status bench_streams(struct bench *b, struct mill_error *err) {
-    const struct mill_bicodec_shape *s = &b->model.shape.bicodec;
-    const struct mill_decoder_weights *weights = &b->device.weights->decoder;
-    const struct mill_bicodec_streams_options options = {
-        .n_streams = STREAMS, .max_pieces = STREAMS, .max_frames = STREAMS * STREAM_FRAMES};
-    size_t samples = (size_t)STREAM_FRAMES * (size_t)s->hop;
+    const struct mill_bicodec_shape *s = &b->bare.model.shape.bicodec;
+    enum mill_dtype dtype = b->bare.device.weights->decoder.conv_in.shape.dtype;
+    size_t bytes = 0;
     int32_t semantic[FRAMES], global[MILL_MAX_LEVELS * 16] = {0};
-    struct mill_bicodec_streams *streams = NULL;
     struct mill_bicodec_voice *voice = NULL;
-    struct times carried, windows;
+    struct bench_times carried, windows;
     for (int32_t i = 0; i < FRAMES; i++)
         semantic[i] = i * 37 % s->quantizer.codebook_size;
-    float *wave = mill_alloc_array(STREAMS * samples, sizeof *wave);
+    MILL_TRY(bench_bare_time_streams(&b->bare, STREAMS, STREAM_FRAMES, &carried, &bytes, err));
+    float *wave = mill_alloc_array((size_t)STREAM_FRAMES * (size_t)s->hop, sizeof *wave);
     mill_status status = wave ? mill_bicodec_voice_open(&voice, b->decoder, global, err)
                               : mill_fail(err, MILL_E_MEMORY, "no memory");
     if (status == MILL_OK)
-        status = mill_bicodec_streams_open(&streams, b->device.ops, b->device.backend, weights,
-                                           &options, err);
-    const struct mill_bicodec_stream_start start = {.global = global, .exact = true};
-    for (int i = 0; status == MILL_OK && i < STREAMS; i++)
-        status = mill_bicodec_stream_start(streams, i, &start, err);
-    if (status == MILL_OK)
-        status = time_streams(streams, semantic, wave, samples, &carried, err);
-    if (status == MILL_OK)
         status = time_windows(b->decoder, semantic, voice, wave, &windows, err);
-    if (status == MILL_OK) {
-        double audio = STREAMS * STREAM_FRAMES * (double)s->hop / s->sample_rate;
-        report("decoder, 8 streams x 25 frames",
-               STREAMS * STREAM_FRAMES * b->paper.frame_flop / carried.best / 1e9, "GFLOP/s",
-               b->peak[weights->conv_in.shape.dtype] / 1e9, "oneDNN matmul");
-        report("the same, per audio second", carried.best / audio, "s", 0, "");
-        report("8 windows of 25, per audio second", windows.best / audio, "s", 0, "");
-        report("bytes of a stream", (double)mill_bicodec_stream_bytes(streams) / 1e6, "MB", 0, "");
-    }
-    mill_bicodec_streams_close(streams);
     mill_bicodec_voice_close(voice);
     free(wave);
-    return status;
+    MILL_TRY(status);
+    double audio = STREAMS * STREAM_FRAMES * (double)s->hop / s->sample_rate;
+    report("decoder, 8 streams x 25 frames",
+           STREAMS * STREAM_FRAMES * b->paper.frame_flop / carried.best / 1e9, "GFLOP/s",
+           b->peak[dtype] / 1e9, "oneDNN matmul");
+    report("the same, per audio second", carried.best / audio, "s", 0, "");
+    report("8 windows of 25, per audio second", windows.best / audio, "s", 0, "");
+    report("bytes of a stream", (double)bytes / 1e6, "MB", 0, "");
+    return MILL_OK;
 }
 
 static mill_status bench_run(struct bench *b, struct mill_error *err) {
@@ -270,27 +181,15 @@ static mill_status bench_run(struct bench *b, struct mill_error *err) {
     report("oneDNN matmul int8", bench_onednn_peak(MILL_I8) / 1e9, "GFLOP/s", 0, "");
 
     double start = mill_clock_seconds();
-    MILL_TRY(mill_model_open(&b->model, b->options.folder, b->options.cache, err));
-    MILL_TRY(mill_device_open(&b->device, &b->model, &b->options, NULL, err));
-    report(b->device.weights->from_cache ? "open, from the cache" : "open, converting",
+    MILL_TRY(bench_bare_open(&b->bare, &b->options, MAX_BATCH, CONTEXT, PROMPT, err));
+    report(b->bare.device.weights->from_cache ? "open, from the cache" : "open, converting",
            mill_clock_seconds() - start, "s", 0, "");
-    struct mill_qwen2_options lm = {
-        .max_rows = PROMPT, .max_sequences = MAX_BATCH, .page_tokens = PAGE_TOKENS};
-    lm.max_pages = b->pages_a_sequence = CONTEXT / PAGE_TOKENS + 1;
-    lm.n_pages = MAX_BATCH * lm.max_pages;
-    const struct mill_lm_weights *weights = &b->device.weights->lm;
+    const struct mill_lm_weights *weights = &b->bare.device.weights->lm;
     b->paper = bench_paper_model_of(
-        &b->model.shape, (double)mill_dtype_bytes(weights->head.shape.dtype),
+        &b->bare.model.shape, (double)mill_dtype_bytes(weights->head.shape.dtype),
         (double)mill_dtype_bytes(weights->kv_dtype), weights->legal[MILL_LEGAL_SEMANTIC].n_rows);
-    b->pages = mill_alloc_array((size_t)lm.n_pages, sizeof *b->pages);
-    if (!b->pages)
-        return mill_fail(err, MILL_E_MEMORY, "no memory");
-    for (int32_t i = 0; i < lm.n_pages; i++)
-        b->pages[i] = i;
-    MILL_TRY(mill_qwen2_open(&b->lm, b->device.ops, b->device.backend, &b->device.weights->lm, &lm,
-                             err));
-    MILL_TRY(mill_bicodec_decoder_open(&b->decoder, b->device.ops, b->device.backend,
-                                       &b->device.weights->decoder, FRAMES, err));
+    MILL_TRY(mill_bicodec_decoder_open(&b->decoder, b->bare.device.ops, b->bare.device.backend,
+                                       &b->bare.device.weights->decoder, FRAMES, err));
 
     report("bytes of a decode step", b->paper.weight_bytes / 1e6, "MB", 0, "");
     MILL_TRY(bench_language_model(b, err));
@@ -303,10 +202,7 @@ mill_status bench_kernels_run(const struct mill_device_options *options, struct 
     struct bench bench = {.options = *options};
     printf("what,value,unit,limit,limit_is\n");
     mill_status status = bench_run(&bench, err);
-    free(bench.pages);
     mill_bicodec_decoder_close(bench.decoder);
-    mill_qwen2_close(bench.lm);
-    mill_device_close(&bench.device);
-    mill_model_close(&bench.model);
+    bench_bare_close(&bench.bare);
     return status;
 }

@@ -24,7 +24,7 @@ struct bench_run {
     double zero_s; /* the clock at the start */
     struct bench_request *requests;
     int32_t n_requests, n_started;
-    double joules; /* when the first request that counts was sent */
+    double joules, busy_s; /* when the first request that counts was sent */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -126,12 +126,18 @@ static double joules_of(const struct bench_target *target) {
     return target->joules ? target->joules(target->context) : -1;
 }
 
+static double busy_of(const struct bench_target *target) {
+    return target->busy_s ? target->busy_s(target->context) : -1;
+}
+
 static mill_status send_all(struct bench_run *run, struct mill_error *err) {
     while (run->n_started < run->n_requests) {
         wait_for_turn(run);
         struct bench_request *request = &run->requests[run->n_started];
-        if (run->n_started == run->load->n_warmup)
+        if (run->n_started == run->load->n_warmup) {
             run->joules = joules_of(run->target);
+            run->busy_s = busy_of(run->target);
+        }
         run->n_started++;
         mill_status status = run->target->start(run->target->context, request, err);
         if (status < 0 && run->n_started == 1)
@@ -245,6 +251,8 @@ static mill_status sum_up(const struct bench_run *run, struct bench_outcome *out
     out->sent_late_p99 = bench_percentile(late.values, late.n, 99);
     double joules = joules_of(run->target);
     out->joules = joules < 0 || run->joules < 0 ? -1 : joules - run->joules;
+    double busy_s = busy_of(run->target) - run->busy_s;
+    out->busy_share = run->target->busy_s && out->wall_s > 0 ? busy_s / out->wall_s : -1;
     free(memory);
     return MILL_OK;
 }

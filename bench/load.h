@@ -45,6 +45,9 @@ struct bench_target {
     void (*finish)(void *context, struct bench_request *request);
     /* Joules since some moment in the past; negative = the machine does not tell. */
     double (*joules)(void *context);
+    /* Seconds of work of its devices since some moment in the past, together over how many there
+     * are; NULL = not known. */
+    double (*busy_s)(void *context);
 };
 /* It is on its way; n more samples have come; nothing more will come (`failure` in a word or as a
  * status, NULL = it is whole). */
@@ -83,6 +86,7 @@ struct bench_outcome {
     double
         sent_late_p99; /* from due to sent: more than a little, and the generator is what is slow */
     double joules;     /* negative = not known */
+    double busy_share; /* of the time that devices worked; negative = not known */
     struct bench_failure failures[BENCH_MAX_FAILURES];
 };
 

@@ -29,6 +29,7 @@ const struct bench_figure bench_figures[] = {
     FIGURE(audio_s, BENCH_NEUTRAL),
     FIGURE(wall_s, BENCH_NEUTRAL),
     FIGURE(joules, BENCH_LESS_IS_BETTER),
+    FIGURE(busy_share, BENCH_NEUTRAL),
 };
 #undef FIGURE
 const size_t bench_n_figures = sizeof bench_figures / sizeof *bench_figures;
@@ -73,12 +74,21 @@ static double mean_named(const struct bench_point *point, const char *name) {
 /* ------------------------------------------------------------------ the screen */
 
 void bench_result_print_header(FILE *out) {
-    fprintf(out, "%-14s %18s %9s %9s %24s %9s %9s %9s %8s\n", "load", "frames/s", "x real",
-            "predicted", "first sound 50/90/99", "gap 99", "end 50", "underrun", "good/s");
+    fprintf(out, "%-14s %18s %9s %9s %9s %24s %9s %9s %9s %8s\n", "load", "frames/s", "x real",
+            "of kernels", "of paper", "first sound 50/90/99", "gap 99", "end 50", "underrun",
+            "good/s");
+}
+
+/* What was measured as a share of what could be; "-" where that is not known. */
+static const char *share(char text[16], double measured, double possible) {
+    snprintf(text, 16, "-");
+    if (possible > 0)
+        snprintf(text, 16, "%.0f %%", 100 * measured / possible);
+    return text;
 }
 
 void bench_result_print_point(FILE *out, const struct bench_point *point) {
-    char load[32], rate[48], first[48], predicted[16] = "-";
+    char load[32], rate[48], first[48], of_kernels[16], of_paper[16];
     if (point->concurrency > 0)
         snprintf(load, sizeof load, "%d at once", point->concurrency);
     else
@@ -87,13 +97,12 @@ void bench_result_print_point(FILE *out, const struct bench_point *point) {
     snprintf(rate, sizeof rate, "%.5g +- %.2g", frames.mean, frames.half_width);
     snprintf(first, sizeof first, "%.3f %.3f %.3f s", mean_named(point, "first_p50"),
              mean_named(point, "first_p90"), mean_named(point, "first_p99"));
-    if (point->predicted_frames_per_s > 0)
-        snprintf(predicted, sizeof predicted, "%.0f %%",
-                 100 * frames.mean / point->predicted_frames_per_s);
-    fprintf(out, "%-14s %18s %9.2f %9s %24s %7.3f s %7.3f s %7.0f %% %8.3g\n", load, rate,
-            mean_named(point, "audio_per_s"), predicted, first, mean_named(point, "gap_p99"),
-            mean_named(point, "latency_p50"), 100 * mean_named(point, "underrun_share"),
-            mean_named(point, "good_per_s"));
+    fprintf(out, "%-14s %18s %9.2f %9s %9s %24s %7.3f s %7.3f s %7.0f %% %8.3g\n", load, rate,
+            mean_named(point, "audio_per_s"),
+            share(of_kernels, frames.mean, point->bare_frames_per_s),
+            share(of_paper, frames.mean, point->predicted_frames_per_s), first,
+            mean_named(point, "gap_p99"), mean_named(point, "latency_p50"),
+            100 * mean_named(point, "underrun_share"), mean_named(point, "good_per_s"));
     struct counts counts = count_requests(point);
     if (counts.n_failed == 0)
         return;
@@ -116,7 +125,7 @@ static mill_status compose_csv(const struct bench_result *result, struct mill_bu
     for (size_t i = 0; i < bench_n_figures; i++)
         MILL_TRY(mill_buffer_printf(out, err, ",%s,%s_95", bench_figures[i].name,
                                     bench_figures[i].name));
-    MILL_TRY(mill_buffer_printf(out, err, ",predicted_frames_per_s\n"));
+    MILL_TRY(mill_buffer_printf(out, err, ",predicted_frames_per_s,bare_frames_per_s\n"));
     for (int p = 0; p < result->n_points; p++) {
         const struct bench_point *point = &result->points[p];
         struct counts counts = count_requests(point);
@@ -126,7 +135,8 @@ static mill_status compose_csv(const struct bench_result *result, struct mill_bu
             struct bench_mean mean = bench_point_mean(point, &bench_figures[i]);
             MILL_TRY(mill_buffer_printf(out, err, ",%.6g,%.3g", mean.mean, mean.half_width));
         }
-        MILL_TRY(mill_buffer_printf(out, err, ",%.6g\n", point->predicted_frames_per_s));
+        MILL_TRY(mill_buffer_printf(out, err, ",%.6g,%.6g\n", point->predicted_frames_per_s,
+                                    point->bare_frames_per_s));
     }
     return MILL_OK;
 }
@@ -158,10 +168,10 @@ static json_t *point_json(const struct bench_point *point) {
         json_object_set_new(figures, bench_figures[i].name, figure_json(point, &bench_figures[i]));
     for (int k = 0; k < BENCH_MAX_FAILURES && counts.failures[k].n > 0; k++)
         json_object_set_new(failures, counts.failures[k].name, json_integer(counts.failures[k].n));
-    return json_pack("{s:i s:f s:i s:i s:o s:f s:o}", "concurrency", point->concurrency, "rate",
+    return json_pack("{s:i s:f s:i s:i s:o s:f s:f s:o}", "concurrency", point->concurrency, "rate",
                      point->rate, "done", counts.n_done, "failed", counts.n_failed, "failures",
-                     failures, "predicted_frames_per_s", point->predicted_frames_per_s, "figures",
-                     figures);
+                     failures, "predicted_frames_per_s", point->predicted_frames_per_s,
+                     "bare_frames_per_s", point->bare_frames_per_s, "figures", figures);
 }
 
 static mill_status compose_json(const struct bench_result *result, struct mill_buffer *out,

@@ -30,6 +30,7 @@ struct bench_point {
     int n_repetitions;
     struct bench_outcome outcomes[BENCH_MAX_REPETITIONS];
     double predicted_frames_per_s; /* by the paper model; 0 = not predicted */
+    double bare_frames_per_s;      /* by the bare kernels, right behind it; 0 = not measured */
 };
 
 struct bench_result {

@@ -29,12 +29,11 @@ mill_status mill_bench_engine(const struct mill_bench_options *options, struct m
 mill_status mill_bench_serve(const struct mill_bench_options *options, struct mill_error *err);
 
 /* Runs every load, prints a line for each as it is done, writes the files. `result` has kind,
- * machine and settings; `predict` gives the frames a second that paper says, or is NULL. */
-mill_status mill_bench_run_points(const struct mill_bench_options *options,
-                                  const struct bench_target *target,
-                                  const struct bench_passages *passages,
-                                  double (*predict)(void *, const struct bench_point *),
-                                  void *context, struct bench_result *result,
-                                  struct mill_error *err);
+ * machine and settings; `judge` fills in what would be possible at a point, or is NULL. */
+mill_status
+mill_bench_run_points(const struct mill_bench_options *options, const struct bench_target *target,
+                      const struct bench_passages *passages,
+                      mill_status (*judge)(void *, struct bench_point *, struct mill_error *),
+                      void *context, struct bench_result *result, struct mill_error *err);
 
 #endif

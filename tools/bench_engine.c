@@ -3,6 +3,7 @@
  * The engine is opened once, with room for the largest load. Each point of load is run a few times
  * with the same requests; beside what was measured stands what paper predicts from this machine's
  * own bandwidth and peak, measured before (or given, for a card). */
+#include "bench/bare.h"
 #include "bench/engine_target.h"
 #include "bench/limits.h"
 #include "bench/paper.h"
@@ -19,7 +20,7 @@
 /* Frames for each byte of text of a model that never ends by itself: English read at 15 characters
  * a second. */
 #define FRAMES_PER_BYTE (50.0 / 15)
-enum { PROMPT_TOKENS = 60, BYTES_F32 = 4, BYTES_BF16 = 2, BYTES_INT8 = 1 };
+enum { PROMPT_TOKENS = 60, MAX_FRAMES = 2000, BYTES_F32 = 4, BYTES_BF16 = 2, BYTES_INT8 = 1 };
 
 struct bench {
     const struct mill_bench_options *options;
@@ -30,16 +31,18 @@ struct bench {
     struct bench_result result;
     struct bench_paper_model paper;
     struct bench_paper_device device; /* zero = unknown: nothing is predicted */
+    struct bench_bare bare;           /* zero = not opened: one replica on the processor has it */
     struct mill_progress progress;
 };
 
 /* ------------------------------------------------------------------ opening */
 
-static bool on_cpu(const struct mill_bench_options *o) {
-    return !o->devices || strncmp(o->devices, "cpu", 3) == 0;
+/* Whether one replica does it all, and that the processor. */
+static bool on_cpu(const struct mill_engine_stats *stats) {
+    return stats->n_replicas == 1 && strncmp(stats->replicas[0].device, "cpu:", 4) == 0;
 }
 
-static mill_status predict_with(struct bench *b, struct mill_error *err) {
+static mill_status predict_with(struct bench *b, bool cpu, struct mill_error *err) {
     const struct mill_bench_options *o = b->options;
     struct mill_shape shape;
     const char *precision = mill_engine_get_info(b->engine)->precision;
@@ -52,7 +55,7 @@ static mill_status predict_with(struct bench *b, struct mill_error *err) {
     if (o->bandwidth_gb > 0 && o->peak_tflop > 0) {
         b->device = (struct bench_paper_device){o->bandwidth_gb * 1e9, o->peak_tflop * 1e12,
                                                 o->peak_tflop * 1e12};
-    } else if (on_cpu(o)) {
+    } else if (cpu) {
         struct mill_pool *pool;
         MILL_TRY(mill_pool_open(&pool, 0, err));
         b->device.bytes_per_s = bench_read_bandwidth(pool);
@@ -70,6 +73,16 @@ static void show_weights(void *context, size_t done_bytes, size_t all_bytes) {
     mill_progress_update(&b->progress, (double)done_bytes);
 }
 
+/* The parts alone; on the processor they share the engine's weights, mapped from the cache. */
+static mill_status open_bare(struct bench *b, const char *cache, struct mill_error *err) {
+    const struct mill_device_options options = {.folder = b->options->model,
+                                                .cache = cache,
+                                                .precision =
+                                                    mill_engine_get_info(b->engine)->precision};
+    return bench_bare_open(&b->bare, &options, BENCH_BARE_MAX_BATCH, PROMPT_TOKENS + MAX_FRAMES,
+                           PROMPT_TOKENS + BENCH_BARE_MAX_BATCH, err);
+}
+
 static mill_status open_engine(struct bench *b, struct mill_error *err) {
     const struct mill_bench_options *o = b->options;
     char *cache = o->no_cache ? NULL : mill_cache_folder();
@@ -81,13 +94,20 @@ static mill_status open_engine(struct bench *b, struct mill_error *err) {
             options.max_running = o->concurrencies[i];
     options.max_queue = 4096;
     const struct mill_engine_progress progress = {.update = show_weights, .context = b};
+    struct mill_engine_stats stats;
     mill_status status = mill_engine_open(&b->engine, &options, err);
+    mill_progress_start(&b->progress, "preparing weights", "bytes", 0);
+    if (status == MILL_OK)
+        status = mill_engine_start(b->engine, &progress, err);
+    mill_progress_end(&b->progress);
+    if (status == MILL_OK) {
+        mill_engine_get_stats(b->engine, &stats);
+        status = predict_with(b, on_cpu(&stats), err);
+    }
+    if (status == MILL_OK && on_cpu(&stats))
+        status = open_bare(b, cache, err);
     free(cache);
     MILL_TRY(status);
-    MILL_TRY(predict_with(b, err));
-    mill_progress_start(&b->progress, "preparing weights", "bytes", 0);
-    status = mill_engine_start(b->engine, &progress, err);
-    mill_progress_end(&b->progress);
     b->energy = bench_energy_open();
     b->target = (struct bench_engine_target){
         .engine = b->engine,
@@ -113,15 +133,23 @@ static void describe(struct bench *b) {
 
 /* ------------------------------------------------------------------ running */
 
-static double predict(void *context, const struct bench_point *point) {
-    const struct bench *b = context;
-    if (point->concurrency == 0 || b->device.bytes_per_s <= 0 || b->device.lm_flop_per_s <= 0)
-        return 0;
+/* What would be possible: on paper, and with the same kernels but no engine around them, which are
+ * measured now, as the machine is no other a minute later. */
+static mill_status judge(void *context, struct bench_point *point, struct mill_error *err) {
+    struct bench *b = context;
     const struct bench_outcome *outcome = &point->outcomes[0];
-    double frames =
-        outcome->frames_per_s * outcome->wall_s / (outcome->n_done ? outcome->n_done : 1);
-    return bench_paper_frames_per_s(&b->paper, &b->device, point->concurrency,
-                                    PROMPT_TOKENS + frames / 2);
+    int32_t n = point->concurrency;
+    if (n == 0 || outcome->n_done == 0 || outcome->frames_per_s <= 0)
+        return MILL_OK;
+    double frames = outcome->frames_per_s * outcome->wall_s / outcome->n_done;
+    if (b->device.bytes_per_s > 0 && b->device.lm_flop_per_s > 0)
+        point->predicted_frames_per_s =
+            bench_paper_frames_per_s(&b->paper, &b->device, n, PROMPT_TOKENS + frames / 2);
+    if (!b->bare.lm || n > BENCH_BARE_MAX_BATCH)
+        return MILL_OK;
+    int32_t n_frames = frames < MAX_FRAMES ? (int32_t)frames : MAX_FRAMES;
+    return bench_bare_frames_per_s(&b->bare, n, PROMPT_TOKENS, n_frames, &point->bare_frames_per_s,
+                                   err);
 }
 
 mill_status mill_bench_engine(const struct mill_bench_options *options, struct mill_error *err) {
@@ -133,8 +161,9 @@ mill_status mill_bench_engine(const struct mill_bench_options *options, struct m
     if (status == MILL_OK) {
         const struct bench_target target = bench_engine_target_of(&b.target);
         describe(&b);
-        status = mill_bench_run_points(options, &target, &b.passages, predict, &b, &b.result, err);
+        status = mill_bench_run_points(options, &target, &b.passages, judge, &b, &b.result, err);
     }
+    bench_bare_close(&b.bare);
     mill_engine_close(b.engine);
     bench_energy_close(b.energy);
     bench_passages_close(&b.passages);

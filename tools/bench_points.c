@@ -15,12 +15,11 @@ static int32_t requests_of(const struct mill_bench_options *o, int32_t concurren
     return n > LEAST_REQUESTS ? (int32_t)n : LEAST_REQUESTS;
 }
 
-mill_status mill_bench_run_points(const struct mill_bench_options *o,
-                                  const struct bench_target *target,
-                                  const struct bench_passages *passages,
-                                  double (*predict)(void *, const struct bench_point *),
-                                  void *context, struct bench_result *result,
-                                  struct mill_error *err) {
+mill_status
+mill_bench_run_points(const struct mill_bench_options *o, const struct bench_target *target,
+                      const struct bench_passages *passages,
+                      mill_status (*judge)(void *, struct bench_point *, struct mill_error *),
+                      void *context, struct bench_result *result, struct mill_error *err) {
     const struct bench_machine *machine = &result->machine;
     fprintf(stderr, "%s; %d processors; %.1f GB; load %.2f\n%s\n", machine->cpu,
             machine->n_processors, machine->memory_gb, machine->load, result->settings);
@@ -41,7 +40,8 @@ mill_status mill_bench_run_points(const struct mill_bench_options *o,
             point->n_repetitions++;
             load.n_warmup = 0; /* it is warm now */
         }
-        point->predicted_frames_per_s = predict ? predict(context, point) : 0;
+        if (judge)
+            MILL_TRY(judge(context, point, err));
         result->n_points++;
         bench_result_print_point(stderr, point);
     }

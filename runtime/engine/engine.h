@@ -46,8 +46,7 @@ struct mill_engine_options {
      * processor), "cuda" (every GPU), "cuda:1" or "1" (one), "cpu", "cpu:4" (threads), "reference".
      * Replicas on the processor share weights. */
     const char *devices;
-    const char *precision; /* "fp32", "bf16", "int8" ["auto": what suits the first device, int8 on
-                              the processor, bf16 on GPUs] */
+    const char *precision; /* "fp32", "bf16", "int8" ["auto": int8 on the processor, else bf16] */
     const char *cache;     /* folder for converted weights and the compiled tokenizer [none] */
     bool full_head;        /* also load what unrestricted drawing needs */
     /* Of a replica, as far as a GPU has memory for it: */
@@ -92,8 +91,7 @@ struct mill_engine_info {
     int32_t n_semantic_codes;
     int32_t max_tokens;    /* of one utterance */
     bool synthetic;        /* a checkpoint of random numbers: noise, not speech */
-    const char *precision; /* "fp32", "bf16" or "int8"; final once started, since "auto" may have
-                              gone from GPUs that cannot be used to the processor */
+    const char *precision; /* "fp32", "bf16" or "int8"; "auto" is final once started */
     const char *no_gpu;    /* what is wrong with a GPU that "auto" goes without; "" = nothing */
 };
 /* Borrowed until close. */
