@@ -274,7 +274,8 @@ struct mill_graph;   /* operators and copies, recorded to be repeated */
 struct mill_backend_options {
     int32_t n_threads; /* cpu: 0 = one per processor */
     const char *isa;   /* NULL = the best there is; for tests, cpu: "avx2", "avx512", "avx512_bf16";
-                          cuda: "sm_75" = as if the card were no newer */
+                          cuda: "sm_75", "sm_80", "sm_86" = as if the card were no
+                          newer */
     int32_t device;    /* cuda: which card, counted from 0 */
     size_t memory_limit_bytes; /* cuda: of the device, at most; 0 = what it has */
 };

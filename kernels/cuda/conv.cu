@@ -1,6 +1,7 @@
 /* conv.cu - host side of the convolutions: which kernel, which tile, how many blocks; then the
  * operators conv1d and conv_transpose1d. */
 #include "kernels/cuda/conv.h"
+#include "kernels/cuda/conv_rates.h"
 #include "kernels/cuda/quads.h"
 
 /* ------------------------------------------------------------------ tiles */
@@ -34,14 +35,30 @@ static float time_of(const struct conv_tile *tile, const struct conv_args *args,
     return (float)in_turn * (float)(tile->n_out * tile->n_rows) / tile->rate;
 }
 
-mill_status mill_cuda_conv_launch_best(struct mill_backend *backend, const struct conv_tile *tiles,
-                                       int32_t n_tiles, const struct conv_args *args,
-                                       int32_t n_spans) {
+bool mill_cuda_conv_by_warp_groups(const struct mill_backend *backend) {
+    return CONV_BY_WARP_GROUPS && backend->capability == 90;
+}
+
+static int32_t tiles_for(const struct mill_backend *backend, const struct conv_args *args,
+                         struct conv_tile tiles[CONV_TILES]) {
+    if (args->w.shape.n_out == 1)
+        return mill_cuda_conv_single(args, tiles);
+    if (args->w.shape.dtype != MILL_BF16 || backend->capability < 80)
+        return mill_cuda_conv_ffma(args, tiles);
+    return mill_cuda_conv_by_warp_groups(backend) ? mill_cuda_conv_hopper(args, tiles)
+                                                  : mill_cuda_conv_mma(args, tiles);
+}
+
+static mill_status launch_best(struct mill_backend *backend, const struct conv_args *args,
+                               int32_t n_spans) {
+    size_t shared_bytes = (size_t)backend->shared_bytes;
+    struct conv_tile tiles[CONV_TILES];
     const struct conv_tile *best = NULL;
     float least = 0;
-    for (int32_t i = 0; i < n_tiles; i++) {
+    for (int32_t i = 0, n = tiles_for(backend, args, tiles); i < n; i++) {
         float time = time_of(&tiles[i], args, n_spans, backend->n_processors);
-        if (tiles[i].shared_bytes > (size_t)backend->shared_bytes || (best && least <= time))
+        bool fits = tiles[i].shared_bytes + CONV_STATIC_SHARED_BYTES <= shared_bytes;
+        if (!fits || (best && least <= time))
             continue;
         best = &tiles[i];
         least = time;
@@ -56,13 +73,8 @@ mill_status mill_cuda_conv_launch(struct mill_backend *backend, struct conv_args
     args->whole_x = quads_are_whole(&args->x);
     args->whole_y =
         quads_are_whole(&args->y) && (!args->residual.data || quads_are_whole(&args->residual));
-    if (args->depthwise)
-        return mill_cuda_conv_depthwise(backend, args, n_spans);
-    if (args->w.shape.n_out == 1)
-        return mill_cuda_conv_single(backend, args, n_spans);
-    if (args->w.shape.dtype == MILL_BF16 && backend->capability >= 80)
-        return mill_cuda_conv_mma(backend, args, n_spans);
-    return mill_cuda_conv_ffma(backend, args, n_spans);
+    return args->depthwise ? mill_cuda_conv_depthwise(backend, args, n_spans)
+                           : launch_best(backend, args, n_spans);
 }
 
 /* As many launches as there are CONV_SPANS spans that are not empty. */

@@ -15,7 +15,11 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/device.h"
 
-enum { CONV_SPANS = 128 }; /* of one launch */
+enum {
+    CONV_SPANS = 128,                /* of one launch */
+    CONV_STATIC_SHARED_BYTES = 1024, /* a kernel's barriers, and alignment behind them */
+    CONV_TILES = 3                   /* of a kernel, at most */
+};
 
 /* The parameter of a kernel: under 4 KB. */
 struct conv_args {
@@ -45,29 +49,31 @@ static __host__ __device__ inline int32_t conv_reach(const struct conv_args *arg
 /* A tile of a kernel: outputs and rows that a block computes. */
 struct conv_tile {
     int32_t n_out, n_rows;
-    float rate;          /* of its products, to compare tiles by: 1 = a multiprocessor's best */
+    float rate;          /* conv_rates.h */
     size_t shared_bytes; /* of a block */
     mill_status (*launch)(struct mill_backend *, const struct conv_args *, int32_t n_spans,
                           const struct conv_tile *);
 };
 
-/* Launch in the tile in which the card is through soonest. MILL_E_UNSUPPORTED when it has not the
- * shared memory for any. */
-mill_status mill_cuda_conv_launch_best(struct mill_backend *, const struct conv_tile *tiles,
-                                       int32_t n_tiles, const struct conv_args *, int32_t n_spans);
-
 /* Blocks: x counts tiles of outputs, then of rows; y spans; z phases. */
 dim3 mill_cuda_conv_grid(const struct conv_args *args, int32_t n_spans, int32_t n_out,
                          int32_t n_rows);
 
-/* Launch args->spans[0 .. n_spans - 1], none empty. Products by tensor cores (bf16, from sm_80 on),
- * by fmaf, for one output alone, and channel by channel. */
-mill_status mill_cuda_conv_mma(struct mill_backend *, const struct conv_args *, int32_t n_spans);
-mill_status mill_cuda_conv_ffma(struct mill_backend *, const struct conv_args *, int32_t n_spans);
-mill_status mill_cuda_conv_single(struct mill_backend *, const struct conv_args *, int32_t n_spans);
+/* Whether bf16 products go by warp groups on this card. */
+bool mill_cuda_conv_by_warp_groups(const struct mill_backend *);
+
+/* A kernel's tiles for args, and how many: products by tensor cores (bf16: by warp groups, or from
+ * sm_80 on), by fmaf, for one output alone. */
+int32_t mill_cuda_conv_hopper(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
+int32_t mill_cuda_conv_mma(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
+int32_t mill_cuda_conv_ffma(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
+int32_t mill_cuda_conv_single(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
+
+/* Launch args->spans[0 .. n_spans - 1], none empty: channel by channel; and the kernel and tile in
+ * which the card is through soonest, MILL_E_UNSUPPORTED when it has not the shared memory for any.
+ * The latter sets whole_x and whole_y. */
 mill_status mill_cuda_conv_depthwise(struct mill_backend *, const struct conv_args *,
                                      int32_t n_spans);
-/* Launch the kernel that is right for args; whole_x and whole_y are set here. */
 mill_status mill_cuda_conv_launch(struct mill_backend *, struct conv_args *, int32_t n_spans);
 
 #endif

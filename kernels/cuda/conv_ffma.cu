@@ -10,6 +10,7 @@
  * rows. Planned: 64 x 64: 168 registers, 31 KB at reach 54 -> 2 blocks an sm_75, 3 elsewhere; 64 x
  * 16: 160 registers, 25 KB -> 2 and 3. */
 #include "kernels/cuda/conv_finish.h"
+#include "kernels/cuda/conv_rates.h"
 #include "kernels/cuda/conv_rows.h"
 
 enum {
@@ -18,7 +19,8 @@ enum {
     TM = 8,          /* outputs of a thread */
     RUN = 32,        /* channels of a tile */
     W_PITCH = M + 2, /* chunks of four channels */
-    W_BUFFER = RUN / 4 * W_PITCH
+    W_BUFFER = RUN / 4 * W_PITCH,
+    STAGED_PITCH = M + 4 /* floats from row to row of sums */
 };
 
 /* A thread's share of the weights of a tap's run: chunks as they lie in memory. */
@@ -119,14 +121,15 @@ __global__ void __launch_bounds__(THREADS, 3)
         return;
     int32_t n_rows = N + conv_reach(&args);
     float4 *buffer = shared + n_rows * TILE_ROW_CHUNKS;
+    const tile_bricks places = {n_rows};
     ffma_sums<TN> sums = {};
     weight_share<BF16> share;
     read_weights(share, args.w, out, rows.first_tap, 0);
     int32_t which = 0;
     for (int32_t channel = 0; channel < args.w.shape.n_in; channel += RUN) {
         __syncthreads(); /* nobody reads the tile's channels of before */
-        load_tile<chunk_f32<BF16>, THREADS>(reinterpret_cast<uint4 *>(shared), n_rows, args, rows,
-                                            channel);
+        load_tile<chunk_f32<BF16>, THREADS, 4>(reinterpret_cast<uint4 *>(shared), places, n_rows,
+                                               args, rows, channel, threadIdx.x);
         for (int32_t tap = 0; tap < rows.n_taps; tap++) {
             float4 *w = buffer + which * W_BUFFER;
             store_weights(share, w);
@@ -140,14 +143,14 @@ __global__ void __launch_bounds__(THREADS, 3)
     }
     __syncthreads();
     float *staged = reinterpret_cast<float *>(shared);
-    float *at = staged + threadIdx.x / 8 * conv_staged_pitch(M) + threadIdx.x % 8;
+    float *at = staged + threadIdx.x / 8 * STAGED_PITCH + threadIdx.x % 8;
 #pragma unroll
     for (int i = 0; i < TM; i++)
 #pragma unroll
         for (int j = 0; j < TN; j++)
-            at[16 * j * conv_staged_pitch(M) + 8 * i] = sums.of[i][j];
+            at[16 * j * STAGED_PITCH + 8 * i] = sums.of[i][j];
     __syncthreads();
-    finish_rows<M, N, THREADS>(conv_output_of(args, rows), staged, 0, out);
+    finish_rows<M, N, STAGED_PITCH, THREADS>(conv_output_of(args, rows), staged, 0, out);
 }
 
 /* ------------------------------------------------------------------ launch */
@@ -165,13 +168,13 @@ static mill_status launch(struct mill_backend *backend, const struct conv_args *
 template <int TN> static struct conv_tile describe(const struct conv_args *args, float rate) {
     size_t held =
         conv_tile_bytes(16 * TN + conv_reach(args)) + (size_t)(2 * W_BUFFER) * sizeof(float4);
-    size_t staged = (size_t)(16 * TN * conv_staged_pitch(M)) * sizeof(float);
+    size_t staged = (size_t)(16 * TN * STAGED_PITCH) * sizeof(float);
     return {M, 16 * TN, rate, held > staged ? held : staged,
             args->w.shape.dtype == MILL_BF16 ? launch<TN, true> : launch<TN, false>};
 }
 
-mill_status mill_cuda_conv_ffma(struct mill_backend *backend, const struct conv_args *args,
-                                int32_t n_spans) {
-    const struct conv_tile tiles[] = {describe<4>(args, 1.0f), describe<1>(args, 0.5f)};
-    return mill_cuda_conv_launch_best(backend, tiles, 2, args, n_spans);
+int32_t mill_cuda_conv_ffma(const struct conv_args *args, struct conv_tile tiles[CONV_TILES]) {
+    tiles[0] = describe<4>(args, CONV_RATE_FFMA_64);
+    tiles[1] = describe<1>(args, CONV_RATE_FFMA_16);
+    return 2;
 }

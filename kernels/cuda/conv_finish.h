@@ -33,21 +33,15 @@ static __device__ __forceinline__ conv_output conv_output_of(const struct conv_a
     return to;
 }
 
-/* Floats from row to row of staged sums of n_out outputs: 4 more than a multiple of 16, so that
- * lanes that hold 8 outputs of 4 rows meet all banks. */
-static __host__ __device__ constexpr int conv_staged_pitch(int n_out) {
-    return n_out + 4;
-}
-
-/* ROWS rows of M outputs each: those from `row` and from `out` on. */
-template <int M, int ROWS, int THREADS>
+/* ROWS rows of M outputs each, PITCH floats apart: those from `row` and from `out` on. */
+template <int M, int ROWS, int PITCH, int THREADS>
 static __device__ __forceinline__ void finish_rows(const struct conv_output &to,
                                                    const float *staged, int32_t row, int32_t out) {
     for (int32_t i = threadIdx.x; i < ROWS * (M / 4); i += THREADS) {
         int32_t r = row + i / (M / 4), at = i % (M / 4) * 4, o = out + at;
         if (r >= to.n_rows || o >= to.n_out)
             continue;
-        quad<float> v = load_quad<true>(staged + i / (M / 4) * conv_staged_pitch(M), at, M, 0.0f);
+        quad<float> v = load_quad<true>(staged + i / (M / 4) * PITCH, at, M, 0.0f);
         quad<float> bias = {}, residual = {};
         if (to.bias)
             bias = load_quad<false>(to.bias, o, to.n_out, 0.0f);

@@ -12,6 +12,7 @@
  *   96 x 32,  128: 128, 35 KB -> 2 (sm_86, 89, 120), 4 (sm_80, 90)
  *   32 x 32,  128: 96, 19 KB  -> 5 (sm_86, 89, 120) */
 #include "kernels/cuda/conv_mma.h"
+#include "kernels/cuda/conv_rates.h"
 
 using tile_wide = mma_tile<2, 4, 3, 4, 4, 2>;
 using tile_short = mma_tile<2, 2, 3, 2, 4, 3>;
@@ -51,14 +52,13 @@ static mill_status launch(struct mill_backend *backend, const struct conv_args *
 template <class TILE> static struct conv_tile describe(const struct conv_args *args, float rate) {
     size_t held = conv_tile_bytes(TILE::N + conv_reach(args)) +
                   (size_t)(TILE::STAGES * TILE::STAGE) * CHUNK_BYTES;
-    size_t staged = (size_t)TILE::STAGED * conv_staged_pitch(TILE::M) * sizeof(float);
+    size_t staged = (size_t)(TILE::STAGED * TILE::STAGED_PITCH) * sizeof(float);
     return {TILE::M, TILE::N, rate, held > staged ? held : staged, launch<TILE>};
 }
 
-mill_status mill_cuda_conv_mma(struct mill_backend *backend, const struct conv_args *args,
-                               int32_t n_spans) {
-    const struct conv_tile tiles[] = {describe<tile_wide>(args, 1.0f),
-                                      describe<tile_short>(args, 0.7f),
-                                      describe<tile_small>(args, 0.4f)};
-    return mill_cuda_conv_launch_best(backend, tiles, 3, args, n_spans);
+int32_t mill_cuda_conv_mma(const struct conv_args *args, struct conv_tile tiles[CONV_TILES]) {
+    tiles[0] = describe<tile_wide>(args, CONV_RATE_MMA_WIDE);
+    tiles[1] = describe<tile_short>(args, CONV_RATE_MMA_SHORT);
+    tiles[2] = describe<tile_small>(args, CONV_RATE_MMA_SMALL);
+    return 3;
 }

@@ -10,8 +10,6 @@
 #include "kernels/cuda/conv_finish.h"
 #include "kernels/cuda/conv_stream.h"
 
-enum { GROUP_CHANNELS = 32 };
-
 template <class TILE> struct mma_sums { float of[TILE::M16][TILE::N8][4]; };
 
 /* This lane's chunk of the first of the rows that its warp multiplies, in one group of a tile. */
@@ -61,10 +59,12 @@ static __device__ __forceinline__ void
 convolve(mma_sums<TILE> &sums, weight_stream<TILE> &stream, uint4 *ring, uint4 *tile,
          const struct conv_args &args, const conv_rows &rows) {
     int32_t n_rows = TILE::N + conv_reach(&args);
+    const tile_bricks places = {n_rows};
     for (int32_t group = 0; group < stream.n_groups; group += TILE_GROUPS) {
         int32_t left = stream.n_groups - group, n = left < TILE_GROUPS ? left : TILE_GROUPS;
         __syncthreads(); /* nobody reads the tile's channels of before */
-        load_tile<chunk_bf16, TILE::THREADS>(tile, n_rows, args, rows, group * GROUP_CHANNELS);
+        load_tile<chunk_bf16, TILE::THREADS, 2>(tile, places, n_rows, args, rows,
+                                                group * GROUP_CHANNELS, threadIdx.x);
         for (int32_t tap = 0; tap < rows.n_taps; tap++)
             for (int32_t i = 0; i < n; i++) {
                 const uint4 *w = stream_next(stream, ring);
@@ -90,7 +90,7 @@ template <class TILE> static __device__ __forceinline__ void clear(mma_sums<TILE
 template <class TILE>
 static __device__ __forceinline__ void finish(const mma_sums<TILE> &sums, float *staged,
                                               const struct conv_output &to, int32_t out) {
-    constexpr int PITCH = conv_staged_pitch(TILE::M), ROWS = TILE::STAGED;
+    constexpr int PITCH = TILE::STAGED_PITCH, ROWS = TILE::STAGED;
     int32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     int32_t row = warp / TILE::WARPS_M * (TILE::N8 * 8);
     int32_t column = warp % TILE::WARPS_M * (TILE::M16 * 16) + lane / 4;
@@ -106,7 +106,7 @@ static __device__ __forceinline__ void finish(const mma_sums<TILE> &sums, float 
                         at[(8 * j + e % 2) * PITCH + 16 * i + 8 * (e / 2)] = sums.of[i][j][e];
         }
         __syncthreads();
-        finish_rows<TILE::M, ROWS, TILE::THREADS>(to, staged, first, out);
+        finish_rows<TILE::M, ROWS, PITCH, TILE::THREADS>(to, staged, first, out);
         __syncthreads();
     }
 }

@@ -1,11 +1,9 @@
 /* conv_rows.h - device code that every convolution kernel shares: which rows a block works on, and
  * its tile of the input.
  *
- * The tile lies in shared memory as weights do (weights.h): a row's inputs in groups of 64 bytes,
- * four chunks of 16, the groups of all rows side by side: chunk c of row r is tile[(c / 4 * n_rows
- * + r) * 4 + c % 4]. Eight lanes that read two rows, or store them, meet all banks once. A tap is
- * the same tile read some rows further, without another copy of it. Rows outside the span's input
- * are zeros, channels beyond the last too. */
+ * The tile is in shared memory, a row's inputs in chunks of 16 bytes. A tap is the same tile read
+ * some rows further, without another copy of it. Rows outside the span's input are zeros, channels
+ * beyond the last too. */
 #ifndef MILL_KERNELS_CUDA_CONV_ROWS_H
 #define MILL_KERNELS_CUDA_CONV_ROWS_H
 
@@ -104,7 +102,16 @@ template <bool ROUND> struct chunk_f32 {
 
 /* ------------------------------------------------------------------ the tile */
 
-enum { TILE_GROUPS = 2, TILE_ROW_CHUNKS = 4 * TILE_GROUPS }; /* of a row: 128 bytes */
+enum { TILE_GROUPS = 2, TILE_ROW_CHUNKS = 4 * TILE_GROUPS, GROUP_CHANNELS = 32 /* bf16 */ };
+
+/* Where a row's chunk of a group is. As weights do (weights.h), the groups of all rows side by
+ * side: eight lanes that read two rows of a group, or store them, meet all banks once. */
+struct tile_bricks {
+    int32_t n_rows;
+    __device__ __forceinline__ int32_t at(int32_t group, int32_t chunk, int32_t row) const {
+        return (group * n_rows + row) * 4 + chunk;
+    }
+};
 
 static inline size_t conv_tile_bytes(int32_t n_rows) {
     return (size_t)n_rows * TILE_ROW_CHUNKS * CHUNK_BYTES;
@@ -121,54 +128,71 @@ static __device__ __forceinline__ float snake_inverse(float alpha) {
 }
 
 /* Channels at .. at + N - 1 of a row of n; zeros beyond. */
-template <int N>
+template <bool WHOLE, int N>
 static __device__ __forceinline__ void load_channels(float (&v)[N], const float *row, int32_t at,
-                                                     int32_t n, bool whole) {
+                                                     int32_t n) {
 #pragma unroll
     for (int i = 0; i < N; i += 4) {
         quad<float> q = {};
-        if (whole && at + i < n)
-            q = load_quad<true>(row, at + i, n, 0.0f);
-        else if (!whole)
-            q = load_quad<false>(row, at + i, n, 0.0f);
+        if (!WHOLE || at + i < n)
+            q = load_quad<WHOLE>(row, at + i, n, 0.0f);
 #pragma unroll
         for (int j = 0; j < 4; j++)
             v[i + j] = q.v[j];
     }
 }
 
-/* Channels first_channel and on, TILE_ROW_CHUNKS chunks of them, of the rows that `rows` reaches;
- * zeros in the rows behind, up to n_rows. A warp takes 8 rows of a group, 128 or 64 bytes of each.
- */
-template <class CHUNK, int THREADS>
-static __device__ __forceinline__ void load_tile(uint4 *tile, int32_t n_rows,
-                                                 const struct conv_args &args,
-                                                 const conv_rows &rows, int32_t first_channel) {
-    constexpr int N = CHUNK::CHANNELS;
-    int32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, n_in = args.x.columns;
+/* See load_tile. BATCH rows are on their way from memory at a time. */
+template <class CHUNK, int THREADS, int BATCH, bool WHOLE, class PLACES>
+static __device__ __forceinline__ void
+load_tile_rows(uint4 *tile, const PLACES &places, int32_t n_rows, const struct conv_args &args,
+               const conv_rows &rows, int32_t first_channel, uint32_t thread) {
+    constexpr int N = CHUNK::CHANNELS, STEP = THREADS / (4 * TILE_GROUPS);
+    int32_t lane = thread % 32, warp = thread / 32, n_in = args.x.columns;
     int32_t group = warp % TILE_GROUPS, channel = first_channel + (group * 4 + lane % 4) * N;
     int32_t n_wanted = rows.n + (rows.n_taps - 1) * (rows.shift_step < 0 ? 1 : rows.shift_step);
     float alpha[N], inverse[N];
     if (args.alpha) {
-        load_channels(alpha, args.alpha, channel, n_in, false);
+        load_channels<false>(alpha, args.alpha, channel, n_in);
 #pragma unroll
         for (int i = 0; i < N; i++)
             inverse[i] = snake_inverse(alpha[i]);
     }
-#pragma unroll 2
-    for (int32_t row = warp / TILE_GROUPS * 8 + lane / 4; row < n_rows; row += THREADS / 8) {
-        float v[N] = {};
-        int32_t at = rows.x_first + row;
-        if (row < n_wanted && at >= 0 && at < rows.n_x) {
-            load_channels(v, rows.x + at * args.x.stride, channel, n_in, args.whole_x);
+#pragma unroll 1
+    for (int32_t row = warp / TILE_GROUPS * 8 + lane / 4; row < n_rows; row += BATCH * STEP) {
+        float v[BATCH][N] = {};
+#pragma unroll
+        for (int b = 0; b < BATCH; b++) {
+            int32_t r = row + b * STEP, at = rows.x_first + r;
+            if (r < n_wanted && at >= 0 && at < rows.n_x)
+                load_channels<WHOLE>(v[b], rows.x + at * args.x.stride, channel, n_in);
+        }
+#pragma unroll
+        for (int b = 0; b < BATCH; b++) {
             if (args.alpha) {
 #pragma unroll
                 for (int i = 0; i < N; i++)
-                    v[i] = snake(v[i], alpha[i], inverse[i]);
+                    v[b][i] = snake(v[b][i], alpha[i], inverse[i]);
             }
+            if (row + b * STEP < n_rows)
+                tile[places.at(group, lane % 4, row + b * STEP)] = CHUNK::make(v[b]);
         }
-        tile[(group * n_rows + row) * 4 + lane % 4] = CHUNK::make(v);
     }
+}
+
+/* Channels first_channel and on, TILE_ROW_CHUNKS chunks of them, of the rows that `rows` reaches;
+ * zeros in the rows behind, up to n_rows. By THREADS threads, of which this is `thread`: a warp
+ * takes 8 rows of a group, 128 or 64 bytes of each. */
+template <class CHUNK, int THREADS, int BATCH, class PLACES>
+static __device__ __forceinline__ void
+load_tile(uint4 *tile, const PLACES &places, int32_t n_rows, const struct conv_args &args,
+          const conv_rows &rows, int32_t first_channel, uint32_t thread) {
+    if (args.whole_x)
+        load_tile_rows<CHUNK, THREADS, BATCH, true>(tile, places, n_rows, args, rows, first_channel,
+                                                    thread);
+    else
+        load_tile_rows<CHUNK, THREADS, BATCH, false>(tile, places, n_rows, args, rows,
+                                                     first_channel, thread);
 }
 
 #endif

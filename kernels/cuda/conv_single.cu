@@ -34,11 +34,13 @@ __global__ void __launch_bounds__(THREADS)
     if (rows.n <= 0)
         return;
     int32_t n_rows = ROWS + conv_reach(&args);
+    const tile_bricks places = {n_rows};
     int32_t row = threadIdx.x / 4, q = threadIdx.x % 4;
     float sum = 0;
     for (int32_t channel = 0; channel < args.w.shape.n_in; channel += RUN) {
         __syncthreads(); /* nobody reads the tile's channels of before */
-        load_tile<chunk_f32<BF16>, THREADS>(tile, n_rows, args, rows, channel);
+        load_tile<chunk_f32<BF16>, THREADS, 4>(tile, places, n_rows, args, rows, channel,
+                                               threadIdx.x);
         __syncthreads();
         for (int32_t j = 0; j < rows.n_taps; j++)
 #pragma unroll
@@ -73,9 +75,8 @@ static mill_status launch(struct mill_backend *backend, const struct conv_args *
     return mill_cuda_launched(backend, "conv_single");
 }
 
-mill_status mill_cuda_conv_single(struct mill_backend *backend, const struct conv_args *args,
-                                  int32_t n_spans) {
-    const struct conv_tile tile = {1, ROWS, 1.0f, conv_tile_bytes(ROWS + conv_reach(args)),
-                                   args->w.shape.dtype == MILL_BF16 ? launch<true> : launch<false>};
-    return mill_cuda_conv_launch_best(backend, &tile, 1, args, n_spans);
+int32_t mill_cuda_conv_single(const struct conv_args *args, struct conv_tile tiles[CONV_TILES]) {
+    tiles[0] = {1, ROWS, 1.0f, conv_tile_bytes(ROWS + conv_reach(args)),
+                args->w.shape.dtype == MILL_BF16 ? launch<true> : launch<false>};
+    return 1;
 }

@@ -19,7 +19,9 @@ template <int WARPS_M_, int WARPS_N_, int M16_, int N8_, int STAGES_, int BLOCKS
     static constexpr int THREADS = WARPS_M * WARPS_N * 32;
     static constexpr int STAGES = STAGES_, STAGE = M / BRICK_OUTS * BRICK_CHUNKS; /* chunks */
     static constexpr int COPIES = (STAGE + THREADS - 1) / THREADS; /* of a thread, for a stage */
-    static constexpr int STAGED = N < 64 ? N : 64; /* rows of sums in shared memory at a time */
+    /* Rows of sums in shared memory at a time, and floats from one to the next: 4 more than a
+     * multiple of 16, so that lanes that hold 8 outputs of 4 rows meet all banks. */
+    static constexpr int STAGED = N < 64 ? N : 64, STAGED_PITCH = M + 4;
 };
 
 /* The way of a thread's copies through the weights, stage by stage. */

@@ -23,6 +23,8 @@ enum {
      * quantised rows, partial sums. Larger work goes in blocks of rows. */
     MILL_CUDA_SCRATCH_BYTES = 32 << 20,
     MILL_CUDA_ARRIVALS = 1024, /* counters of blocks that work on one thing: arrival.h */
+    MILL_CUDA_PLAIN_SHARED_BYTES = 48 << 10, /* dynamic, that a kernel has without being asked */
+    MILL_CUDA_LARGE_KERNELS = 64,            /* that want more, and are remembered */
     /* What CUDA itself takes, context, code and queues: so much, and so much for each
      * multiprocessor. An estimate, not measured; counts towards a limit. */
     MILL_CUDA_CONTEXT_BYTES = 96 << 20,
@@ -34,12 +36,16 @@ struct mill_backend {
     int32_t device, capability; /* which card; 10 * major + minor */
     int32_t n_processors;       /* multiprocessors */
     int32_t shared_bytes;       /* shared memory that a block can have */
+    int32_t card_shared_bytes;  /* the same, of the card itself where it passes for another */
     char *scratch;              /* [MILL_CUDA_SCRATCH_BYTES], device, 256-byte aligned */
     int32_t *arrived;           /* [MILL_CUDA_ARRIVALS], device, zeros between launches */
 
     struct cuda_block *blocks; /* what alloc and upload gave: cuda_memory.c */
     int32_t n_blocks, max_blocks;
     size_t used_bytes, limit_bytes; /* used: CUDA itself and blocks; limit 0 = none */
+
+    const void *large[MILL_CUDA_LARGE_KERNELS]; /* kernels that have it all: cuda_errors.c */
+    int32_t n_large;
 
     bool spoiled;     /* a call failed since graph_begin */
     const char *call; /* the entry that runs, for `failure` */
@@ -57,8 +63,8 @@ mill_status mill_cuda_end(struct mill_backend *backend, mill_status status);
 mill_status mill_cuda_check(struct mill_backend *backend, cudaError_t error, const char *what);
 /* Behind an operator's launches: whether they are on their way. */
 mill_status mill_cuda_launched(struct mill_backend *backend, const char *what);
-/* Lets a kernel have so much dynamic shared memory; before its launch, wherever more than 48 KiB
- * are wanted. */
+/* Before a launch: the kernel may have so much dynamic shared memory. The first time that this is
+ * more than any kernel may have, it is given all there is. */
 mill_status mill_cuda_allow_shared(struct mill_backend *backend, const void *kernel, size_t bytes);
 
 /* ---- cuda_open.c */

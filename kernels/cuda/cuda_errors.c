@@ -35,9 +35,22 @@ mill_status mill_cuda_launched(struct mill_backend *backend, const char *what) {
     return mill_cuda_check(backend, cudaGetLastError(), what);
 }
 
+/* The attribute is the device's, not the backend's: all backends set the same, so none takes away
+ * what another counts on. */
 mill_status mill_cuda_allow_shared(struct mill_backend *backend, const void *kernel, size_t bytes) {
-    return mill_cuda_check(
-        backend,
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
-        backend->call);
+    if (bytes <= MILL_CUDA_PLAIN_SHARED_BYTES)
+        return MILL_OK;
+    for (int32_t i = 0; i < backend->n_large; i++)
+        if (backend->large[i] == kernel)
+            return MILL_OK;
+    struct cudaFuncAttributes is;
+    MILL_TRY(mill_cuda_check(backend, cudaFuncGetAttributes(&is, kernel), backend->call));
+    MILL_TRY(
+        mill_cuda_check(backend,
+                        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                             backend->card_shared_bytes - (int)is.sharedSizeBytes),
+                        backend->call));
+    if (backend->n_large < MILL_CUDA_LARGE_KERNELS)
+        backend->large[backend->n_large++] = kernel;
+    return MILL_OK;
 }

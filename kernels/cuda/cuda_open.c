@@ -51,7 +51,7 @@ static mill_status check_card(struct mill_backend *backend, const struct cudaDev
                               struct mill_error *err) {
     backend->capability = 10 * card->major + card->minor;
     backend->n_processors = card->multiProcessorCount;
-    backend->shared_bytes = (int32_t)card->sharedMemPerBlockOptin;
+    backend->shared_bytes = backend->card_shared_bytes = (int32_t)card->sharedMemPerBlockOptin;
     backend->used_bytes =
         MILL_CUDA_CONTEXT_BYTES + (size_t)card->multiProcessorCount * MILL_CUDA_CONTEXT_BYTES_EACH;
     if (backend->capability < LEAST_CAPABILITY)
@@ -65,12 +65,22 @@ static mill_status check_card(struct mill_backend *backend, const struct cudaDev
 
 /* Tests see how a newer card does what an older one does. */
 static mill_status pass_for(struct mill_backend *backend, const char *isa, struct mill_error *err) {
-    if (strcmp(isa, "sm_75") != 0)
-        return mill_fail(err, MILL_E_UNSUPPORTED, "a card can pass for 'sm_75' alone, not '%s'",
-                         isa);
-    backend->capability = 75;
-    backend->shared_bytes = backend->shared_bytes < 65536 ? backend->shared_bytes : 65536;
-    return MILL_OK;
+    static const struct {
+        const char *name;
+        int32_t capability, shared_bytes;
+    } cards[] = {{"sm_75", 75, 64 << 10}, {"sm_80", 80, 163 << 10}, {"sm_86", 86, 99 << 10}};
+    for (size_t i = 0; i < sizeof cards / sizeof *cards; i++) {
+        if (strcmp(isa, cards[i].name) != 0 || backend->capability < cards[i].capability)
+            continue;
+        backend->capability = cards[i].capability;
+        if (backend->shared_bytes > cards[i].shared_bytes)
+            backend->shared_bytes = cards[i].shared_bytes;
+        return MILL_OK;
+    }
+    return mill_fail(err, MILL_E_UNSUPPORTED,
+                     "this card can pass for 'sm_75', 'sm_80' or 'sm_86', as far as it is newer, "
+                     "not for '%s'",
+                     isa);
 }
 
 static mill_status take_scratch(struct mill_backend *backend) {

@@ -6,6 +6,7 @@ set(MILL_CUDA_SOURCES
     conv.cu
     conv_depthwise.cu
     conv_ffma.cu
+    conv_hopper.cu
     conv_mma.cu
     conv_single.cu
     copy_rows.cu
@@ -26,6 +27,8 @@ set(MILL_CUDA_SOURCES
     norm.cu
     probe.cu
     residual_unit.cu
+    residual_unit_hopper.cu
+    residual_unit_mma.cu
     rope_append.cu
     sample.cu
     weights.c)

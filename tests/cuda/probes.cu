@@ -1,6 +1,6 @@
 /* probes.cu - one kernel for each instruction that static_proof counts, with nothing else of its
  * kind in it. An opcode of another number, or one counted in the wrong kernel, shows here first. */
-#include "kernels/cuda/ptx.h"
+#include "kernels/cuda/hopper.h"
 
 __global__ void probe_hmma(float *d, const uint32_t *a) {
 #if CU_ARCH >= 800
@@ -18,6 +18,19 @@ __global__ void probe_imma(int32_t *d, const uint32_t *a) {
     mma_s8(sum, left, right);
     for (int i = 0; i < 4; i++)
         d[i + 4 * threadIdx.x] = sum[i];
+}
+
+__global__ void probe_hgmma(float *d) {
+#if CU_HOPPER
+    CU_DYN_SHARED(uint4, planes);
+    float sum[4] = {};
+    wgmma_fence();
+    wgmma_bf16(sum, wgmma_planes(planes, 1024), wgmma_planes(planes + 128, 128));
+    wgmma_commit();
+    wgmma_wait<0>();
+    for (int i = 0; i < 4; i++)
+        d[i + 4 * threadIdx.x] = sum[i];
+#endif
 }
 
 __global__ void probe_ldsm(uint32_t *out) {

@@ -40,8 +40,9 @@ enum emulator_call {
     EMULATOR_COPY, /* copies and fills, where they are enqueued */
     EMULATOR_LAUNCH,
     EMULATOR_SYNCHRONIZE,
-    EMULATOR_EVENT, /* creating, recording and waiting for one */
-    EMULATOR_GRAPH, /* capture, instantiation, launch */
+    EMULATOR_EVENT,     /* creating, recording and waiting for one */
+    EMULATOR_GRAPH,     /* capture, instantiation, launch */
+    EMULATOR_ATTRIBUTE, /* of a kernel, asked or set */
     EMULATOR_N_CALLS
 };
 

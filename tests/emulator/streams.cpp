@@ -151,15 +151,18 @@ bool capture_forbids() {
 
 /* ------------------------------------------------------------------ launches */
 
+static size_t most_dynamic_bytes(const void *kernel) {
+    auto asked = state.most_shared_bytes.find(kernel);
+    return asked == state.most_shared_bytes.end() ? shared_default_bytes : asked->second;
+}
+
 static cudaError_t check_launch(const launch &l) {
     uint64_t threads = (uint64_t)l.block.x * l.block.y * l.block.z;
     uint64_t most_x = 0x7fffffff, most_yz = 65535;
     if (threads == 0 || threads > MAX_THREADS || l.block.z > 64 || l.grid.x == 0 || l.grid.y == 0 ||
         l.grid.z == 0 || l.grid.x > most_x || l.grid.y > most_yz || l.grid.z > most_yz)
         return cudaErrorInvalidConfiguration;
-    auto asked = state.most_shared_bytes.find(l.function);
-    size_t most = asked == state.most_shared_bytes.end() ? shared_default_bytes : asked->second;
-    return l.shared_bytes <= most ? cudaSuccess : cudaErrorInvalidValue;
+    return l.shared_bytes <= most_dynamic_bytes(l.function) ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 static cudaError_t run_launch(const launch &l) {
@@ -197,8 +200,19 @@ using namespace emulator;
 
 extern "C" {
 
+/* A kernel's own shared memory is not known before it runs. */
+cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *out, const void *kernel) {
+    api_call call(EMULATOR_ATTRIBUTE);
+    if (call.error != cudaSuccess)
+        return call.error;
+    *out = {0, MAX_THREADS, (int)most_dynamic_bytes(kernel)};
+    return call.done(cudaSuccess);
+}
+
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value) {
-    api_call call;
+    api_call call(EMULATOR_ATTRIBUTE);
+    if (call.error != cudaSuccess)
+        return call.error;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize)
         return call.done(cudaSuccess);
     if (value < 0 || (size_t)value > shared_most_bytes)

@@ -111,28 +111,49 @@ static void check_operands(const product &p) {
 
 /* ------------------------------------------------------------------ multiplying */
 
-using rows_of_16 = double[MOST_COLUMNS][16];
-static rows_of_16 left, right; /* too large for a fiber's stack */
+typedef double double4 __attribute__((vector_size(32)));
+static double left[16][16];                 /* [row][k] */
+static double4 right[16][MOST_COLUMNS / 4]; /* [k][column / 4][column % 4] */
 
-static void read_rows(rows_of_16 &to, uint64_t operand, int first, int n) {
-    for (int row = 0; row < n; row++)
-        for (int k = 0; k < 16; k++)
-            to[row][k] = to_float(piece_of(operand, first + row, k & 8)[k % 8]);
+static void read_operands(const product &p) {
+    for (int k = 0; k < 16; k += 8) {
+        for (int row = 0; row < 16; row++) {
+            const uint16_t *piece = piece_of(p.a, first_row() + row, k);
+            for (int i = 0; i < 8; i++)
+                left[row][k + i] = to_float(piece[i]);
+        }
+        for (int column = 0; column < p.n; column++) {
+            const uint16_t *piece = piece_of(p.b, column, k);
+            for (int i = 0; i < 8; i++)
+                right[k + i][column / 4][column % 4] = to_float(piece[i]);
+        }
+    }
+}
+
+/* Eight columns of a row: four lanes have two each. */
+static void perform_columns(const product &p, int row, int first) {
+    float *d[4];
+    for (int i = 0; i < 4; i++)
+        d[i] = p.d[row % 8 * 4 + i] + first / 2 + row / 8 * 2;
+    double4 low = {d[0][0], d[0][1], d[1][0], d[1][1]};
+    double4 high = {d[2][0], d[2][1], d[3][0], d[3][1]};
+    for (int k = 0; k < 16; k++) {
+        low += left[row][k] * right[k][first / 4];
+        high += left[row][k] * right[k][first / 4 + 1];
+    }
+    for (int i = 0; i < 4; i++) {
+        d[i / 2][i % 2] = (float)low[i];
+        d[2 + i / 2][i % 2] = (float)high[i];
+    }
 }
 
 static void perform(const product &p) {
     if (checker)
         check_operands(p);
-    read_rows(left, p.a, first_row(), 16);
-    read_rows(right, p.b, 0, p.n);
-    for (int lane = 0; lane < LANES; lane++)
-        for (int i = 0; i < p.n / 2; i++) {
-            int row = lane / 4 + 8 * (i >> 1 & 1), column = 8 * (i / 4) + 2 * (lane % 4) + (i & 1);
-            double sum = p.d[lane][i];
-            for (int k = 0; k < 16; k++)
-                sum += left[row][k] * right[column][k];
-            p.d[lane][i] = (float)sum;
-        }
+    read_operands(p);
+    for (int row = 0; row < 16; row++)
+        for (int first = 0; first < p.n; first += 8)
+            perform_columns(p, row, first);
 }
 
 struct argument {

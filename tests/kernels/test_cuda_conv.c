@@ -62,37 +62,43 @@ static void check_sizes(int capability, const struct conv_sizes *sizes, int laun
     free(first);
 }
 
+static const int capabilities[] = {75, 80, 90}; /* of which each has kernels of its own */
+
 /* Three runs of channels and more, several tiles of outputs and rows. */
 static void test_tiles_change_no_bit(void **state) {
     (void)state;
     const struct conv_sizes plain = {CONV_PLAIN, MILL_BF16, 104, 3, 150, 9, 3, 270};
     const struct conv_sizes transposed = {CONV_TRANSPOSED, MILL_BF16, 104, 11, 140, 5, 3, 260};
-    check_sizes(90, &plain, 1, 1);
-    check_sizes(90, &transposed, 1, 1);
-    check_sizes(75, &plain, 1, 1);
-    check_sizes(75, &transposed, 1, 1);
+    for (int i = 0; i < 3; i++) {
+        check_sizes(capabilities[i], &plain, 1, 1);
+        check_sizes(capabilities[i], &transposed, 1, 1);
+    }
 }
 
 static void test_units_change_no_bit(void **state) {
     (void)state;
     for (int32_t c = 90; c <= 360; c *= 2) {
         const struct conv_sizes unit = {CONV_UNIT, MILL_BF16, c, 7, c, 9, 3, 150};
-        check_sizes(90, &unit, 1, 2);
+        check_sizes(80, &unit, 1, 2);
+        check_sizes(90, &unit, c < 200 ? 1 : 2, 2);
     }
 }
 
-/* Before sm_80 there is no product of bf16 to take: another kernel, the same definition. */
-static void test_turing_is_close(void **state) {
+/* Other kernels, the same definition. */
+static void test_cards_are_close(void **state) {
     (void)state;
     const struct conv_sizes sizes = {CONV_PLAIN, MILL_BF16, 40, 7, 70, 3, 2, 50};
+    float *of[3];
     size_t bytes;
     int launches;
-    float *ampere = result_on(80, 4, &sizes, &bytes, &launches);
-    float *turing = result_on(75, 6, &sizes, &bytes, &launches);
-    for (size_t i = 0; i < bytes / sizeof(float); i++)
-        assert_float_equal(ampere[i], turing[i], 1e-4);
-    free(ampere);
-    free(turing);
+    for (int i = 0; i < 3; i++)
+        of[i] = result_on(capabilities[i], 4, &sizes, &bytes, &launches);
+    for (size_t i = 0; i < bytes / sizeof(float); i++) {
+        assert_float_equal(of[0][i], of[1][i], 1e-4);
+        assert_float_equal(of[0][i], of[2][i], 1e-4);
+    }
+    for (int i = 0; i < 3; i++)
+        free(of[i]);
 }
 
 /* More hidden rows than there is scratch memory for: 33,554,432 bytes. */
@@ -101,8 +107,8 @@ static void test_units_larger_than_scratch(void **state) {
     const struct conv_sizes unit = {CONV_UNIT, MILL_BF16, 64, 1, 64, 1, 2, 70000};
     size_t bytes;
     int one, two;
-    float *at_once = result_on(90, 1, &unit, &bytes, &one);
-    float *in_two = result_on(90, 100000, &unit, &bytes, &two);
+    float *at_once = result_on(80, 1, &unit, &bytes, &one);
+    float *in_two = result_on(80, 100000, &unit, &bytes, &two);
     assert_int_equal(one, 1);
     assert_int_equal(two, 4);
     assert_memory_equal(at_once, in_two, bytes);
@@ -110,12 +116,33 @@ static void test_units_larger_than_scratch(void **state) {
     free(in_two);
 }
 
+static int n_attributes(void) {
+    return (int)emulated()->n_calls(EMULATOR_ATTRIBUTE);
+}
+
+/* A launch asks for nothing that the kernel has from an earlier one. */
+static void test_shared_memory_is_asked_for_once(void **state) {
+    (void)state;
+    const struct conv_sizes sizes = {CONV_PLAIN, MILL_BF16, 96, 3, 96, 9, 1, 70};
+    struct conv_problem p;
+    use_card(90, 1);
+    int before = n_attributes();
+    conv_problem_open(&p, "emulator", &sizes);
+    conv_problem_run(&p, p.spans, 1);
+    int first = n_attributes() - before;
+    conv_problem_run(&p, p.spans, 1);
+    assert_int_equal(first, 2); /* what it has, and all there is */
+    assert_int_equal(n_attributes() - before, first);
+    conv_problem_close(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tiles_change_no_bit),
         cmocka_unit_test(test_units_change_no_bit),
-        cmocka_unit_test(test_turing_is_close),
+        cmocka_unit_test(test_cards_are_close),
         cmocka_unit_test(test_units_larger_than_scratch),
+        cmocka_unit_test(test_shared_memory_is_asked_for_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,7 @@ static void test_long_spans(void **state) {
 /* More channels than a kernel takes at a time, cut in pieces. */
 static void test_many_channels(void **state) {
     const struct options *options = *state;
-    struct conv_sizes sizes = {CONV_PLAIN, MILL_F32, 17, 3, 80, 2, 4, 40};
+    struct conv_sizes sizes = {CONV_PLAIN, MILL_F32, 17, 3, 200, 2, 4, 40};
     for (int dtype = 0; dtype < 2; dtype++) {
         sizes.dtype = dtype ? MILL_BF16 : MILL_F32;
         sizes.kind = CONV_PLAIN;
