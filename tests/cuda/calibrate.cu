@@ -1,6 +1,6 @@
-/* calibrate.cu - what each instruction of ptx.h gives for random operands, written to a file: once
- * by a card, once by the emulator's models. `calibrate COMPARE CARD.bin EMULATOR.bin` holds the one
- * against the other, so that the emulator stays true to hardware.
+/* calibrate.cu - what each instruction of ptx.h and hopper.h gives for random operands, written to
+ * a file: once by a card, once by the emulator's models. `calibrate COMPARE CARD.bin EMULATOR.bin`
+ * holds the one against the other, so that the emulator stays true to hardware.
  *
  *     calibrate write FILE          exit status 77 without a card
  *     calibrate compare A B         one line an instruction; exit status 1 when they differ
@@ -8,7 +8,7 @@
  * Integers, copies and rearrangements are equal to the bit. A product of tensor cores sums in an
  * order of its own: the tolerance is that of 16 products and a sum in f32. Approximations have the
  * error that ptx.h promises. */
-#include "kernels/cuda/ptx.h"
+#include "kernels/cuda/hopper.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -116,6 +116,99 @@ __global__ void calibrate_sin(struct word_args a) {
     a.out[t] = __float_as_uint(fast_sin(x));
 }
 
+/* ------------------------------------------------------------------ sm_90a
+ * Blocks of one warp group. */
+
+enum { GROUP = 128 };
+
+#if CU_HOPPER
+
+/* The i-th pair of a block's operands, which reach into those of the next blocks. */
+static __device__ uint32_t operand_word(const struct word_args &a, int32_t i) {
+    return as_bf16_pair(a.in[((int32_t)blockIdx.x * GROUP * WORDS + i) % (THREADS * WORDS)]);
+}
+
+/* Eight of a thread's sums; other blocks store others. */
+template <int R> static __device__ void store_sums(const struct word_args &a, const float (&d)[R]) {
+    constexpr int STEP = (R + WORDS - 1) / WORDS;
+    int32_t t = (int32_t)(blockIdx.x * GROUP + threadIdx.x) * WORDS;
+#pragma unroll
+    for (int i = 0; i < R; i++)
+        if (i % STEP == (int)blockIdx.x % STEP)
+            a.out[t + i / STEP] = __float_as_uint(d[i]);
+}
+
+#endif
+
+/* 64 rows of 64 by N rows of 64, in swizzled tiles. */
+template <int N> __global__ void calibrate_wgmma_tiles(struct word_args a) {
+#if CU_HOPPER
+    CU_DYN_SHARED(uint32_t, tiles);
+    for (int32_t i = (int32_t)threadIdx.x; i < (64 + N) * 32; i += GROUP)
+        tiles[swizzle_128(4 * (uint32_t)i) / 4] = operand_word(a, i);
+    fence_async();
+    __syncthreads();
+    float d[N / 2] = {};
+    wgmma_fence();
+#pragma unroll
+    for (int k = 0; k < 64; k += 16)
+        wgmma_bf16(d, wgmma_operand(tiles, k), wgmma_operand(tiles + 64 * 32, k));
+    wgmma_commit();
+    wgmma_wait<0>();
+    store_sums(a, d);
+#endif
+}
+
+/* The same in planes, as conv_hopper has them: rows begin anywhere, planes are no power of two. */
+template <int N> __global__ void calibrate_wgmma_planes(struct word_args a) {
+#if CU_HOPPER
+    constexpr int SHIFT = 5, A_PITCH = 82, B_PITCH = N + 2;
+    CU_DYN_SHARED(uint4, planes);
+    uint32_t *words = reinterpret_cast<uint32_t *>(planes);
+    for (int32_t i = (int32_t)threadIdx.x; i < 8 * (A_PITCH + B_PITCH) * 4; i += GROUP)
+        words[i] = operand_word(a, i);
+    fence_async();
+    __syncthreads();
+    const uint4 *rows = planes + SHIFT, *w = planes + 8 * A_PITCH;
+    float d[N / 2] = {};
+    wgmma_fence();
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+        wgmma_bf16(d, wgmma_planes(rows + 2 * k * A_PITCH, 16 * A_PITCH),
+                   wgmma_planes(w + 2 * k * B_PITCH, 16 * B_PITCH));
+    wgmma_commit();
+    wgmma_wait<0>();
+    store_sums(a, d);
+#endif
+}
+
+/* Three copies to one place, handed over and back by barriers. */
+__global__ void calibrate_bulk_copy(struct word_args a) {
+#if CU_HOPPER
+    CU_SHARED(uint4, tile, [GROUP]);
+    CU_SHARED(uint64_t, full, [1]);
+    CU_SHARED(uint64_t, empty, [1]);
+    int32_t group = (int32_t)(blockIdx.x * GROUP * WORDS);
+    if (threadIdx.x == 0) {
+        mbarrier_init(full, 1);
+        mbarrier_init(empty, GROUP);
+        fence_barrier_init();
+    }
+    __syncthreads();
+    for (int32_t i = 0; i < 3; i++) {
+        if (threadIdx.x == 0) {
+            mbarrier_wait(empty, (i + 1) % 2);
+            mbarrier_arrive_expect(full, GROUP * 16);
+            bulk_copy(tile, a.in + (group + i * GROUP * 4) % (THREADS * WORDS), GROUP * 16, full);
+        }
+        mbarrier_wait(full, i % 2);
+        a.out[group + (int32_t)threadIdx.x * WORDS + i] =
+            tile[threadIdx.x ^ 1].x ^ tile[threadIdx.x].w;
+        mbarrier_arrive(empty);
+    }
+#endif
+}
+
 /* ------------------------------------------------------------------ host */
 
 enum kind { BITS, PRODUCT, RELATIVE, ABSOLUTE };
@@ -125,21 +218,37 @@ static const struct instruction {
     void (*launch)(cudaStream_t stream, struct word_args args);
     enum kind kind;
     double tolerance;
+    int32_t oldest, newest; /* cards that have it; newest 0: all since */
 } instructions[] = {
 #define LAUNCH(...)                                                                                \
     [](cudaStream_t stream, struct word_args args) {                                               \
         CU_LAUNCH((__VA_ARGS__), WARPS, LANES, 0, stream, args);                                   \
     }
-    {"pack_bf16, f32_to_bf16", LAUNCH(calibrate_pack), BITS, 0},
+#define LAUNCH_GROUPS(shared_bytes, ...)                                                           \
+    [](cudaStream_t stream, struct word_args args) {                                               \
+        CU_LAUNCH((__VA_ARGS__), THREADS / GROUP, GROUP, shared_bytes, stream, args);              \
+    }
+    {"pack_bf16, f32_to_bf16", LAUNCH(calibrate_pack), BITS, 0, 75, 0},
     /* 16 products of up to 4 and a sum: 17 roundings of less than 70 */
-    {"mma_bf16", LAUNCH(calibrate_mma_bf16), PRODUCT, 17 * 70 * 0x1p-23},
-    {"mma_s8", LAUNCH(calibrate_mma_s8<false>), BITS, 0},
-    {"mma_u8_s8", LAUNCH(calibrate_mma_s8<true>), BITS, 0},
-    {"ldmatrix", LAUNCH(calibrate_ldmatrix), BITS, 0},
-    {"cp_async", LAUNCH(calibrate_cp_async), BITS, 0},
-    {"warp_sum, warp_max, shfl, ballot", LAUNCH(calibrate_warp), BITS, 0},
-    {"fast_exp2", LAUNCH(calibrate_exp2), RELATIVE, 2 * 0x1p-22},
-    {"fast_sin", LAUNCH(calibrate_sin), ABSOLUTE, 0x1p-20},
+    {"mma_bf16", LAUNCH(calibrate_mma_bf16), PRODUCT, 17 * 70 * 0x1p-23, 80, 0},
+    {"mma_s8", LAUNCH(calibrate_mma_s8<false>), BITS, 0, 75, 0},
+    {"mma_u8_s8", LAUNCH(calibrate_mma_s8<true>), BITS, 0, 75, 0},
+    {"ldmatrix", LAUNCH(calibrate_ldmatrix), BITS, 0, 75, 0},
+    {"cp_async", LAUNCH(calibrate_cp_async), BITS, 0, 75, 0},
+    {"warp_sum, warp_max, shfl, ballot", LAUNCH(calibrate_warp), BITS, 0, 75, 0},
+    {"fast_exp2", LAUNCH(calibrate_exp2), RELATIVE, 2 * 0x1p-22, 75, 0},
+    {"fast_sin", LAUNCH(calibrate_sin), ABSOLUTE, 0x1p-20, 75, 0},
+    /* 64 products of up to 4: 65 roundings of less than 260 */
+    {"wgmma, tiles, 64 columns", LAUNCH_GROUPS(128 * 128, calibrate_wgmma_tiles<64>), PRODUCT,
+     65 * 260 * 0x1p-23, 90, 90},
+    {"wgmma, tiles, 128 columns", LAUNCH_GROUPS(192 * 128, calibrate_wgmma_tiles<128>), PRODUCT,
+     65 * 260 * 0x1p-23, 90, 90},
+    {"wgmma_planes, 8 columns", LAUNCH_GROUPS(8 * 92 * 16, calibrate_wgmma_planes<8>), PRODUCT,
+     65 * 260 * 0x1p-23, 90, 90},
+    {"wgmma_planes, 96 columns", LAUNCH_GROUPS(8 * 180 * 16, calibrate_wgmma_planes<96>), PRODUCT,
+     65 * 260 * 0x1p-23, 90, 90},
+    {"mbarrier, bulk_copy", LAUNCH_GROUPS(0, calibrate_bulk_copy), BITS, 0, 90, 90},
+#undef LAUNCH_GROUPS
 #undef LAUNCH
 };
 enum { N_INSTRUCTIONS = sizeof instructions / sizeof *instructions, N = THREADS * WORDS };
@@ -154,25 +263,44 @@ static int fail(const char *what, cudaError_t error) {
     return error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice ? 77 : 1;
 }
 
+static bool has(int32_t capability, const struct instruction *instruction) {
+    return capability >= instruction->oldest &&
+           (instruction->newest == 0 || capability <= instruction->newest);
+}
+
+static cudaError_t run(const struct instruction *instruction, const struct word_args &device,
+                       const uint32_t *in, uint32_t *out) {
+    cudaMemcpy((void *)device.in, in, N * sizeof *in, cudaMemcpyHostToDevice);
+    cudaMemset(device.out, 0, N * sizeof *out);
+    instruction->launch(NULL, device);
+    cudaError_t error = cudaGetLastError(); /* a launch that is refused */
+    if (error == cudaSuccess)
+        error = cudaDeviceSynchronize();
+    return error == cudaSuccess
+               ? cudaMemcpy(out, device.out, N * sizeof *out, cudaMemcpyDeviceToHost)
+               : error;
+}
+
+/* What this card has not is zeros. */
 static int write_all(const char *path) {
     static uint32_t in[N], out[N];
+    struct cudaDeviceProp card;
     uint32_t *device_in = NULL, *device_out = NULL;
     uint64_t state = 1;
     for (int i = 0; i < N; i++)
         in[i] = next_word(&state);
-    cudaError_t error = cudaMalloc((void **)&device_in, sizeof in);
+    cudaError_t error = cudaGetDeviceProperties(&card, 0);
+    if (error == cudaSuccess)
+        error = cudaMalloc((void **)&device_in, sizeof in);
     if (error == cudaSuccess)
         error = cudaMalloc((void **)&device_out, sizeof out);
     if (error != cudaSuccess)
         return fail("memory", error);
     FILE *file = fopen(path, "wb");
     for (int k = 0; file && k < N_INSTRUCTIONS; k++) {
-        cudaMemcpy(device_in, in, sizeof in, cudaMemcpyHostToDevice);
-        cudaMemset(device_out, 0, sizeof out);
-        instructions[k].launch(NULL, {device_in, device_out});
-        error = cudaDeviceSynchronize();
-        if (error == cudaSuccess)
-            error = cudaMemcpy(out, device_out, sizeof out, cudaMemcpyDeviceToHost);
+        memset(out, 0, sizeof out);
+        if (has(10 * card.major + card.minor, &instructions[k]))
+            error = run(&instructions[k], {device_in, device_out}, in, out);
         if (error != cudaSuccess)
             return fail(instructions[k].name, error);
         if (fwrite(out, sizeof out, 1, file) != 1)
@@ -202,6 +330,13 @@ static bool differs(const struct instruction *instruction, uint32_t a, uint32_t 
     }
 }
 
+static bool all_zeros(const uint32_t *words) {
+    for (int i = 0; i < N; i++)
+        if (words[i] != 0)
+            return false;
+    return true;
+}
+
 static int compare(const char *left, const char *right) {
     static uint32_t a[N], b[N];
     FILE *files[2] = {fopen(left, "rb"), fopen(right, "rb")};
@@ -215,7 +350,12 @@ static int compare(const char *left, const char *right) {
         int n = 0;
         for (int i = 0; i < N; i++)
             n += differs(&instructions[k], a[i], b[i]);
-        printf("%-34s %s\n", instructions[k].name, n ? "DIFFERS" : "equal");
+        bool absent = all_zeros(a);
+        n = absent ? 0 : n;
+        printf("%-34s %s\n", instructions[k].name,
+               absent ? "not of this card"
+               : n    ? "DIFFERS"
+                      : "equal");
         if (n)
             printf("  %d of %d words\n", n, N);
         n_wrong += n > 0;
