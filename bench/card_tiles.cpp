@@ -1,0 +1,197 @@
+/* card_tiles.cpp - how fast each tile of the convolutions' kernels is, for
+ * kernels/cuda/conv_rates.h.
+ *
+ *     bench_tiles [--least]
+ *
+ * The decoder's layers in the published shapes, of some streams of 25 frames each, in every tile
+ * that this card can run: also those that the launcher would not take. Comma-separated on standard
+ * output; `of_best` is the share of the fastest tile of the same kernel and layer. Where the card
+ * is full, that is what the table of rates says; where it is not, what the launcher has to find out
+ * from it. Linked with the backend itself. --least: one stream, few layers, to see that it runs. */
+#include "kernels/cuda/conv.h"
+#include "kernels/cuda/weights.h"
+#include "runtime/base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FRAMES = 25, MOST_RUNS = 9 };
+
+static const struct layer {
+    const char *name;
+    int32_t n_out, n_taps, n_in, stride, dilation, rows_a_frame; /* of the input */
+} layers[] = {
+    {"pointwise 96x1x96", 96, 1, 96, 0, 1, 320}, {"dilated 96x7x96", 96, 7, 96, 0, 9, 320},
+    {"up 96x4x192", 96, 4, 192, 2, 1, 160},      {"dilated 192x7x192", 192, 7, 192, 0, 9, 160},
+    {"up 192x8x384", 192, 8, 384, 4, 1, 40},     {"dilated 384x7x384", 384, 7, 384, 0, 9, 40},
+    {"up 384x11x768", 384, 11, 768, 5, 1, 8},    {"dilated 768x7x768", 768, 7, 768, 0, 9, 8},
+    {"up 768x16x1536", 768, 16, 1536, 8, 1, 1},  {"conv_in 1536x7x1024", 1536, 7, 1024, 0, 1, 1},
+};
+enum { N_LAYERS = sizeof layers / sizeof *layers };
+
+static const struct kernel {
+    const char *name;
+    int32_t oldest, newest; /* cards that run it */
+    int32_t (*tiles)(const struct conv_args *, struct conv_tile *);
+} kernels[] = {
+    {"conv_hopper", 90, 90, mill_cuda_conv_hopper},
+    {"conv_mma", 80, 999, mill_cuda_conv_mma},
+    {"conv_ffma", 75, 999, mill_cuda_conv_ffma},
+};
+
+struct bench {
+    struct mill_backend *backend;
+    int32_t n_layers, most_streams, burst; /* launches that are timed together */
+    void *x, *y, *w;                       /* as large as any layer wants them, used by all */
+    float *alpha;
+};
+
+/* ------------------------------------------------------------------ memory */
+
+static size_t x_floats(const struct layer *l, int32_t n_streams) {
+    return (size_t)n_streams * FRAMES * (size_t)(l->rows_a_frame * l->n_in);
+}
+static size_t y_floats(const struct layer *l, int32_t n_streams) {
+    int32_t rows = l->rows_a_frame * (l->stride ? l->stride : 1);
+    return (size_t)n_streams * FRAMES * (size_t)(rows * l->n_out);
+}
+static struct mill_weight_shape weight_shape(const struct layer *l) {
+    return {l->n_out, l->n_taps, l->n_in, MILL_BF16};
+}
+
+/* Device memory of random words with these bits kept and these set: a card that multiplies zeros
+ * takes less power than one at work, and is faster. */
+static void *random_words(struct mill_backend *backend, size_t bytes, uint32_t keep, uint32_t set) {
+    enum { CHUNK_WORDS = 1 << 20 };
+    static uint32_t chunk[CHUNK_WORDS];
+    uint32_t state = 1;
+    for (uint32_t &word : chunk) {
+        state = state * 1664525u + 1013904223u;
+        word = ((state >> 16 | state << 16) & keep) | set;
+    }
+    char *device = static_cast<char *>(mill_cuda_alloc(backend, bytes));
+    for (size_t at = 0; device && at < bytes; at += sizeof chunk) {
+        size_t n = bytes - at < sizeof chunk ? bytes - at : sizeof chunk;
+        if (mill_cuda_copy_in(backend, device + at, chunk, n) < 0)
+            return NULL; /* closing the backend frees it */
+    }
+    return device;
+}
+
+static bool take_memory(struct bench *b) {
+    size_t x = 0, y = 0, w = 0;
+    for (int32_t i = 0; i < b->n_layers; i++) {
+        const struct mill_weight_shape shape = weight_shape(&layers[i]);
+        size_t bytes = mill_cuda_weight_bytes(&shape);
+        w = bytes > w ? bytes : w;
+        x = x_floats(&layers[i], b->most_streams) > x ? x_floats(&layers[i], b->most_streams) : x;
+        y = y_floats(&layers[i], b->most_streams) > y ? y_floats(&layers[i], b->most_streams) : y;
+    }
+    const uint32_t f32_keep = 0x807fffff, f32_set = 0x3f000000; /* 0.5 to 1, of both signs */
+    const uint32_t bf16_keep = 0x807f807f, bf16_set = 0x3c003c00;
+    b->x = random_words(b->backend, x * sizeof(float), f32_keep, f32_set);
+    b->y = random_words(b->backend, y * sizeof(float), f32_keep, f32_set);
+    b->w = random_words(b->backend, w, bf16_keep, bf16_set);
+    b->alpha = static_cast<float *>(
+        random_words(b->backend, 4096 * sizeof(float), f32_keep & 0x7fffffff, f32_set));
+    return b->x && b->y && b->w && b->alpha;
+}
+
+/* ------------------------------------------------------------------ a tile */
+
+static struct conv_args args_of(const struct bench *b, const struct layer *l, int32_t n_streams) {
+    struct conv_args args = {};
+    int32_t phases = l->stride ? l->stride : 1;
+    int32_t n_x = FRAMES * l->rows_a_frame, n_y = n_x * phases;
+    args.x = {b->x, MILL_F32, n_streams * n_x, l->n_in, l->n_in};
+    args.y = {b->y, MILL_F32, n_streams * n_y, l->n_out, l->n_out};
+    args.w = {weight_shape(l), b->w, NULL};
+    args.alpha = b->alpha;
+    args.stride = l->stride;
+    args.dilation = l->dilation;
+    args.padding = l->stride ? (l->n_taps - l->stride) / 2 : l->dilation * (l->n_taps - 1) / 2;
+    args.whole_x = args.whole_y = true;
+    for (int32_t s = 0; s < n_streams; s++)
+        args.spans[s] = {s * n_x, n_x, 0, s * n_y, n_y, 0};
+    return args;
+}
+
+static int compare(const void *a, const void *b) {
+    double x = *static_cast<const double *>(a), y = *static_cast<const double *>(b);
+    return (x > y) - (x < y);
+}
+
+/* The median of some bursts; 0 where the tile cannot be launched. */
+static double seconds_of(const struct bench *b, const struct conv_tile *tile,
+                         const struct conv_args *args, int32_t n_spans) {
+    double seconds[MOST_RUNS], total = 0;
+    int n = 0;
+    if (tile->shared_bytes + CONV_STATIC_SHARED_BYTES > (size_t)b->backend->shared_bytes ||
+        tile->launch(b->backend, args, n_spans, tile) < 0 || mill_cuda_synchronize(b->backend) < 0)
+        return 0;
+    while (n < MOST_RUNS && total < 0.05) {
+        double start = mill_clock_seconds();
+        for (int i = 0; i < b->burst; i++)
+            tile->launch(b->backend, args, n_spans, tile);
+        if (mill_cuda_synchronize(b->backend) < 0)
+            return 0;
+        double passed = mill_clock_seconds() - start;
+        total += passed;
+        seconds[n++] = passed / b->burst;
+    }
+    qsort(seconds, (size_t)n, sizeof *seconds, compare);
+    return seconds[n / 2];
+}
+
+/* All tiles of a kernel, one beside the other. */
+static void time_kernel(const struct bench *b, const struct kernel *kernel, const struct layer *l,
+                        int32_t n_streams) {
+    struct conv_args args = args_of(b, l, n_streams);
+    struct conv_tile tiles[CONV_TILES];
+    double seconds[CONV_TILES], best = 0;
+    int32_t n = kernel->tiles(&args, tiles);
+    for (int32_t i = 0; i < n; i++) {
+        seconds[i] = seconds_of(b, &tiles[i], &args, n_streams);
+        best = seconds[i] > 0 && (best == 0 || seconds[i] < best) ? seconds[i] : best;
+    }
+    double flop = 2.0 * (double)x_floats(l, n_streams) * l->n_taps * l->n_out;
+    for (int32_t i = 0; i < n; i++)
+        if (seconds[i] > 0)
+            printf("%s,%d x %d,%s,%d,%.1f,%.2f,%.2f,%.2f\n", kernel->name, tiles[i].n_out,
+                   tiles[i].n_rows, l->name, n_streams, 1e6 * seconds[i], flop / seconds[i] / 1e12,
+                   best / seconds[i], tiles[i].rate);
+    fflush(stdout);
+}
+
+static void time_all(const struct bench *b) {
+    int32_t card = b->backend->capability;
+    printf("kernel,tile,layer,streams,microseconds,TFLOP/s,of_best,rate\n");
+    for (int32_t i = 0; i < b->n_layers; i++)
+        for (int32_t n = 1; n <= b->most_streams; n *= n == 1 ? 16 : 8)
+            for (const struct kernel &kernel : kernels)
+                if (card >= kernel.oldest && card <= kernel.newest)
+                    time_kernel(b, &kernel, &layers[i], n);
+}
+
+int main(int argc, char **argv) {
+    struct bench b = {};
+    struct mill_error err = {""};
+    const struct mill_backend_options options = {};
+    bool least = argc > 1 && strcmp(argv[1], "--least") == 0;
+    b.n_layers = least ? 1 : N_LAYERS;
+    b.most_streams = least ? 1 : CONV_SPANS;
+    b.burst = least ? 1 : 10;
+    if (mill_cuda_open(&b.backend, &options, &err) < 0) {
+        fprintf(stderr, "bench_tiles: %s\n", err.text);
+        return 77;
+    }
+    bool good = take_memory(&b);
+    if (good)
+        time_all(&b);
+    good = good && mill_cuda_synchronize(b.backend) >= 0;
+    if (!good)
+        fprintf(stderr, "bench_tiles: %s\n", b.backend->failure);
+    mill_cuda_close(b.backend);
+    return good ? 0 : 1;
+}
