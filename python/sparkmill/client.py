@@ -9,10 +9,12 @@ import asyncio
 import http.client
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, Any, AsyncIterator, Iterator, TypedDict
 
 from .errors import ConnectionFailed, from_answer
+from .jobs import ENDPOINT, AsyncBatches, AsyncFiles, Batches, Files, in_threads
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,6 +54,11 @@ def _body(text: str, wish: dict[str, Any]) -> dict[str, Any]:
     return dict(body, sparkmill=ours) if ours else body
 
 
+def request(custom_id: str, text: str, **wish: Unpack[Wish]) -> dict[str, Any]:
+    """One request of a batch: a text under a name of yours."""
+    return {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": _body(text, dict(wish))}
+
+
 class Client:
     """`base_url` with or without /v1; `timeout_s` is the longest silence of the server."""
 
@@ -62,6 +69,8 @@ class Client:
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._timeout_s = timeout_s
+        self.files = Files(self)
+        self.batches = Batches(self)
 
     def speech(self, text: str, **wish: Unpack[Wish]) -> bytes:
         """The whole sound, in `response_format` (mp3)."""
@@ -74,20 +83,33 @@ class Client:
 
     def voices(self) -> list[dict[str, Any]]:
         """What `voice` may be: for each its `name`, `id`, and more."""
-        return self._get("/v1/audio/voices")["data"]
+        return self._json("/v1/audio/voices")["data"]
 
     def models(self) -> list[str]:
         """What `model` may be."""
-        return [model["id"] for model in self._get("/v1/models")["data"]]
+        return [model["id"] for model in self._json("/v1/models")["data"]]
 
-    def _get(self, path: str) -> Any:
-        return json.loads(b"".join(self._pieces(self._open(path))))
+    def _json(self, path: str, body: Any = None, method: str | None = None,
+              headers: dict[str, str] | None = None) -> Any:
+        return json.loads(b"".join(self._pieces(self._open(path, body, method, headers))))
 
-    def _open(self, path: str, body: dict[str, Any] | None = None) -> http.client.HTTPResponse:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._base + path, data, self._headers)
+    def _all(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
+        """A list, page by page."""
+        query = {name: value for name, value in query.items() if value}
+        while True:
+            page = self._json(f"{path}?{urllib.parse.urlencode(query)}")
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            query["after"] = page["last_id"]
+
+    def _open(self, path: str, body: Any = None, method: str | None = None,
+              headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
+        """`body` is sent as JSON, bytes as they are."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        asked = urllib.request.Request(self._base + path, data, {**self._headers, **(headers or {})}, method=method)
         try:
-            return urllib.request.urlopen(request, timeout=self._timeout_s)
+            return urllib.request.urlopen(asked, timeout=self._timeout_s)
         except urllib.error.HTTPError as error:
             with error:
                 raise from_answer(error.code, error.headers.get("Retry-After"), error.read()) from None
@@ -109,13 +131,14 @@ class AsyncClient:
     def __init__(self, base_url: str = "http://127.0.0.1:8000", api_key: str | None = None,
                  timeout_s: float = 600) -> None:
         self._client = Client(base_url, api_key, timeout_s)
+        self.files = AsyncFiles(self._client)
+        self.batches = AsyncBatches(self._client)
 
     async def speech(self, text: str, **wish: Unpack[Wish]) -> bytes:
         return await asyncio.to_thread(self._client.speech, text, **wish)
 
     async def stream(self, text: str, **wish: Unpack[Wish]) -> AsyncIterator[bytes]:
-        pieces = await asyncio.to_thread(self._client.stream, text, **wish)
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        async for piece in in_threads(await asyncio.to_thread(self._client.stream, text, **wish)):
             yield piece
 
     async def voices(self) -> list[dict[str, Any]]:

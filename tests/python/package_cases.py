@@ -6,7 +6,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../server"))
 sys.dont_write_bytecode = True
-from server_fixture import MODEL, SCRATCH, Server, main, run
+from server_fixture import MODEL, SCRATCH, Server, main, run, wait_until
 import numpy
 import openai
 import sparkmill
@@ -124,4 +124,30 @@ def test_openai():
             raise AssertionError("no error")
 
 
-sys.exit(main([test_speak_is_say, test_voices, test_stream, test_threads, test_refusals, test_openai]))
+def test_openai_batch():
+    """A file of requests, a batch, its results, as OpenAI's documentation has them."""
+    lines = b"".join(json.dumps(sparkmill.request(name, TEXT, response_format="wav", redraws=0)).encode() + b"\n"
+                     for name in "ab")
+    with Server() as server:
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none")
+        file = client.files.create(file=("in.jsonl", lines), purpose="batch")
+        assert file.filename == "in.jsonl" and file.bytes == len(lines)
+        batch = client.batches.create(input_file_id=file.id, endpoint="/v1/audio/speech", completion_window="24h",
+                                      metadata={"book": "x"})
+        batch = wait_until(lambda: client.batches.retrieve(batch.id).completed_at and client.batches.retrieve(batch.id))
+        assert batch.status == "completed" and batch.request_counts.completed == 2, batch
+        results = [json.loads(line) for line in client.files.content(batch.output_file_id).text.splitlines()]
+        assert [result["custom_id"] for result in results] == ["a", "b"]
+        sound = client.files.content(results[0]["response"]["body"]["file_id"]).read()
+        assert sound[:4] == b"RIFF" and len(sound) == results[0]["response"]["body"]["bytes"]
+        assert [each.id for each in client.batches.list()] == [batch.id]
+        assert file.id in [each.id for each in client.files.list()]
+        try:
+            client.batches.cancel(batch.id)
+            raise AssertionError("it was over")
+        except openai.ConflictError as error:
+            assert error.code == "batch_is_over"
+        assert client.files.delete(batch.output_file_id).deleted
+
+
+sys.exit(main([test_speak_is_say, test_voices, test_stream, test_threads, test_refusals, test_openai, test_openai_batch]))
