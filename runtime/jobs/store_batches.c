@@ -173,13 +173,16 @@ mill_status mill_job_store_cancel_batch(struct mill_job_store *store, const char
 
 /* ------------------------------------------------------------------ validating */
 
-static void add_fault(json_t *faults, const struct mill_batch_fault *fault, const char *message,
-                      size_t line) {
+/* `line` 0: it is about none. */
+static mill_status add_fault(json_t *faults, const struct mill_batch_fault *fault,
+                             const char *message, size_t line, struct mill_error *err) {
+    mill_json_ran_short();
     json_t *text = json_string(message);
     json_array_append_new(faults, json_pack("{s:s, s:o, s:s?, s:o}", "code", fault->code, "message",
                                             text ? text : json_string("the line is refused"),
                                             "param", fault->param, "line",
                                             line ? json_integer((json_int_t)line) : json_null()));
+    return mill_json_ran_short() ? mill_fail(err, MILL_E_MEMORY, "no memory") : MILL_OK;
 }
 
 static mill_status insert_item(struct mill_job_store *store, int64_t batch, size_t line, size_t at,
@@ -199,6 +202,7 @@ static mill_status insert_item(struct mill_job_store *store, int64_t batch, size
 static mill_status read_items(struct mill_job_store *store, int64_t batch,
                               const struct mill_mapping *input, json_t *faults, int64_t *n_items,
                               struct mill_error *err) {
+    /* `err` is there, for its text becomes a fault's. */
     const char *text = (const char *)input->data, *line;
     size_t at = 0, number = 0, size;
     while (json_array_size(faults) < MAX_FAULTS &&
@@ -225,9 +229,8 @@ static mill_status read_items(struct mill_job_store *store, int64_t batch,
         json_decref(root);
         *n_items += status == MILL_OK;
         if (status == MILL_E_INPUT)
-            add_fault(faults, &fault, err ? err->text : "", number);
-        else
-            MILL_TRY(status);
+            status = add_fault(faults, &fault, err->text, number, err);
+        MILL_TRY(status);
     }
     return MILL_OK;
 }
@@ -259,9 +262,8 @@ mill_status mill_job_validate_batch(struct mill_job_store *store,
                                         : mill_fail(err, MILL_E_MEMORY, "no memory");
     free(path);
     if (status == MILL_E_NOT_FOUND || status == MILL_E_IO) { /* it would never become better */
-        add_fault(faults, &(struct mill_batch_fault){"input_unreadable", NULL},
-                  "the input file cannot be read", 0);
-        status = MILL_OK;
+        status = add_fault(faults, &(struct mill_batch_fault){"input_unreadable", NULL},
+                           "the input file cannot be read", 0, err);
     } else if (status == MILL_OK) {
         status = read_items(store, batch->number, &input, faults, &n_items, &told);
         if (status < 0)
@@ -269,8 +271,8 @@ mill_status mill_job_validate_batch(struct mill_job_store *store,
     }
     mill_mapping_close(&input);
     if (status == MILL_OK && n_items == 0 && json_array_size(faults) == 0)
-        add_fault(faults, &(struct mill_batch_fault){"empty_file", NULL}, "the file has no lines",
-                  0);
+        status = add_fault(faults, &(struct mill_batch_fault){"empty_file", NULL},
+                           "the file has no lines", 0, err);
     if (status == MILL_OK && json_array_size(faults) > 0) {
         status = fail_batch(store, batch->number, faults, now_s, err);
     } else if (status == MILL_OK) {

@@ -176,9 +176,9 @@ static bool read_wish(struct spoken *s, const struct mill_server *server,
     mill_status status = mill_json_parse(&root, "request", s->item.text, s->item.text_bytes, &err);
     json_t *body = json_incref(json_object_get(root, "body"));
     json_decref(root);
-    if (status < 0 || !body) {
+    if (status < 0 || !body) { /* it could be when the batch began */
         json_decref(body);
-        mill_problem_set(problem, 500, "internal_error", NULL, "the request cannot be read");
+        mill_problem_of_status(problem, status == MILL_E_MEMORY ? status : MILL_E_IO, NULL);
         return false;
     }
     if (mill_wire_speech_take(body, (size_t)server->options->max_input_chars, wish, problem) < 0)
@@ -226,15 +226,19 @@ static mill_status take_off(struct mill_batch_runner *r, struct mill_error *err)
         status = mill_flights_begin(r->flights, r->server->engine, &options, s, err);
         if (status == MILL_OK)
             return MILL_OK;
-        if (status != MILL_AGAIN && !is_passing(status))
+        if (status != MILL_AGAIN && !is_passing(status)) {
             mill_problem_of_status(&problem, status, err);
+            status = MILL_OK;
+        }
     }
-    if (problem.status)
+    if (problem.status == 503) /* memory was short */
+        status = mill_fail(err, MILL_E_MEMORY, "%s", problem.message);
+    else if (problem.status)
         refuse(r, s, &problem);
-    else
+    if (status != MILL_OK)
         put_back(r, s, false);
     free_spoken(s);
-    return problem.status ? MILL_OK : status;
+    return status;
 }
 
 static bool has_room(struct mill_batch_runner *r) {
