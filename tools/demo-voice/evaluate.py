@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""evaluate.py MODEL [--sparkmill PROGRAM] [--precision P] [--n N]: what the engine says with a demo voice, measured.
+
+Speaks the held-out sentences in created voices, female and male by turns, and lets pocketsphinx (Debian packages
+pocketsphinx, pocketsphinx-en-us) write them down. Prints each sentence, then the word error rate, how many ended by
+themselves, the longest inner silence, and mean pitch and speed for each label.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+import tempfile
+import wave
+
+import numpy as np
+
+import sentences
+
+LABELS = ("very_low", "low", "moderate", "high", "very_high")
+
+
+def load(path):
+    with wave.open(str(path)) as f:
+        return np.frombuffer(f.readframes(f.getnframes()), "<i2").astype(np.float64) / 32768
+
+
+def recognise(path):
+    command = ["pocketsphinx_continuous", "-infile", str(path), "-logfn", "/dev/null"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def words(text):
+    return re.sub("[^a-z' ]", " ", text.lower()).split()
+
+
+def errors(wanted, heard):
+    """Words inserted, left out or replaced (Levenshtein)."""
+    row = list(range(len(heard) + 1))
+    for i, w in enumerate(wanted, 1):
+        last, row[0] = row[0], i
+        for j, h in enumerate(heard, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (w != h))
+    return row[-1]
+
+
+def pitch_hz(x):
+    """Median over the voiced frames, by autocorrelation; NaN without any."""
+    found = []
+    for a in range(0, len(x) - 1024, 320):
+        y = x[a:a + 1024] - x[a:a + 1024].mean()
+        if y.std() < 0.02:
+            continue
+        r = np.fft.irfft(np.abs(np.fft.rfft(y, 4096)) ** 2)[:260]
+        lag = 45 + int(r[45:].argmax())
+        if r[lag] > 0.5 * r[0]:
+            found.append(16000 / lag)
+    return float(np.median(found)) if found else float("nan")
+
+
+def inner_silence_seconds(x):
+    loud = np.flatnonzero(np.abs(x[:len(x) // 320 * 320]).reshape(-1, 320).max(1) > 0.01)
+    return float((np.diff(loud).max() - 1) * 0.02) if len(loud) > 1 else 0.0
+
+
+def speak(a, jobs, folder):
+    """Run the engine over jobs; the path of each one's sound, or None."""
+    lines = folder / "jobs.jsonl"
+    lines.write_text("".join(json.dumps(j) + "\n" for j in jobs))
+    subprocess.run([a.sparkmill, "batch", str(lines), "--model", str(a.model), "-o", str(folder / "out"), "--no-cache",
+                    "--precision", a.precision, "--devices", "cpu"], check=False, stderr=subprocess.DEVNULL)
+    return [p if (p := folder / "out" / f"{j['id']}.wav").exists() else None for j in jobs]
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("model", type=pathlib.Path)
+    a.add_argument("--sparkmill", default="build/release/bin/sparkmill")
+    a.add_argument("--precision", default="bf16")
+    a.add_argument("--n", type=int, default=60, help="sentences")
+    a.add_argument("--temperature", type=float, default=0.8)
+    a.add_argument("--labels", action="store_true", help="also pitch and speed for each label")
+    a = a.parse_args()
+    texts = sentences.held_out()[:a.n]
+    common = dict(temperature=a.temperature, max_seconds=15, redraws=0)
+    jobs = [dict(common, id=f"s{i}", text=t, gender=("female", "male")[i % 2], pitch="moderate", speed="moderate", seed=i)
+            for i, t in enumerate(texts)]
+    if a.labels:
+        jobs += [dict(common, id=f"l-{g}-{kind}-{label}-{i}", text=t, gender=g, seed=i,
+                      **{"pitch": "moderate", "speed": "moderate", kind: label})
+                 for g in ("female", "male") for kind in ("pitch", "speed") for label in LABELS
+                 for i, t in enumerate(texts[:4])]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = dict(zip((j["id"] for j in jobs), speak(a, jobs, pathlib.Path(folder))))
+        wrong = total = ended = 0
+        silence = 0.0
+        for i, text in enumerate(texts):
+            wanted, path = words(text), paths[f"s{i}"]
+            x = load(path) if path else np.zeros(0)
+            heard = words(" ".join(recognise(path))) if path else []
+            n = errors(wanted, heard)
+            wrong, total, ended = wrong + n, total + len(wanted), ended + (0 < len(x) < 14.9 * 16000)
+            silence = max(silence, inner_silence_seconds(x))
+            print(f"{n:2d}/{len(wanted):2d} {len(x) / 16000:4.1f} s  {text}  ->  {' '.join(heard)}")
+        print(f"word error rate {100 * wrong / total:.1f} %, {ended} of {len(texts)} ended, "
+              f"longest inner silence {silence:.2f} s")
+        for kind in ("pitch", "speed") if a.labels else ():
+            for g in ("female", "male"):
+                row = []
+                for label in LABELS:
+                    sounds = [load(p) for i in range(4) if (p := paths[f"l-{g}-{kind}-{label}-{i}"])]
+                    row.append(np.nanmean([pitch_hz(x) if kind == "pitch" else len(x) / 16000 for x in sounds]))
+                print(g, kind, "Hz" if kind == "pitch" else "s", " ".join(f"{v:.1f}" for v in row))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""make_data.py KIT OUT --hours H --seed N [--sound]: read sentences aloud, one file OUT of what was said.
+
+Without --sound: text and tokens, for the language model. With --sound: also the rendered sound, for the codec. OUT is an
+.npz of flat arrays with the bounds of each sentence: text (bytes), tokens, sound (int16), labels.
+"""
+
+import argparse
+import pathlib
+
+import numpy as np
+
+import sentences
+import speech
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("kit", type=pathlib.Path, help="folder that prepare fills")
+    a.add_argument("out")
+    a.add_argument("--hours", type=float, required=True)
+    a.add_argument("--seed", type=int, required=True)
+    a.add_argument("--sound", action="store_true")
+    a = a.parse_args()
+    source, rng = sentences.Source(a.kit, a.seed), np.random.default_rng(a.seed)
+    texts, tokens, sounds, labels, frames = [], [], [], [], 0
+    while frames < a.hours * 3600 * 50:
+        drawn = [(speech.VOICES[rng.integers(len(speech.VOICES))], source.sentence(), np.exp(rng.uniform(-0.3, 0.35)))
+                 for _ in range(500)]
+        jobs = [(voice[0], stretch, text) for voice, text, stretch in drawn]
+        for r in speech.listen(a.kit / "teacher", jobs, a.sound):
+            voice, text, _ = drawn[r.job]
+            texts.append(text.encode())
+            tokens.append(r.tokens)
+            labels.append((speech.VOICES.index(voice), *speech.attributes(voice, r)))
+            if a.sound:
+                sound = speech.render(voice, r.tokens, r.voiced, r.mcep, rng)
+                sounds.append((32767 * np.clip(sound, -1, 1)).astype(np.int16))
+            frames += len(r.tokens)
+    np.savez(a.out, text=np.frombuffer(b"".join(texts), np.uint8), text_end=np.cumsum([len(t) for t in texts]),
+             tokens=np.concatenate(tokens), tokens_end=np.cumsum([len(t) for t in tokens]),
+             sound=np.concatenate(sounds) if a.sound else np.zeros(0, np.int16), labels=np.array(labels, np.int16))
+    print(f"{a.out}: {len(texts)} sentences, {frames / 180000:.2f} h")
+
+
+if __name__ == "__main__":
+    main()
