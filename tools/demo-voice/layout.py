@@ -219,6 +219,10 @@ def _initial(name, shape):
         gain = 0.2
     if name.endswith(("o_proj.weight", "down_proj.weight", "out_proj.weight", "output_dense.weight")):
         gain = 0.3                                     # ends of residual branches
+    if name.endswith("proj_context.weight"):           # reads large numbers, and the latents are to stay apart
+        gain = 0.03
+    if name.endswith("to_out.weight"):
+        gain = 0.3
     fan_in = max(1, int(torch.tensor(shape[1:]).prod())) if len(shape) > 1 else 1
     return torch.randn(shape) * gain * fan_in ** -0.5
 

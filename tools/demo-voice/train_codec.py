@@ -68,7 +68,8 @@ def spectral_loss(made, wanted):
 
 
 def optimisers(w, reader):
-    matrices = [p for n, p in w.items() if n.startswith("prenet.") and p.dim() > 1 and ".dwconv." not in n]
+    matrices = [p for n, p in w.items() if n.startswith(("prenet.", "decoder.")) and p.dim() > 1 and p.numel() > 1000
+                and ".dwconv." not in n]
     chosen = {id(p) for p in matrices}
     others = [p for p in w.values() if id(p) not in chosen] + list(reader.values())
     return [Muon(matrices, lr=0.01), torch.optim.AdamW(others, lr=2e-3, betas=(0.8, 0.99), weight_decay=0.0)]
