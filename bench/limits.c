@@ -5,6 +5,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,9 +104,18 @@ double bench_onednn_peak(enum mill_dtype dtype) {
     dnnl_engine_destroy(engine);
     return seconds > 0 ? 2.0 * SIDE * SIDE * SIDE / seconds : 0;
 }
+
+void bench_onednn_version(char text[BENCH_VERSION_BYTES]) {
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(text, BENCH_VERSION_BYTES, "%d.%d.%d", version->major, version->minor, version->patch);
+}
 #else
 double bench_onednn_peak(enum mill_dtype dtype) {
     (void)dtype;
     return 0;
+}
+
+void bench_onednn_version(char text[BENCH_VERSION_BYTES]) {
+    text[0] = '\0';
 }
 #endif

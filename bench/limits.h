@@ -16,5 +16,8 @@ double bench_read_bandwidth(struct mill_pool *pool);
 /* Operations a second (2 per multiply-add) of oneDNN's matmul with MILL_F32, MILL_BF16 or MILL_I8
  * operands; 0 = not measured (built without oneDNN, or this processor has no such instructions). */
 double bench_onednn_peak(enum mill_dtype dtype);
+/* "2.6.3"; empty when built without it. */
+enum { BENCH_VERSION_BYTES = 32 };
+void bench_onednn_version(char text[BENCH_VERSION_BYTES]);
 
 #endif

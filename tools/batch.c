@@ -55,9 +55,10 @@ static void print_help(void) {
     puts("Usage: sparkmill batch IN.jsonl|- --model DIR -o DIR [OPTION]...\n"
          "Speak many texts into a folder; run again, it goes on where it was.\n\n"
          "Each line of the input is an object: id (names the file), text; voice (a file or\n"
-         "a kept name) or gender, pitch, speed, pitch_hz, speed_syllables; seed, temperature, "
-         "top_k, top_p,\n"
-         "max_seconds (of a segment), redraws, priority. DIR/results.jsonl tells of each.\n\n"
+         "a kept name) or gender, pitch, speed, pitch_hz, speed_syllables; ssml (true: markup),\n"
+         "dictionary (lines `written = spoken`); seed, temperature, top_k, top_p, max_seconds (of "
+         "a\n"
+         "segment), redraws, priority. DIR/results.jsonl tells of each.\n\n"
          "  --model DIR          checkpoint folder, as sparkmill pull makes it\n"
          "  -o, --output DIR     folder for sound files and results\n"
          "  --format NAME        wav wav24 wavfloat pcm flac mp3 opus aac m4a; else wav\n"
@@ -250,14 +251,10 @@ static mill_status start(struct batch *b, struct mill_error *err) {
 /* A passage for the next item, unless it is refused; MILL_AGAIN when the engine has enough. */
 static mill_status take_off(struct batch *b, struct mill_error *err) {
     struct mill_batch_item *item = &b->input.items[b->next];
-    struct mill_passage_options options;
-    struct mill_voice voice;
-    mill_passage_options_init(&options);
-    MILL_TRY(mill_batch_item_wish(item, &b->sizes, &options.wish, &voice, err));
-    options.text = options.wish.text;
-    options.text_bytes = options.wish.text_bytes;
-    mill_status status = mill_flights_begin(b->flights, b->engine, &options, item, err);
-    mill_voice_deinit(&voice);
+    struct mill_batch_wish wish;
+    MILL_TRY(mill_batch_wish_init(&wish, item, &b->sizes, err));
+    mill_status status = mill_flights_begin(b->flights, b->engine, &wish.options, item, err);
+    mill_batch_wish_deinit(&wish);
     if (status != MILL_E_INPUT)
         return status;
     const struct mill_request_result refused = {.status = status, .error = *err};

@@ -5,6 +5,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/io/config.h"
 #include "runtime/text/prompt.h"
+#include "runtime/text/script.h"
 #include "tools/voice_labels.h"
 #include "tools/voice_open.h"
 
@@ -29,10 +30,11 @@ bool mill_batch_id_is_valid(const char *id) {
 /* ------------------------------------------------------------------ one object */
 
 static mill_status check_keys(const json_t *object, struct mill_error *err) {
-    static const char *const known[] = {"id",      "text",     "voice",       "gender",
-                                        "pitch",   "speed",    "pitch_hz",    "speed_syllables",
-                                        "seed",    "top_k",    "temperature", "top_p",
-                                        "redraws", "priority", "max_seconds"};
+    static const char *const known[] = {"id",        "text",     "voice",       "gender",
+                                        "pitch",     "speed",    "pitch_hz",    "speed_syllables",
+                                        "seed",      "top_k",    "temperature", "top_p",
+                                        "redraws",   "priority", "max_seconds", "ssml",
+                                        "dictionary"};
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)object, key, value) {
@@ -98,12 +100,7 @@ static mill_status take_voice(const json_t *object, const struct mill_batch_size
                              others[i]);
     MILL_TRY(mill_config_text(object, "voice", &path, err));
     MILL_TRY(mill_voice_open(voice, path, sizes->registry, sizes->voice_model, err));
-    wish->global = voice->global;
-    wish->n_global = voice->n_global;
-    wish->transcript = voice->transcript;
-    wish->transcript_bytes = voice->transcript ? strlen(voice->transcript) : 0;
-    wish->semantic = voice->semantic;
-    wish->n_semantic = voice->n_semantic;
+    mill_voice_use(voice, wish);
     if (voice->sampling.given) {
         wish->temperature = (float)voice->sampling.temperature;
         wish->top_p = (float)voice->sampling.top_p;
@@ -137,26 +134,61 @@ static mill_status take_parameters(const json_t *object, const struct mill_batch
     return MILL_OK;
 }
 
-mill_status mill_batch_item_wish(const struct mill_batch_item *item,
-                                 const struct mill_batch_sizes *sizes,
-                                 struct mill_engine_request *wish, struct mill_voice *voice,
-                                 struct mill_error *err) {
-    const json_t *object = item->object;
-    *voice = (struct mill_voice){0};
-    mill_engine_request_init(wish);
-    mill_status status = mill_config_text(object, "text", &wish->text, err);
+/* A voice that markup names. */
+static mill_status find_voice(void *context, const char *name, struct mill_engine_request *request,
+                              struct mill_error *err) {
+    struct mill_batch_wish *wish = context;
+    mill_voice_deinit(&wish->named);
+    MILL_TRY(
+        mill_voice_open(&wish->named, name, wish->sizes->registry, wish->sizes->voice_model, err));
+    mill_voice_use(&wish->named, request);
+    return MILL_OK;
+}
+
+static mill_status take_text(const json_t *object, struct mill_batch_wish *wish,
+                             struct mill_error *err) {
+    struct mill_passage_options *o = &wish->options;
+    const json_t *ssml = json_object_get(object, "ssml");
+    const char *dictionary;
+    MILL_TRY(mill_config_text(object, "text", &o->text, err));
+    o->text_bytes = strlen(o->text);
+    if (o->text_bytes == 0)
+        return mill_fail(err, MILL_E_INPUT, "the text is empty");
+    if (ssml && !json_is_boolean(ssml))
+        return mill_fail(err, MILL_E_INPUT, "ssml: true or false is wanted");
+    o->markup = json_is_true(ssml);
+    if (!json_object_get(object, "dictionary"))
+        return MILL_OK;
+    MILL_TRY(mill_config_text(object, "dictionary", &dictionary, err));
+    MILL_TRY(mill_dictionary_parse(&wish->dictionary, "of the line", dictionary, strlen(dictionary),
+                                   err));
+    o->dictionary = wish->dictionary;
+    return MILL_OK;
+}
+
+mill_status mill_batch_wish_init(struct mill_batch_wish *wish, const struct mill_batch_item *item,
+                                 const struct mill_batch_sizes *sizes, struct mill_error *err) {
+    *wish = (struct mill_batch_wish){.sizes = sizes};
+    mill_passage_options_init(&wish->options);
+    wish->options.find_voice = find_voice;
+    wish->options.context = wish;
+    mill_status status = take_text(item->object, wish, err);
     if (status == MILL_OK)
-        status = take_voice(object, sizes, wish, voice, err);
+        status = take_voice(item->object, sizes, &wish->options.wish, &wish->voice, err);
     if (status == MILL_OK) /* what the line says goes before what the voice says */
-        status = take_parameters(object, sizes, wish, err);
-    if (status == MILL_OK && wish->text[0] == '\0')
-        status = mill_fail(err, MILL_E_INPUT, "the text is empty");
+        status = take_parameters(item->object, sizes, &wish->options.wish, err);
     if (status < 0) {
-        mill_voice_deinit(voice);
+        mill_batch_wish_deinit(wish);
         return mill_context(err, status, "line %zu", item->line);
     }
-    wish->text_bytes = strlen(wish->text);
     return MILL_OK;
+}
+
+void mill_batch_wish_deinit(struct mill_batch_wish *wish) {
+    mill_voice_deinit(&wish->voice);
+    mill_voice_deinit(&wish->named);
+    mill_dictionary_close(wish->dictionary);
+    wish->dictionary = NULL;
 }
 
 /* ------------------------------------------------------------------ its key */
@@ -172,37 +204,71 @@ static mill_status hash_text(char hex[MILL_SHA256_HEX_BYTES], const struct mill_
     return status;
 }
 
-/* Every value that the sound depends on, in words that cannot be read in two ways. */
-static mill_status describe(struct mill_buffer *text, const struct mill_engine_request *w,
-                            const char *common, struct mill_error *err) {
-    MILL_TRY(mill_buffer_printf(text, err, "%s\n%.9g %.9g %d %" PRIu64 " %d %d\n%d %d %d %d %d\n%d",
-                                common, (double)w->temperature, (double)w->top_p, w->top_k, w->seed,
-                                w->max_frames, w->max_redraws, w->gender, w->pitch, w->speed,
-                                w->pitch_value, w->speed_value, w->n_global));
+static mill_status describe_voice(struct mill_buffer *text, const struct mill_engine_request *w,
+                                  struct mill_error *err) {
+    MILL_TRY(mill_buffer_printf(text, err, "\n%d", w->n_global));
     for (int32_t i = 0; i < w->n_global; i++)
         MILL_TRY(mill_buffer_printf(text, err, " %d", w->global[i]));
     MILL_TRY(mill_buffer_printf(text, err, "\n%d", w->n_semantic));
     for (int32_t i = 0; i < w->n_semantic; i++)
         MILL_TRY(mill_buffer_printf(text, err, " %d", w->semantic[i]));
     MILL_TRY(mill_buffer_printf(text, err, "\n%zu\n", w->transcript_bytes));
-    MILL_TRY(mill_buffer_append(text, w->transcript, w->transcript_bytes, err));
-    MILL_TRY(mill_buffer_printf(text, err, "\n%zu\n", w->text_bytes));
-    return mill_buffer_append(text, w->text, w->text_bytes, err);
+    return mill_buffer_append(text, w->transcript, w->transcript_bytes, err);
+}
+
+/* Voices that markup names, which shows too that it can be understood. */
+static mill_status describe_named(struct mill_buffer *text, struct mill_batch_wish *wish,
+                                  struct mill_error *err) {
+    const struct mill_passage_options *o = &wish->options;
+    struct mill_script script;
+    MILL_TRY(mill_script_from_markup(&script, o->text, o->text_bytes, o->dictionary, err));
+    mill_status status = MILL_OK;
+    for (int32_t i = 0; i < script.n_voices && status == MILL_OK; i++) {
+        struct mill_engine_request request = o->wish;
+        status = find_voice(wish, mill_script_voice(&script, i), &request, err);
+        if (status == MILL_OK)
+            status = describe_voice(text, &request, err);
+    }
+    mill_script_deinit(&script);
+    return status;
+}
+
+/* Every value that the sound depends on, in words that cannot be read in two ways. */
+static mill_status describe(struct mill_buffer *text, struct mill_batch_wish *wish,
+                            const char *dictionary, struct mill_error *err) {
+    const struct mill_passage_options *o = &wish->options;
+    const struct mill_engine_request *w = &o->wish;
+    MILL_TRY(mill_buffer_printf(text, err, "%s\n%.9g %.9g %d %" PRIu64 " %d %d\n%d %d %d %d %d",
+                                wish->sizes->common, (double)w->temperature, (double)w->top_p,
+                                w->top_k, w->seed, w->max_frames, w->max_redraws, w->gender,
+                                w->pitch, w->speed, w->pitch_value, w->speed_value));
+    MILL_TRY(describe_voice(text, w, err));
+    MILL_TRY(mill_buffer_printf(text, err, "\n%zu\n", o->text_bytes));
+    MILL_TRY(mill_buffer_append(text, o->text, o->text_bytes, err));
+    if (dictionary)
+        MILL_TRY(
+            mill_buffer_printf(text, err, "\ndictionary %zu\n%s", strlen(dictionary), dictionary));
+    if (!o->markup)
+        return MILL_OK;
+    MILL_TRY(mill_buffer_printf(text, err, "\nssml"));
+    return describe_named(text, wish, err);
 }
 
 static mill_status make_key(struct mill_batch_item *item, const struct mill_batch_sizes *sizes,
                             struct mill_error *err) {
-    struct mill_engine_request wish;
-    struct mill_voice voice;
-    MILL_TRY(mill_batch_item_wish(item, sizes, &wish, &voice, err));
-    item->text_bytes = wish.text_bytes;
+    struct mill_batch_wish wish;
     struct mill_buffer text;
+    MILL_TRY(mill_batch_wish_init(&wish, item, sizes, err));
+    item->text_bytes = wish.options.text_bytes;
     mill_buffer_init(&text, MAX_INPUT_BYTES);
-    mill_status status = describe(&text, &wish, sizes->common, err);
+    mill_status status =
+        describe(&text, &wish, json_string_value(json_object_get(item->object, "dictionary")), err);
+    if (status < 0)
+        mill_context(err, status, "line %zu", item->line);
     if (status == MILL_OK)
         status = hash_text(item->key, &text, err);
     mill_buffer_deinit(&text);
-    mill_voice_deinit(&voice);
+    mill_batch_wish_deinit(&wish);
     return status;
 }
 

@@ -3,14 +3,14 @@
  *
  *   {"id": "ch01-007", "text": "It was late.", "voice": "anna.json", "seed": 7}
  *
- * Keys: id and text; voice (a file's path or a name in the registry) or gender, pitch, speed,
- * pitch_hz and speed_syllables; seed, temperature, top_k, top_p, max_seconds, redraws, priority. An
- * id names a file, so it is 1 to 100 of A-Z a-z 0-9 . _ -, not beginning with a dot or a dash, and
- * stands once. */
+ * Keys: id and text; ssml (true: the text is markup), dictionary (lines `written = spoken`); voice
+ * (a file's path or a name in the registry) or gender, pitch, speed, pitch_hz and speed_syllables;
+ * seed, temperature, top_k, top_p, max_seconds, redraws, priority. An id names a file, so it is 1
+ * to 100 of A-Z a-z 0-9 . _ -, not beginning with a dot or a dash, and stands once. */
 #ifndef MILL_TOOLS_BATCH_INPUT_H
 #define MILL_TOOLS_BATCH_INPUT_H
 
-#include "runtime/engine/engine.h"
+#include "runtime/passage/passage.h"
 #include "runtime/voice/registry.h"
 #include "tools/sha256.h"
 
@@ -42,11 +42,16 @@ mill_status mill_batch_input_read(struct mill_batch_input *out, const char *path
                                   const struct mill_batch_sizes *sizes, struct mill_error *err);
 void mill_batch_input_deinit(struct mill_batch_input *input);
 
-/* The item as a request, and the voice that it borrows from (zeroed where it creates one). */
-mill_status mill_batch_item_wish(const struct mill_batch_item *item,
-                                 const struct mill_batch_sizes *sizes,
-                                 struct mill_engine_request *wish, struct mill_voice *voice,
-                                 struct mill_error *err);
+/* An item as a passage, and what that borrows from. It stays where it is until deinit. */
+struct mill_batch_wish {
+    struct mill_passage_options options;
+    const struct mill_batch_sizes *sizes;
+    struct mill_voice voice, named; /* the line's; the one that its markup named last */
+    struct mill_dictionary *dictionary;
+};
+mill_status mill_batch_wish_init(struct mill_batch_wish *wish, const struct mill_batch_item *item,
+                                 const struct mill_batch_sizes *sizes, struct mill_error *err);
+void mill_batch_wish_deinit(struct mill_batch_wish *wish);
 
 bool mill_batch_id_is_valid(const char *id);
 

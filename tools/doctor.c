@@ -1,5 +1,6 @@
 /* doctor.c - the command `sparkmill doctor`: what this machine has, which way the model would be
  * computed here, what is missing, and what would fix it. It looks and never changes anything. */
+#include "bench/limits.h"
 #include "kernels/backend.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
@@ -12,9 +13,12 @@
 #include <glob.h>
 #include <jansson.h>
 #include <libavcodec/avcodec.h>
+#include <microhttpd.h>
 #include <openssl/crypto.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <sndfile.h>
+#include <soxr.h>
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -117,6 +121,13 @@ static void print_memory(void) {
 
 /* ------------------------------------------------------------------ software */
 
+static bool can_load(const char *name) {
+    void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (library)
+        dlclose(library);
+    return library != NULL;
+}
+
 static void print_libraries(void) {
     UVersionInfo icu_version;
     char icu[U_MAX_VERSION_STRING_LENGTH], pcre2[64] = "", jit[64] = "";
@@ -141,6 +152,17 @@ static void print_libraries(void) {
            avcodec_find_encoder_by_name("libmp3lame") ? "" : ", no mp3",
            avcodec_find_encoder_by_name("libopus") ? "" : ", no opus",
            avcodec_find_encoder_by_name("aac") ? "" : ", no aac");
+    char onednn[BENCH_VERSION_BYTES];
+    const struct scmp_version *seccomp = seccomp_version();
+    bench_onednn_version(onednn);
+    printf("             libmicrohttpd %s%s, %s, libseccomp %u.%u.%u\n", MHD_get_version(),
+           MHD_is_feature_supported(MHD_FEATURE_TLS) == MHD_YES ? "" : " without TLS",
+           soxr_version(), seccomp ? seccomp->major : 0, seccomp ? seccomp->minor : 0,
+           seccomp ? seccomp->micro : 0);
+    printf("optional     oneDNN: %s; NVML: %s\n",
+           onednn[0] ? onednn : "not built in, benches print no matmul limits",
+           can_load("libnvidia-ml.so.1") ? "there, benches tell a card's energy"
+                                         : "not there, a card's energy is not told");
 }
 
 /* Bytes of the regular files under a folder; 0 where there is none. */

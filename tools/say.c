@@ -59,22 +59,13 @@ static mill_status read_text(struct saying *s, struct mill_error *err) {
     return s->text.size > 0 ? MILL_OK : mill_fail(err, MILL_E_INPUT, "the text is empty");
 }
 
-static void use_voice(const struct mill_voice *voice, struct mill_engine_request *wish) {
-    wish->global = voice->global;
-    wish->n_global = voice->n_global;
-    wish->transcript = voice->transcript;
-    wish->transcript_bytes = voice->transcript ? strlen(voice->transcript) : 0;
-    wish->semantic = voice->semantic;
-    wish->n_semantic = voice->n_semantic;
-}
-
 static mill_status find_voice(void *context, const char *name, struct mill_engine_request *wish,
                               struct mill_error *err) {
     struct saying *s = context;
     const struct mill_registry registry = {.folder = s->voices};
     mill_voice_deinit(&s->named);
     MILL_TRY(mill_voice_open(&s->named, name, &registry, &s->voice_model, err));
-    use_voice(&s->named, wish);
+    mill_voice_use(&s->named, wish);
     return MILL_OK;
 }
 
@@ -111,7 +102,7 @@ static struct mill_engine_request make_wish(struct saying *s) {
     const struct mill_say_options *o = &s->options;
     struct mill_engine_request wish;
     mill_engine_request_init(&wish);
-    use_voice(&s->voice, &wish);
+    mill_voice_use(&s->voice, &wish);
     wish.gender = o->gender;
     wish.pitch = o->pitch;
     wish.speed = o->speed;

@@ -27,7 +27,7 @@
 
 static const char command[] = "serve";
 
-enum { PRINTED_BYTES = 1 << 16, LOOK_MS = 200, MAPPED_BYTES = 1 << 18 };
+enum { PRINTED_BYTES = 1 << 16, HELP_COLUMNS = 88, LOOK_MS = 200, MAPPED_BYTES = 1 << 18 };
 #define TICK_S 1.0 /* how often files are looked at, and health */
 
 struct serving {
@@ -52,13 +52,27 @@ static void print_help(void) {
     puts(
         "Usage: sparkmill serve --model DIR [OPTION]...\n"
         "Serve speech over HTTP, as OpenAI's and FlashTTS' clients want it. See docs/server.md.\n\n"
-        "  --config FILE      options as lines of `name: value`\n"
-        "  --print-config     print what all of this comes to, as such a file, and end\n\n"
+        "  --config FILE    options as lines of `name: value`\n"
+        "  --print-config   print all options, what they come to and mean, as such a file\n\n"
         "Each option is a flag --some-name VALUE, a line some_name: VALUE of the file and a\n"
         "variable SPARKMILL_SOME_NAME; the first of these that is there counts.\n");
     struct mill_server_option_info info;
     for (int i = 0; mill_server_options_info(i, &info); i++)
-        printf("  %-28s %s\n", info.name, info.help);
+        if (!info.is_limit)
+            printf("  %-16s %s\n", info.name, info.help);
+    printf("\nLimits, which --print-config explains:");
+    for (int i = 0, column = HELP_COLUMNS; mill_server_options_info(i, &info); i++) {
+        if (!info.is_limit)
+            continue;
+        int n = (int)strlen(info.name) + 1;
+        column += n;
+        if (column > HELP_COLUMNS) {
+            printf("\n ");
+            column = n + 1;
+        }
+        printf(" %s", info.name);
+    }
+    puts("");
 }
 
 /* getopt's table, from the server's. A switch may stand alone. */

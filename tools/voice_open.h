@@ -2,6 +2,7 @@
 #ifndef MILL_TOOLS_VOICE_OPEN_H
 #define MILL_TOOLS_VOICE_OPEN_H
 
+#include "runtime/engine/engine.h"
 #include "runtime/voice/registry.h"
 
 /* With a '/' or ending in .voice or .json it is a file, else a name. */
@@ -23,5 +24,8 @@ mill_status mill_voice_look(struct mill_voice *out, const char *wanted,
 mill_status mill_voice_open(struct mill_voice *out, const char *wanted,
                             const struct mill_registry *registry,
                             const struct mill_voice_model *model, struct mill_error *err);
+
+/* A request is to be spoken in it; the request borrows from the voice. */
+void mill_voice_use(const struct mill_voice *voice, struct mill_engine_request *wish);
 
 #endif

@@ -1,7 +1,7 @@
 /* clients.c - see clients.h.
  *
  * Requests a minute are a bucket of as many drops as a minute has, filled evenly; a day's sound is
- * counted from midnight UTC, from zero again after a restart. */
+ * counted from midnight UTC. */
 #include "runtime/server/clients.h"
 
 #include "runtime/base/clock.h"
@@ -207,17 +207,26 @@ struct mill_client *mill_clients_admit(struct mill_clients *clients, const char 
     return client;
 }
 
-static bool check_day(struct mill_client *client, struct mill_problem *problem) {
-    time_t now = time(NULL);
-    if (client->day != now / DAY_S)
+int64_t mill_clients_today(void) {
+    return time(NULL) / DAY_S;
+}
+
+/* Under the lock: what it has used today. */
+static double *today_of(struct mill_client *client) {
+    int64_t today = mill_clients_today();
+    if (client->day != today)
         client->day_audio_s = 0;
-    client->day = now / DAY_S;
+    client->day = today;
+    return &client->day_audio_s;
+}
+
+static bool check_day(struct mill_client *client, struct mill_problem *problem) {
     double most = (double)client->key.audio_seconds_per_day;
-    if (most == 0 || client->day_audio_s < most)
+    if (most == 0 || *today_of(client) < most)
         return true;
     mill_problem_set(problem, 429, "insufficient_quota", NULL,
                      "the day's %.0f seconds of sound are used up", most);
-    problem->retry_after_s = (double)(DAY_S - now % DAY_S);
+    problem->retry_after_s = (double)(DAY_S - time(NULL) % DAY_S);
     return false;
 }
 
@@ -240,7 +249,7 @@ bool mill_client_begin(struct mill_client *client, struct mill_problem *problem)
 
 static void count_audio(struct mill_client *client, double audio_s) {
     client->audio_s += audio_s;
-    client->day_audio_s += audio_s;
+    *today_of(client) += audio_s;
 }
 
 void mill_client_end(struct mill_client *client, double audio_s) {
@@ -282,13 +291,22 @@ bool mill_clients_usage(struct mill_clients *clients, size_t i, struct mill_clie
     pthread_mutex_lock(&clients->lock);
     bool there = i < clients->n;
     if (there) {
-        const struct mill_client *client = clients->clients[i];
+        struct mill_client *client = clients->clients[i];
         *out = (struct mill_client_usage){.name = client->name,
                                           .n_requests = client->n_requests,
                                           .n_refused = client->n_refused,
                                           .audio_s = client->audio_s,
+                                          .today_s = *today_of(client),
                                           .n_running = client->n_running};
     }
     pthread_mutex_unlock(&clients->lock);
     return there;
+}
+
+void mill_clients_restore(struct mill_clients *clients, const char *name, double today_s) {
+    pthread_mutex_lock(&clients->lock);
+    struct mill_client *client = find_name(clients, name);
+    if (client)
+        *today_of(client) += today_s;
+    pthread_mutex_unlock(&clients->lock);
 }

@@ -40,10 +40,14 @@ int32_t mill_client_priority(struct mill_client *client);
 struct mill_client_usage {
     const char *name;
     uint64_t n_requests, n_refused;
-    double audio_s;
+    double audio_s, today_s; /* of sound: since the start, and today */
     int64_t n_running;
 };
 /* Of client `i`, in order; false behind the last. */
 bool mill_clients_usage(struct mill_clients *clients, size_t i, struct mill_client_usage *out);
+/* What it has used today, before this start; an unknown client is none. */
+void mill_clients_restore(struct mill_clients *clients, const char *name, double today_s);
+/* Days since 1970, by UTC. */
+int64_t mill_clients_today(void);
 
 #endif

@@ -22,9 +22,12 @@ static const struct row {
     const char *value; /* the default */
     double low, high;
     const char *help;
+    bool is_limit;
 } rows[] = {
 #define ROW(field, kind, value, low, high, help)                                                   \
-    { #field, kind, offsetof(struct mill_server_options, field), value, low, high, help }
+    { #field, kind, offsetof(struct mill_server_options, field), value, low, high, help, false }
+#define LIMIT(field, kind, value, low, high, help)                                                 \
+    { #field, kind, offsetof(struct mill_server_options, field), value, low, high, help, true }
     ROW(model, TEXT, "", 0, 0, "checkpoint folder, as sparkmill pull makes it"),
     ROW(model_name, TEXT, "spark-tts", 0, 0, "what clients call the model"),
     ROW(model_aliases, TEXT, "tts-1,tts-1-hd,gpt-4o-mini-tts,gpt-4o-mini-tts-2025-12-15", 0, 0,
@@ -34,6 +37,7 @@ static const struct row {
     ROW(precision, TEXT, "auto", 0, 0, "auto fp32 bf16 int8"),
     ROW(cache, TEXT, "", 0, 0, "folder of converted weights; empty = the user's, none = off"),
     ROW(voices, TEXT, "", 0, 0, "folder of kept voices; empty = the user's"),
+    ROW(dictionary, TEXT, "", 0, 0, "file of lines `written = spoken`, for every text"),
     ROW(state, TEXT, "", 0, 0, "folder of consents and counters; empty = the user's"),
     ROW(jobs, TEXT, "", 0, 0, "folder of files and batches; empty = in state, none = off"),
 
@@ -47,28 +51,29 @@ static const struct row {
     ROW(require_consent, SWITCH, "true", 0, 0, "clone only with a consent"),
     ROW(disclosure, SWITCH, "true", 0, 0, "mark sound as synthetic speech"),
 
-    ROW(max_running, WHOLE, "0", 0, 4096, "utterances at once on a device; 0 = what suits it"),
-    ROW(max_queue, WHOLE, "256", 1, 1 << 20, "utterances that wait"),
-    ROW(max_backlog_s, NUMBER, "60", 0, 1e6, "seconds of work that wait; 0 = no limit"),
-    ROW(max_unread_s, NUMBER, "30", 1, 3600, "seconds of sound kept for a slow reader"),
-    ROW(max_utterance_s, NUMBER, "60", 1, 3600, "of sound that one utterance may become"),
-    ROW(max_input_chars, WHOLE, "4096", 1, 1 << 20, "characters of one request's text"),
-    ROW(max_upload_bytes, WHOLE, "10485760", 1024, 1 << 30, "of a recording"),
-    ROW(max_batch_bytes, WHOLE, "209715200", 1024, 1LL << 32, "of a batch's file"),
-    ROW(max_batch_lines, WHOLE, "50000", 1, 1000000, "requests of a batch"),
-    ROW(max_jobs_bytes, WHOLE, "68719476736", 1024, 1LL << 50, "of all files of batches"),
+    LIMIT(max_running, WHOLE, "0", 0, 4096, "utterances at once on a device; 0 = what suits it"),
+    LIMIT(max_queue, WHOLE, "256", 1, 1 << 20, "utterances that wait"),
+    LIMIT(max_backlog_s, NUMBER, "60", 0, 1e6, "seconds of work that wait; 0 = no limit"),
+    LIMIT(max_unread_s, NUMBER, "30", 1, 3600, "seconds of sound kept for a slow reader"),
+    LIMIT(max_utterance_s, NUMBER, "60", 1, 3600, "of sound that one utterance may become"),
+    LIMIT(max_input_chars, WHOLE, "4096", 1, 1 << 20, "characters of one request's text"),
+    LIMIT(max_upload_bytes, WHOLE, "10485760", 1024, 1 << 30, "of a recording"),
+    LIMIT(max_batch_bytes, WHOLE, "209715200", 1024, 1LL << 32, "of a batch's file"),
+    LIMIT(max_batch_lines, WHOLE, "50000", 1, 1000000, "requests of a batch"),
+    LIMIT(max_jobs_bytes, WHOLE, "68719476736", 1024, 1LL << 50, "of all files of batches"),
 
-    ROW(max_connections, WHOLE, "4096", 1, 1 << 20, "open at once"),
-    ROW(max_connections_per_address, WHOLE, "0", 0, 1 << 20, "0 = no limit"),
-    ROW(max_header_bytes, WHOLE, "16384", 4096, 131072, "of a request's headers"),
-    ROW(min_body_rate, WHOLE, "1024", 1, 1 << 30, "bytes a second behind the body's time"),
-    ROW(header_timeout_s, NUMBER, "10", 0.1, 3600, "for a connection's first headers"),
-    ROW(idle_timeout_s, NUMBER, "75", 0.1, 86400, "for those of each further request"),
-    ROW(body_timeout_s, NUMBER, "20", 0.1, 86400, "for a body, more by min_body_rate"),
-    ROW(slow_client_s, NUMBER, "30", 0.1, 86400, "that a reader may lag behind real time"),
+    LIMIT(max_connections, WHOLE, "4096", 1, 1 << 20, "open at once"),
+    LIMIT(max_connections_per_address, WHOLE, "0", 0, 1 << 20, "0 = no limit"),
+    LIMIT(max_header_bytes, WHOLE, "16384", 4096, 131072, "of a request's headers"),
+    LIMIT(min_body_rate, WHOLE, "1024", 1, 1 << 30, "bytes a second behind the body's time"),
+    LIMIT(header_timeout_s, NUMBER, "10", 0.1, 3600, "for a connection's first headers"),
+    LIMIT(idle_timeout_s, NUMBER, "75", 0.1, 86400, "for those of each further request"),
+    LIMIT(body_timeout_s, NUMBER, "20", 0.1, 86400, "for a body, more by min_body_rate"),
+    LIMIT(slow_client_s, NUMBER, "30", 0.1, 86400, "that a reader may lag behind real time"),
 
-    ROW(drain_timeout_s, NUMBER, "30", 0, 86400, "for what runs when asked to stop"),
-    ROW(stuck_s, NUMBER, "30", 1, 86400, "without a step until a device counts as stuck"),
+    LIMIT(drain_timeout_s, NUMBER, "30", 0, 86400, "for what runs when asked to stop"),
+    LIMIT(stuck_s, NUMBER, "30", 1, 86400, "without a step until a device counts as stuck"),
+#undef LIMIT
 #undef ROW
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
@@ -248,8 +253,10 @@ mill_status mill_server_options_check(const struct mill_server_options *options,
 bool mill_server_options_info(int i, struct mill_server_option_info *out) {
     if (i < 0 || i >= N_ROWS)
         return false;
-    *out = (struct mill_server_option_info){
-        .name = rows[i].name, .help = rows[i].help, .is_switch = rows[i].kind == SWITCH};
+    *out = (struct mill_server_option_info){.name = rows[i].name,
+                                            .help = rows[i].help,
+                                            .is_switch = rows[i].kind == SWITCH,
+                                            .is_limit = rows[i].is_limit};
     return true;
 }
 

@@ -26,6 +26,7 @@ enum { MILL_SERVER_MAX_OPTIONS = 64 };
 struct mill_server_options {
     const char *model, *model_name, *model_aliases, *devices, *precision, *cache, *voices, *state,
         *jobs;
+    const char *dictionary;
     const char *host, *tls_cert, *tls_key, *keys;
     int64_t port, http_threads;
     bool anonymous, require_consent, disclosure;
@@ -67,6 +68,7 @@ struct mill_server_option_info {
     const char *name; /* with '_' */
     const char *help;
     bool is_switch; /* true or false */
+    bool is_limit;  /* a bound whose default suits most */
 };
 /* Row `i` of the table; false behind the last. */
 bool mill_server_options_info(int i, struct mill_server_option_info *out);

@@ -155,6 +155,18 @@ static mill_status open_jobs(struct mill_server *server, struct mill_error *err)
     return server->jobs ? mill_worker_open(&server->jobs_worker, err) : MILL_OK;
 }
 
+/* A file that cannot be understood costs a day's count, not the start. */
+static mill_status open_usage(struct mill_server *server, struct mill_error *err) {
+    if (!server->options->keys[0])
+        return MILL_OK;
+    mill_status status =
+        mill_usage_open(&server->usage, server->clients, server->options->state, err);
+    if (status != MILL_E_INPUT)
+        return status;
+    mill_log_event(server->log, "event=usage_lost error=\"%s\"", err->text);
+    return MILL_OK;
+}
+
 static mill_status open_parts(struct mill_server *server, struct mill_error *err) {
     const struct mill_server_options *o = server->options;
     server->cache = o->cache[0] && strcmp(o->cache, "none") != 0 ? o->cache : NULL;
@@ -165,6 +177,9 @@ static mill_status open_parts(struct mill_server *server, struct mill_error *err
     MILL_TRY(read_pem(o->tls_cert, &server->tls_cert, err));
     MILL_TRY(read_pem(o->tls_key, &server->tls_key, err));
     MILL_TRY(mill_clients_open(&server->clients, o->keys, err));
+    MILL_TRY(open_usage(server, err));
+    if (o->dictionary[0])
+        MILL_TRY(mill_dictionary_open(&server->dictionary, o->dictionary, err));
     MILL_TRY(open_jobs(server, err));
     MILL_TRY(open_engine(server, err));
     MILL_TRY(mill_voice_model_open(&server->voice_model, &server->shape, o->model, err));
@@ -292,8 +307,15 @@ void mill_server_reload(struct mill_server *server) {
         mill_log_event(server->log, "event=reload");
 }
 
+static void keep_usage(struct mill_server *server) {
+    struct mill_error err;
+    if (mill_usage_keep(&server->usage, &err) < 0)
+        mill_log_event(server->log, "event=failure part=usage error=\"%s\"", err.text);
+}
+
 bool mill_server_tick(struct mill_server *server) {
     struct mill_error err;
+    keep_usage(server);
     if (mill_shelf_refresh(server->shelf, &err) < 0)
         mill_log_event(server->log, "event=reload part=voices error=\"%s\"", err.text);
     return mill_server_get_health(server) == MILL_SERVER_HEALTHY;
@@ -319,7 +341,10 @@ void mill_server_close(struct mill_server *server) {
     mill_job_store_close(server->jobs);
     mill_engine_close(server->engine);
     mill_shelf_close(server->shelf);
+    keep_usage(server);
+    mill_usage_close(&server->usage);
     mill_clients_close(server->clients);
+    mill_dictionary_close(server->dictionary);
     mill_buffer_deinit(&server->tls_cert);
     mill_buffer_deinit(&server->tls_key);
     free(server->consents);

@@ -29,7 +29,8 @@ mill_status mill_server_start(struct mill_server *server,
                               const struct mill_server_progress *progress, struct mill_error *err);
 /* Read keys and voices again; what cannot be read stays as it was, and the log says so. */
 void mill_server_reload(struct mill_server *server);
-/* Now and then: voices that another process changed. True while devices make progress. */
+/* Now and then: voices that another process changed, what keys have used. True while devices make
+ * progress. */
 bool mill_server_tick(struct mill_server *server);
 /* Refuses new work, closes the listener; true when nothing runs any more. It may be called again.
  */

@@ -10,7 +10,9 @@
 #include "runtime/server/metrics.h"
 #include "runtime/server/server.h"
 #include "runtime/server/shelf.h"
+#include "runtime/server/usage.h"
 #include "runtime/server/worker.h"
+#include "runtime/text/dictionary.h"
 
 enum mill_server_phase { MILL_SERVER_STARTING, MILL_SERVER_READY, MILL_SERVER_DRAINING };
 
@@ -29,8 +31,10 @@ struct mill_server {
     struct mill_worker *jobs_worker;
     struct mill_batch_runner *_Atomic runner; /* NULL until it is ready */
     const char *no_jobs;
-    char *consents;    /* owned: their folder */
-    const char *cache; /* NULL = none */
+    char *consents;                     /* owned: their folder */
+    struct mill_dictionary *dictionary; /* of every text; NULL = none */
+    struct mill_usage usage;            /* of the keys, where there are any */
+    const char *cache;                  /* NULL = none */
     struct mill_shape shape;
     struct mill_voice_model voice_model;
     struct mill_metrics metrics;

@@ -85,7 +85,7 @@ bool mill_speech_plan_options(struct mill_speech_plan *plan, struct mill_passage
     options->text = wish->input;
     options->text_bytes = wish->input_bytes;
     options->markup = wish->is_markup;
-    options->dictionary = plan->dictionary;
+    options->dictionary = plan->dictionary ? plan->dictionary : server->dictionary;
     options->language = wish->language;
     options->speed = wish->speed;
     if (wish->clause_ms >= 0)
@@ -140,6 +140,8 @@ bool mill_speech_plan_init(struct mill_speech_plan *plan, struct mill_server *se
                                        strlen(dictionary), &err);
     if (status < 0)
         mill_problem_of_field(problem, status, "dictionary", &err);
+    else if (plan->dictionary)
+        mill_dictionary_extend(plan->dictionary, server->dictionary);
     return status == MILL_OK;
 }
 

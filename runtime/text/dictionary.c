@@ -24,6 +24,7 @@ struct mill_dictionary {
     struct mill_buffer text;
     struct entry *entries; /* owned, sorted */
     int32_t n;
+    const struct mill_dictionary *other; /* borrowed: stands behind it; NULL = none */
 };
 
 /* ------------------------------------------------------------------ comparing */
@@ -211,6 +212,11 @@ mill_status mill_dictionary_parse(struct mill_dictionary **out, const char *name
     return open_dictionary(out, name, data, size, err);
 }
 
+void mill_dictionary_extend(struct mill_dictionary *dictionary,
+                            const struct mill_dictionary *other) {
+    dictionary->other = other;
+}
+
 void mill_dictionary_close(struct mill_dictionary *dictionary) {
     if (!dictionary)
         return;
@@ -253,9 +259,9 @@ static bool is_written_so(const struct entry *e, const char *text, size_t at, si
     return true;
 }
 
-/* The longest entry that stands at `at`, and where it ends; NULL = none. */
-static const struct entry *find(const struct mill_dictionary *d, const char *text, size_t at,
-                                size_t size, size_t *end) {
+/* The longest entry of its own that stands at `at`, and where it ends; NULL = none. */
+static const struct entry *find_own(const struct mill_dictionary *d, const char *text, size_t at,
+                                    size_t size, size_t *end) {
     int32_t low = 0, high = d->n;
     while (low < high) { /* behind the last entry that is not greater than the text */
         int32_t middle = low + (high - low) / 2;
@@ -278,13 +284,28 @@ static const struct entry *find(const struct mill_dictionary *d, const char *tex
     return NULL;
 }
 
+/* The same with those that stand behind it. */
+static const struct entry *find(const struct mill_dictionary *d, const char *text, size_t at,
+                                size_t size, size_t *end) {
+    const struct entry *longest = NULL;
+    for (; d; d = d->other) {
+        size_t own_end = at;
+        const struct entry *e = find_own(d, text, at, size, &own_end);
+        if (!e || (longest && own_end <= *end))
+            continue;
+        longest = e;
+        *end = own_end;
+    }
+    return longest;
+}
+
 mill_status mill_dictionary_apply(const struct mill_dictionary *d, const char *text, size_t bytes,
                                   struct mill_buffer *out, struct mill_error *err) {
     size_t n_copied = 0;
     UChar32 before = -1;
     for (size_t at = 0; d && at < bytes;) {
         UChar32 c;
-        size_t next = at, end;
+        size_t next = at, end = at;
         U8_NEXT(text, next, bytes, c);
         const struct entry *e =
             is_edge(before, c) && !mill_is_blank(c) ? find(d, text, at, bytes, &end) : NULL;

@@ -1,6 +1,6 @@
 /* test_clients.c - the keys' file and what a key allows: who is let in, how often, how much. */
 #include "runtime/base/file.h"
-#include "runtime/server/clients.h"
+#include "runtime/server/usage.h"
 #include "tests/support/bad_input.h"
 
 #include <stdio.h>
@@ -186,10 +186,56 @@ static void test_bad_file(void **state) {
                 "'a' and 'b'");
 }
 
+/* A day's sound is what it was after a restart, for those who still have a key; a file that is
+ * broken, or of another day, is as none. */
+static void test_usage_stays(void **state) {
+    (void)state;
+    static const char file[] = MILL_SCRATCH "/usage.json";
+    struct mill_key keys[] = {make_key("alice", alice, 1u << MILL_SCOPE_SPEAK),
+                              make_key("bob", bob, 1u << MILL_SCOPE_SPEAK)};
+    keys[0].audio_seconds_per_day = 10;
+    struct mill_problem problem = {0};
+    struct mill_error err = {""};
+    struct mill_usage usage;
+    unlink(file);
+    write_keys(keys, 2);
+    struct mill_clients *clients = open_clients(path);
+    assert_int_equal(mill_usage_open(&usage, clients, MILL_SCRATCH, &err), MILL_OK);
+    assert_int_equal(mill_usage_keep(&usage, &err), MILL_OK);
+    assert_int_equal(access(file, F_OK), -1); /* nothing to keep */
+    struct mill_client *client = admit(clients, "Bearer sm-alice", MILL_SCOPE_SPEAK, 0);
+    assert_true(mill_client_begin(client, &problem));
+    mill_client_end(client, 10.5);
+    mill_client_count_audio(mill_clients_find(clients, "bob"), 3);
+    assert_int_equal(mill_usage_keep(&usage, &err), MILL_OK);
+    mill_usage_close(&usage);
+    mill_clients_close(clients);
+
+    static const char *const others[] = {"{\"day\": 1, \"audio_s\": {\"alice\": 99}}", "{", "",
+                                         "{\"day\": 1, \"audio_s\": {\"alice\": -1}}"};
+    for (int i = -1; i < 4; i++) {
+        write_keys(keys, 1);
+        clients = open_clients(path);
+        if (i >= 0) {
+            FILE *out = fopen(file, "w");
+            assert_non_null(out);
+            fputs(others[i], out);
+            fclose(out);
+        }
+        assert_int_equal(mill_usage_open(&usage, clients, MILL_SCRATCH, &err),
+                         i < 1 ? MILL_OK : MILL_E_INPUT);
+        client = admit(clients, "Bearer sm-alice", MILL_SCOPE_SPEAK, 0);
+        assert_int_equal(mill_client_begin(client, &problem), i >= 0);
+        assert_true(i >= 0 || strcmp(problem.code, "insufficient_quota") == 0);
+        mill_usage_close(&usage);
+        mill_clients_close(clients);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_admission),
-                                       cmocka_unit_test(test_anonymous),
-                                       cmocka_unit_test(test_limits), cmocka_unit_test(test_file),
-                                       cmocka_unit_test(test_bad_file)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_admission), cmocka_unit_test(test_anonymous),
+        cmocka_unit_test(test_limits),    cmocka_unit_test(test_file),
+        cmocka_unit_test(test_bad_file),  cmocka_unit_test(test_usage_stays)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

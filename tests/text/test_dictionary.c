@@ -93,11 +93,27 @@ static void test_refused(void **state) {
     assert_true(mill_dictionary_open(&d, MILL_SCRATCH "/no such dictionary", NULL) < 0);
 }
 
+/* Its own entries, and behind them another one's: the longer counts, and of two alike its own. */
+static void test_extended(void **state) {
+    (void)state;
+    static const char own[] = "cat = moggy\ndog = hound\nnew york times = the paper";
+    struct mill_dictionary *other, *d;
+    assert_int_equal(mill_dictionary_parse(&other, "o", file, sizeof file - 1, NULL), MILL_OK);
+    assert_int_equal(mill_dictionary_parse(&d, "d", own, sizeof own - 1, NULL), MILL_OK);
+    mill_dictionary_extend(d, other);
+    check(d, "A cat, a dog, Dr. Reed.", "A moggy, a hound, Doctor Reed.");
+    check(d, "New York, New York Times, New York City.", "Noo Yawk, the paper, the city.");
+    check(other, "A cat, a dog.", "A feline, a dog.");
+    mill_dictionary_close(d);
+    mill_dictionary_close(other);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_parents),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_extended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
