@@ -351,12 +351,13 @@ mill_status mill_http_open(struct mill_http **out, const struct mill_http_option
     if (status == MILL_OK &&
         getrandom(&http->id_key, sizeof http->id_key, 0) != sizeof http->id_key)
         status = mill_fail(err, MILL_E_IO, "no random numbers: %s", strerror(errno));
+    *out = http; /* the first request may come before start returns, and want it */
     if (status == MILL_OK)
         status = start(http, err);
-    if (status < 0)
+    if (status < 0) {
+        *out = NULL;
         mill_http_close(http);
-    else
-        *out = http;
+    }
     return status;
 }
 
