@@ -134,6 +134,10 @@ mill_status mill_engine_open(struct mill_engine **out, const struct mill_engine_
     return mill_engine_open_hooked(out, options, NULL, err);
 }
 
+const char *mill_engine_version(void) {
+    return MILL_VERSION;
+}
+
 const struct mill_engine_info *mill_engine_get_info(const struct mill_engine *engine) {
     return &engine->info;
 }

@@ -191,10 +191,10 @@ void mill_request_free(struct mill_request *request);
 
 /* The name of bit 0, 1, ... of a result's findings; NULL behind the last. */
 const char *mill_engine_finding_name(int bit);
+const char *mill_engine_version(void); /* "0.1.0": of the library that is loaded */
 
 /* What an operator watches: see stats.h. */
 void mill_engine_get_stats(struct mill_engine *engine, struct mill_engine_stats *stats);
 
 #pragma GCC visibility pop
-
 #endif

@@ -319,7 +319,6 @@ void mill_scheduler_get_counts(const struct mill_scheduler *s,
                                              .n_running = s->n_running,
                                              .n_voicing = s->n_live - s->n_running,
                                              .n_free_pages = mill_kv_pool_n_free(s->pool),
-                                             .waiting_frames = s->waiting_frames,
                                              .n_steps = (uint64_t)s->n_steps,
                                              .n_preemptions = s->n_preemptions,
                                              .n_shared_pages = s->n_shared_pages};

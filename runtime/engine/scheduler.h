@@ -184,7 +184,6 @@ bool mill_scheduler_voiced(struct mill_scheduler *scheduler, const struct mill_p
 struct mill_scheduler_counts {
     int32_t n_waiting, n_running, n_voicing; /* now; voicing: no more tokens, not all sound yet */
     int32_t n_free_pages;
-    int64_t waiting_frames;                          /* estimates of those that wait, together */
     uint64_t n_steps, n_preemptions, n_shared_pages; /* since init */
 };
 void mill_scheduler_get_counts(const struct mill_scheduler *scheduler,

@@ -94,7 +94,6 @@ void mill_queue_put(struct mill_scheduler *scheduler, int32_t slot) {
         mill_index_heap_put(&queue->resumed[entry->level], slot, (double)entry->arrival);
     else
         link_job(scheduler, slot);
-    scheduler->waiting_frames += entry->job.estimate_frames;
 }
 
 void mill_queue_take(struct mill_scheduler *scheduler, int32_t slot) {
@@ -106,7 +105,6 @@ void mill_queue_take(struct mill_scheduler *scheduler, int32_t slot) {
         mill_index_heap_remove(&queue->resumed[entry->level], slot);
     else
         unlink_job(scheduler, slot);
-    scheduler->waiting_frames -= entry->job.estimate_frames;
 }
 
 int32_t mill_queue_best(const struct mill_scheduler *scheduler, double now_s) {

@@ -406,6 +406,11 @@ static void test_refused(void **state) {
     drain_and_close(engine);
 }
 
+static void test_version(void **state) {
+    (void)state;
+    assert_string_equal(mill_engine_version(), MILL_VERSION);
+}
+
 static void not_opened(struct mill_engine_options options, mill_status status,
                        const char *message) {
     struct mill_engine *engine;
@@ -558,14 +563,23 @@ int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "lazy") == 0)
         fixture_use(lazy_backend_ops(mill_backend_find("cpu", NULL)));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_company),     cmocka_unit_test(test_admission),
-        cmocka_unit_test(test_backlog),     cmocka_unit_test(test_cancel_and_deadline),
-        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_callback_fails),
-        cmocka_unit_test(test_voice),       cmocka_unit_test(test_drain_and_close),
-        cmocka_unit_test(test_places),      cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_not_opened),  cmocka_unit_test(test_overlap),
-        cmocka_unit_test(test_readable),    cmocka_unit_test(test_router),
-        cmocka_unit_test(test_room),        cmocka_unit_test(test_voice_is_computed_once),
+        cmocka_unit_test(test_company),
+        cmocka_unit_test(test_admission),
+        cmocka_unit_test(test_backlog),
+        cmocka_unit_test(test_cancel_and_deadline),
+        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_callback_fails),
+        cmocka_unit_test(test_voice),
+        cmocka_unit_test(test_drain_and_close),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_not_opened),
+        cmocka_unit_test(test_version),
+        cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_readable),
+        cmocka_unit_test(test_router),
+        cmocka_unit_test(test_room),
+        cmocka_unit_test(test_voice_is_computed_once),
     };
     return cmocka_run_group_tests(tests, fixture_write_checkpoint, NULL);
 }
