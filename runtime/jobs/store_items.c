@@ -112,10 +112,11 @@ static mill_status validate_first(struct mill_job_store *store, int64_t now_s,
                                   struct mill_error *err) {
     sqlite3_stmt *statement;
     struct mill_job_batch batch = {0};
-    MILL_TRY(mill_database_ask(&store->db, &statement, err,
-                               "SELECT number,input_file FROM batches WHERE state=0 ORDER BY number"
-                               " LIMIT 1",
-                               ""));
+    MILL_TRY(mill_database_ask(
+        &store->db, &statement, err,
+        "SELECT number,input_file FROM batches WHERE state<3 AND state=0 ORDER BY number"
+        " LIMIT 1",
+        ""));
     mill_status status = mill_database_step(&store->db, statement, err);
     batch.number = sqlite3_column_int64(statement, 0);
     mill_database_copy_text(statement, 1, batch.input_file, sizeof batch.input_file);
@@ -168,11 +169,13 @@ static mill_status take(struct mill_job_store *store, int64_t behind, struct mil
     struct mill_database *db = &store->db;
     sqlite3_stmt *statement;
     char file[MILL_JOB_ID_BYTES];
+    /* Walked in the order of two indexes: what it costs does not grow with the batch. */
     MILL_TRY(mill_database_ask(
         db, &statement, err,
         "SELECT b.number, b.owner, b.input_file, i.line, i.at, i.bytes, i.custom_id, i.n_attempts"
-        " FROM batches b JOIN items i ON i.batch=b.number AND i.state=0"
-        " WHERE b.state=1 AND b.number>? AND NOT EXISTS"
+        " FROM batches b CROSS JOIN items i INDEXED BY waiting_items"
+        " ON i.batch=b.number AND i.state=0"
+        " WHERE b.state<3 AND b.state=1 AND b.number>? AND NOT EXISTS"
         " (SELECT 1 FROM taken t WHERE t.batch=i.batch AND t.line=i.line)"
         " ORDER BY b.number, i.line LIMIT 1",
         "i", behind));

@@ -17,7 +17,15 @@
 
 /* A request is given up when a device failed under it so often. While so many utterances wait for a
  * device no other is taken. */
-enum { MOST_FLIGHTS = 256, ATTEMPTS = 3, ENOUGH_WAIT = 4, PRIORITY = -2, AHEAD = 1, REDRAWS = 2 };
+enum {
+    MOST_FLIGHTS = 256,
+    ATTEMPTS = 3,
+    ENOUGH_WAIT = 4,
+    AT_ONCE = 16,
+    PRIORITY = -2,
+    AHEAD = 1,
+    REDRAWS = 2
+};
 #define LOOK_S 1.0   /* how often time and cancellations are looked at */
 #define ROOM_S 0.02  /* how often devices are looked at that had no room for more */
 #define PAUSE_S 10.0 /* when disk or devices fail */
@@ -247,12 +255,17 @@ static bool has_room(struct mill_batch_runner *r) {
     return stats.n_queued < ENOUGH_WAIT;
 }
 
-/* MILL_DONE when nothing is left to take, MILL_AGAIN when there is no room for it. */
+/* MILL_OK: there may be more to take; MILL_DONE: there is not, or all flights are under way;
+ * MILL_AGAIN: devices have no room. Some at a time, so that those under way are served between. */
 static mill_status fill(struct mill_batch_runner *r, struct mill_error *err) {
-    mill_status status = MILL_OK;
-    while (status == MILL_OK && mill_flights_have_room(r->flights) && !atomic_load(&r->stopping))
-        status = has_room(r) ? take_off(r, err) : MILL_AGAIN;
-    return status;
+    for (int i = 0; i < AT_ONCE; i++) {
+        if (!mill_flights_have_room(r->flights) || atomic_load(&r->stopping))
+            return MILL_DONE;
+        mill_status status = has_room(r) ? take_off(r, err) : MILL_AGAIN;
+        if (status != MILL_OK)
+            return status;
+    }
+    return MILL_OK;
 }
 
 /* ------------------------------------------------------------------ the thread */
@@ -278,7 +291,8 @@ static void *run(void *context) {
             status = fill(r, &err);
         if (status < 0)
             pause_for(r, &err);
-        if (mill_flights_serve(r->flights, status == MILL_AGAIN ? ROOM_S : LOOK_S, &err) < 0)
+        double wait_s = status == MILL_OK ? 0 : status == MILL_AGAIN ? ROOM_S : LOOK_S;
+        if (mill_flights_serve(r->flights, wait_s, &err) < 0)
             pause_for(r, &err);
     }
     mill_flights_cancel(r->flights, NULL);
