@@ -157,7 +157,7 @@ static mill_status bench_language_model(struct bench *b, enum mill_dtype dtype,
                                          .max_pages = (CONTEXT + MAX_STEPS) / PAGE_TOKENS + 1,
                                          .page_tokens = PAGE_TOKENS};
     options.n_pages = largest * options.max_pages + 1;
-    b->paper = bench_paper_model_of(&b->made.shape, (double)mill_dtype_bytes(dtype), 2,
+    b->paper = bench_paper_model_of(&b->made.shape, dtype, b->made.lm.kv_dtype,
                                     b->made.lm.legal[MILL_LEGAL_SEMANTIC].n_rows);
     int32_t *table = mill_alloc_array((size_t)options.n_pages, sizeof *table);
     struct batch *batch = mill_alloc_array(1, sizeof *batch);

@@ -185,9 +185,8 @@ static mill_status bench_run(struct bench *b, struct mill_error *err) {
     report(b->bare.device.weights->from_cache ? "open, from the cache" : "open, converting",
            mill_clock_seconds() - start, "s", 0, "");
     const struct mill_lm_weights *weights = &b->bare.device.weights->lm;
-    b->paper = bench_paper_model_of(
-        &b->bare.model.shape, (double)mill_dtype_bytes(weights->head.shape.dtype),
-        (double)mill_dtype_bytes(weights->kv_dtype), weights->legal[MILL_LEGAL_SEMANTIC].n_rows);
+    b->paper = bench_paper_model_of(&b->bare.model.shape, weights->head.shape.dtype,
+                                    weights->kv_dtype, weights->legal[MILL_LEGAL_SEMANTIC].n_rows);
     MILL_TRY(mill_bicodec_decoder_open(&b->decoder, b->bare.device.ops, b->bare.device.backend,
                                        &b->bare.device.weights->decoder, FRAMES, err));
 

@@ -120,7 +120,7 @@ static bool make_embedding(struct bench_made_up *m) {
 static bool make_language_model(struct bench_made_up *m, enum mill_dtype dtype) {
     m->lm.shape = m->shape.llm;
     m->lm.shape.vocab = VOCABULARY;
-    m->lm.kv_dtype = MILL_BF16;
+    m->lm.kv_dtype = dtype;
     const struct mill_llm_shape *s = &m->lm.shape;
     const float *gain = vector(m, s->hidden, 1, 0.1f);
     const float *bias = vector(m, (s->n_heads + 2 * s->n_kv_heads) * s->head_dim, 0, 0.1f);

@@ -1,6 +1,8 @@
 /* paper.c - see paper.h. */
 #include "bench/paper.h"
 
+#include "kernels/backend.h"
+
 #include <math.h>
 
 static double lm_weights(const struct mill_llm_shape *s, double head_rows) {
@@ -26,14 +28,18 @@ static double decoder_products(const struct mill_bicodec_shape *s) {
     return sum + rows * 7 * c;
 }
 
-struct bench_paper_model bench_paper_model_of(const struct mill_shape *shape, double weight_bytes,
-                                              double kv_bytes, int32_t head_rows) {
+struct bench_paper_model bench_paper_model_of(const struct mill_shape *shape,
+                                              enum mill_dtype weights, enum mill_dtype kv,
+                                              int32_t head_rows) {
     const struct mill_llm_shape *s = &shape->llm;
-    double weights = lm_weights(s, head_rows);
-    return (struct bench_paper_model){.weight_bytes = weights * weight_bytes,
-                                      .token_flop = 2 * weights,
-                                      .kv_bytes = 2.0 * s->n_layers * s->n_kv_heads * s->head_dim *
-                                                  kv_bytes,
+    const struct mill_kv_pages token = {
+        .dtype = kv, .n_heads = s->n_kv_heads, .page_tokens = 1, .head_dim = s->head_dim};
+    double n_weights = lm_weights(s, head_rows);
+    return (struct bench_paper_model){.weight_bytes = n_weights * (double)mill_dtype_bytes(weights),
+                                      .token_flop = 2 * n_weights,
+                                      .kv_bytes = (double)s->n_layers *
+                                                  (double)mill_kv_page_elements(&token) *
+                                                  (double)mill_dtype_bytes(kv),
                                       .kv_flop = 4.0 * s->n_layers * s->n_heads * s->head_dim,
                                       .frame_flop = 2 * decoder_products(&shape->bicodec)};
 }

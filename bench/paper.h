@@ -6,6 +6,7 @@
 #ifndef MILL_BENCH_PAPER_H
 #define MILL_BENCH_PAPER_H
 
+#include "runtime/base/dtype.h"
 #include "runtime/model/shape.h"
 
 struct bench_paper_device {
@@ -20,9 +21,10 @@ struct bench_paper_model {
     double frame_flop;        /* decoder */
 };
 
-/* Bytes per weight and per element of keys and values; head rows computed in a step. */
-struct bench_paper_model bench_paper_model_of(const struct mill_shape *shape, double weight_bytes,
-                                              double kv_bytes, int32_t head_rows);
+/* Types of the weights and of keys and values; head rows computed in a step. */
+struct bench_paper_model bench_paper_model_of(const struct mill_shape *shape,
+                                              enum mill_dtype weights, enum mill_dtype kv,
+                                              int32_t head_rows);
 
 /* Seconds of one decode step of `batch` sequences with `context` tokens each. */
 double bench_paper_step_s(const struct bench_paper_model *model,

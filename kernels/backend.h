@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-enum { MILL_BACKEND_ABI = 2 };
+enum { MILL_BACKEND_ABI = 3 };
 
 /* A matrix of activations, borrowed. f32 everywhere today; bf16 where a backend's caps say so. */
 struct mill_matrix {
@@ -146,17 +146,26 @@ struct mill_batch {
     const int32_t *page_table; /* [n_sequences, max_pages]: page numbers in order of position */
 };
 
-/* The page pool of one layer: page p, key or value, head h, position t, d consecutive elements. */
+/* The page pool of one layer: page p, key or value, head h, position t, d consecutive elements.
+ * With MILL_I8 these are codes, and behind them a page has its scales, f32 [2][n_heads]
+ * [page_tokens]: an element stands for code * scale. */
 struct mill_kv_pages {
     void *data; /* [n_pages][2][n_heads][page_tokens][head_dim], the layer's first page */
-    enum mill_dtype dtype; /* MILL_F32 or MILL_BF16 */
+    enum mill_dtype dtype; /* MILL_F32, MILL_BF16 or MILL_I8 */
     int32_t n_heads, page_tokens, head_dim;
-    int64_t page_stride; /* elements from page to page (layers may be interleaved) */
+    int64_t page_stride; /* elements from page to page (layers may be interleaved); MILL_I8: a
+                            multiple of 4 */
 };
+
+/* Elements of one layer's part of a page, its scales included. */
+static inline int64_t mill_kv_page_elements(const struct mill_kv_pages *kv) {
+    int64_t scale_bytes = kv->dtype == MILL_I8 ? (int64_t)sizeof(float) : 0;
+    return (int64_t)2 * kv->n_heads * kv->page_tokens * (kv->head_dim + scale_bytes);
+}
 
 /* Rotate q and k in place by their position (pair (j, j + d/2), angle position * theta^(-2j/d)),
  * then write k and v into pages. x is the fused projection [rows, (n_heads + 2 * kv.n_heads) *
- * head_dim]: all q heads, then k, then v. */
+ * head_dim]: all q heads, then k, then v. MILL_I8 pages: see kernels/README.md. */
 struct mill_rope_append_args {
     struct mill_matrix x;
     int32_t n_heads;

@@ -150,11 +150,12 @@ static mill_status run_paper(const struct mill_bench_options *o, struct mill_err
     int32_t head_rows = shape.bicodec.quantizer.codebook_size + 1;
     const struct {
         const char *name;
-        double bytes;
-    } kinds[] = {{"bf16", 2}, {"8-bit", 1}};
+        enum mill_dtype dtype;
+    } kinds[] = {{"bf16", MILL_BF16}, {"8-bit", MILL_I8}};
     printf("weights,batch,step_ms,lm_tokens_per_s,frames_per_s,x_real_time\n");
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-        struct bench_paper_model model = bench_paper_model_of(&shape, kinds[k].bytes, 2, head_rows);
+        struct bench_paper_model model =
+            bench_paper_model_of(&shape, kinds[k].dtype, kinds[k].dtype, head_rows);
         for (double batch = 1; batch <= 1024; batch *= 4) {
             double step_s = bench_paper_step_s(&model, &device, batch, (double)o->context);
             double frames = bench_paper_frames_per_s(&model, &device, batch, (double)o->context);

@@ -20,7 +20,7 @@
 /* Frames for each byte of text of a model that never ends by itself: English read at 15 characters
  * a second. */
 #define FRAMES_PER_BYTE (50.0 / 15)
-enum { PROMPT_TOKENS = 60, MAX_FRAMES = 2000, BYTES_F32 = 4, BYTES_BF16 = 2, BYTES_INT8 = 1 };
+enum { PROMPT_TOKENS = 60, MAX_FRAMES = 2000 };
 
 struct bench {
     const struct mill_bench_options *options;
@@ -47,11 +47,12 @@ static mill_status predict_with(struct bench *b, bool cpu, struct mill_error *er
     struct mill_shape shape;
     const char *precision = mill_engine_get_info(b->engine)->precision;
     MILL_TRY(mill_shape_read(&shape, o->model, err));
-    bool exact = strcmp(precision, "fp32") == 0;
-    double bytes = exact ? BYTES_F32 : strcmp(precision, "bf16") == 0 ? BYTES_BF16 : BYTES_INT8;
+    enum mill_dtype dtype = strcmp(precision, "fp32") == 0   ? MILL_F32
+                            : strcmp(precision, "bf16") == 0 ? MILL_BF16
+                                                             : MILL_I8;
     /* im_end and every semantic token */
     int32_t head_rows = mill_engine_get_info(b->engine)->n_semantic_codes + 1;
-    b->paper = bench_paper_model_of(&shape, bytes, exact ? BYTES_F32 : BYTES_BF16, head_rows);
+    b->paper = bench_paper_model_of(&shape, dtype, dtype, head_rows);
     if (o->bandwidth_gb > 0 && o->peak_tflop > 0) {
         b->device = (struct bench_paper_device){o->bandwidth_gb * 1e9, o->peak_tflop * 1e12,
                                                 o->peak_tflop * 1e12};
@@ -61,7 +62,7 @@ static mill_status predict_with(struct bench *b, bool cpu, struct mill_error *er
         b->device.bytes_per_s = bench_read_bandwidth(pool);
         mill_pool_close(pool);
         /* 8-bit weights meet 16-bit activations: two products an instruction, bf16's rate */
-        double peak = bench_onednn_peak(exact ? MILL_F32 : MILL_BF16);
+        double peak = bench_onednn_peak(dtype == MILL_F32 ? MILL_F32 : MILL_BF16);
         b->device.lm_flop_per_s = b->device.decoder_flop_per_s = peak;
     }
     return MILL_OK;

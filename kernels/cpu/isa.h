@@ -58,7 +58,8 @@ struct attn_queries {
 /* A run of at most ATTN_KEYS keys and their values. */
 struct attn_keys {
     const void *k, *v;
-    enum mill_dtype dtype; /* F32 or BF16 */
+    const float *k_scale, *v_scale; /* I8: [n] */
+    enum mill_dtype dtype;          /* F32, BF16 or I8 */
     int32_t n;
     int64_t k_stride, v_stride; /* elements from key to key */
 };
@@ -77,6 +78,8 @@ struct cpu_isa {
                          void *out);
     /* 16-bit codes of a row; returns the scale of one code. */
     float (*prepare_i16)(const float *x, int32_t n, int32_t n_padded, void *out);
+    /* The same in 8 bits. */
+    float (*prepare_i8)(const float *x, int32_t n, int32_t n_padded, void *out);
 
     void (*norm)(const struct mill_norm_args *, int32_t row);
     void (*glu)(const struct mill_glu_args *, int32_t row);

@@ -27,15 +27,24 @@ static int32_t position_of(const struct mill_batch *batch, int32_t sequence, int
     return batch->n_cached[sequence] + row - batch->row_first[sequence];
 }
 
-/* Keys (which = 0) or values (1) of a head from `position` on, to the end of its page. */
-static char *page_at(const struct mill_kv_pages *kv, const struct mill_batch *batch,
-                     int32_t sequence, int32_t which, int32_t head, int32_t position) {
-    int32_t page = batch->page_table[(size_t)sequence * (size_t)batch->max_pages +
-                                     (size_t)(position / kv->page_tokens)];
+/* Keys (which = 0) or values (1) of a head from `position` on, to the end of its page, and their
+ * scales (MILL_I8). */
+struct page_rows {
+    char *rows;
+    float *scales;
+};
+
+static struct page_rows page_at(const struct mill_kv_pages *kv, const struct mill_batch *batch,
+                                int32_t sequence, int32_t which, int32_t head, int32_t position) {
+    int32_t number = batch->page_table[(size_t)sequence * (size_t)batch->max_pages +
+                                       (size_t)(position / kv->page_tokens)];
+    int64_t size = (int64_t)mill_dtype_bytes(kv->dtype);
+    char *page = (char *)kv->data + number * kv->page_stride * size;
     int64_t row =
         ((int64_t)which * kv->n_heads + head) * kv->page_tokens + position % kv->page_tokens;
-    return (char *)kv->data +
-           (size_t)(page * kv->page_stride + row * kv->head_dim) * mill_dtype_bytes(kv->dtype);
+    int64_t codes = (int64_t)2 * kv->n_heads * kv->page_tokens * kv->head_dim;
+    return (struct page_rows){page + row * kv->head_dim * size,
+                              kv->dtype == MILL_I8 ? (float *)(page + codes) + row : NULL};
 }
 
 struct rope_run {
@@ -68,11 +77,13 @@ static void rope_task(void *context, int row, int worker) {
     for (int32_t which = 0; which < 2; which++)
         for (int32_t h = 0; h < kv->n_heads; h++) {
             const float *from = x + (args->n_heads + which * kv->n_heads + h) * d;
-            char *to = page_at(kv, &args->batch, sequence, which, h, position);
-            if (kv->dtype == MILL_BF16)
-                run->isa->prepare_bf16(from, NULL, d, d, to);
+            struct page_rows to = page_at(kv, &args->batch, sequence, which, h, position);
+            if (kv->dtype == MILL_I8)
+                *to.scales = run->isa->prepare_i8(from, d, d, to.rows);
+            else if (kv->dtype == MILL_BF16)
+                run->isa->prepare_bf16(from, NULL, d, d, to.rows);
             else
-                memcpy(to, from, (size_t)d * sizeof *from);
+                memcpy(to.rows, from, (size_t)d * sizeof *from);
         }
 }
 
@@ -125,9 +136,13 @@ static void attend(const struct attn_batch_run *run, int32_t row, int32_t kv_hea
         int32_t in_page = kv->page_tokens - at % kv->page_tokens, left = n_keys - at;
         int32_t keys = in_page < ATTN_KEYS ? in_page : ATTN_KEYS;
         keys = keys < left ? keys : left;
+        struct page_rows k = page_at(kv, &args->batch, sequence, 0, kv_head, at);
+        struct page_rows v = page_at(kv, &args->batch, sequence, 1, kv_head, at);
         run->isa->attn(&queries, &(struct attn_keys){
-                                     .k = page_at(kv, &args->batch, sequence, 0, kv_head, at),
-                                     .v = page_at(kv, &args->batch, sequence, 1, kv_head, at),
+                                     .k = k.rows,
+                                     .v = v.rows,
+                                     .k_scale = k.scales,
+                                     .v_scale = v.scales,
                                      .dtype = kv->dtype,
                                      .n = keys,
                                      .k_stride = d,

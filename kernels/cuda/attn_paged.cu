@@ -6,7 +6,8 @@
  * shared memory itself, the next split's keys while it works on the values and the other way round,
  * and waits for no other warp but when results are taken together.
  *
- * Bytes: keys and values of a sequence once a tile, 256 a position and kv head (bf16, head of 64);
+ * Bytes: keys and values of a sequence once a tile, 256 a position and kv head (bf16, head of 64),
+ * or 136 (8-bit codes and their scales);
  * operations: 2 products of 2 x 64 for each query head and position, times 2 for the second half of
  * a query, times 8 / 7 for the eighth slot. Planned: 136 registers; 4 warps take 85 KB of shared
  * memory, so an H200 has 8 warps a processor with 64 to 128 KB under way, three times what its
@@ -22,15 +23,18 @@ template <class P, int D> struct attn_shared {
     typedef typename P::element T;
     enum {
         PARTIAL = ATTN_PARTIAL_FLOATS(D) * (int)sizeof(float),
-        TILE = ATTN_KEYS * P::ROW * (int)sizeof(T),
+        KEYS = ATTN_KEYS * P::KEY_ROW * (int)sizeof(T),
+        VALUES = ATTN_KEYS * P::VALUE_ROW * (int)sizeof(T),
+        SCALES = has_scales<T> ? 2 * ATTN_KEYS * (int)sizeof(float) : 0,
         OCTET_BYTES = P::QUERY_BYTES + PARTIAL,
-        WARP_BYTES = 2 * TILE + P::WARP_BYTES + PARTIAL,
+        WARP_BYTES = KEYS + VALUES + SCALES + P::WARP_BYTES + PARTIAL,
         BLOCK_BYTES = 1024 /* find_tile's and arrive_last's; dynamic memory begins at a multiple */
     };
     float *state;           /* [octets][PARTIAL]: the splits taken so far */
     float *partials;        /* [warps][PARTIAL] */
     unsigned char *queries; /* [octets][QUERY_BYTES] */
     T *keys, *values;       /* this warp's */
+    float *scales;          /* this warp's: of the keys, of the values */
     unsigned char *weights; /* this warp's */
 
     __device__ attn_shared(unsigned char *memory, const struct mill_attn_plan &plan) {
@@ -42,8 +46,9 @@ template <class P, int D> struct attn_shared {
         queries = memory;
         memory += plan.n_octets * P::QUERY_BYTES + warp * (WARP_BYTES - PARTIAL);
         keys = reinterpret_cast<T *>(memory);
-        values = reinterpret_cast<T *>(memory + TILE);
-        weights = memory + 2 * TILE;
+        values = reinterpret_cast<T *>(memory + KEYS);
+        scales = reinterpret_cast<float *>(memory + KEYS + VALUES);
+        weights = memory + KEYS + VALUES + SCALES;
     }
 };
 
@@ -75,36 +80,73 @@ static __device__ __forceinline__ bool find_job(const struct mill_attn_paged_arg
 
 /* A lane's two positions of a split: elements from kv.data on. */
 struct attn_split {
-    int64_t first, second; /* of positions lane and lane + 32 */
-    int32_t n;             /* positions that the tile sees; 0 or less = none */
+    int64_t first, second;             /* of positions lane and lane + 32 */
+    int64_t first_scale, second_scale; /* of their keys, where they have any; floats from kv.data */
+    int32_t n;                         /* positions that the tile sees; 0 or less = none */
 };
 
+template <class T>
 static __device__ __forceinline__ attn_split locate(const struct mill_attn_paged_args &a,
                                                     const struct attn_job &job, int32_t split) {
     const int32_t *pages = a.batch.page_table + (int64_t)job.tile.sequence * a.batch.max_pages;
     int32_t lane = (int32_t)threadIdx.x % 32, first_key = split * ATTN_KEYS;
-    attn_split s = {0, 0, job.tile.position + job.tile.n - first_key};
-    if (lane < s.n)
+    attn_split s = {0, 0, 0, 0, job.tile.position + job.tile.n - first_key};
+    if (lane < s.n) {
         s.first = kv_element(a.kv, pages, first_key + lane, job.kv_head);
-    if (lane + 32 < s.n)
+        if constexpr (has_scales<T>)
+            s.first_scale = kv_scale(a.kv, pages, first_key + lane, job.kv_head);
+    }
+    if (lane + 32 < s.n) {
         s.second = kv_element(a.kv, pages, first_key + lane + 32, job.kv_head);
+        if constexpr (has_scales<T>)
+            s.second_scale = kv_scale(a.kv, pages, first_key + lane + 32, job.kv_head);
+    }
     return s;
 }
 
 /* Starts the copies of a split's keys, or values, as one group; what no row sees becomes zeros. */
-template <class P, int D>
-static __device__ __forceinline__ void
-copy_split(typename P::element *to, const typename P::element *from, const attn_split &s) {
-    enum { CHUNK = 16 / (int)sizeof(typename P::element), CHUNKS = D / CHUNK, ROWS = 32 / CHUNKS };
+template <int ROW, int D, class T>
+static __device__ __forceinline__ void copy_split(T *to, const T *from, const attn_split &s) {
+    enum { CHUNK = 16 / (int)sizeof(T), CHUNKS = D / CHUNK, ROWS = 32 / CHUNKS };
     int32_t lane = (int32_t)threadIdx.x % 32, at = lane % CHUNKS * CHUNK;
     if (s.n > 0)
         for (int half = 0; half < 2; half++)
             for (int row = lane / CHUNKS; row < 32; row += ROWS) {
                 int64_t element = __shfl_sync(0xffffffff, half ? s.second : s.first, row);
                 int32_t key = 32 * half + row;
-                cp_async_16(to + key * P::ROW + at, from + element + at, key < s.n);
+                cp_async_16(to + key * ROW + at, from + element + at, key < s.n);
             }
     cp_async_commit();
+}
+
+/* Starts the copies of a split's scales, of keys and of values; they belong to the keys' group. */
+static __device__ __forceinline__ void copy_scales(float *to, const struct mill_kv_pages &kv,
+                                                   const attn_split &s) {
+    const float *from = static_cast<const float *>(kv.data);
+    int32_t lane = (int32_t)threadIdx.x % 32;
+    for (int part = 0; part < 2; part++, to += ATTN_KEYS, from += kv.n_heads * kv.page_tokens) {
+        cp_async_4(to + lane, from + s.first_scale, lane < s.n);
+        cp_async_4(to + lane + 32, from + s.second_scale, lane + 32 < s.n);
+    }
+}
+
+template <class P, int D>
+static __device__ __forceinline__ void copy_keys(const struct mill_attn_paged_args &a,
+                                                 const attn_shared<P, D> &shared,
+                                                 const attn_split &s) {
+    typedef typename P::element T;
+    if (has_scales<T> && s.n > 0)
+        copy_scales(shared.scales, a.kv, s);
+    copy_split<P::KEY_ROW, D>(shared.keys, static_cast<const T *>(a.kv.data), s);
+}
+
+template <class P, int D>
+static __device__ __forceinline__ void copy_values(const struct mill_attn_paged_args &a,
+                                                   const attn_shared<P, D> &shared,
+                                                   const attn_split &s) {
+    typedef typename P::element T;
+    copy_split<P::VALUE_ROW, D>(shared.values, static_cast<const T *>(a.kv.data) + kv_part(a.kv),
+                                s);
 }
 
 /* ------------------------------------------------------------------ taking splits together */
@@ -190,15 +232,14 @@ template <class P, int D>
 static __device__ __forceinline__ void
 work_split(const struct mill_attn_paged_args &a, const attn_shared<P, D> &shared, int32_t octet,
            bool last, const struct attn_view &view, const attn_split &next, float *partial) {
-    typedef typename P::element T;
-    const T *keys = static_cast<const T *>(a.kv.data);
     typename P::weights weights;
     cp_async_wait<1>(); /* the keys */
     __syncwarp();
-    P::scores(shared.queries + octet * P::QUERY_BYTES, shared.keys, shared.weights, view, &weights);
+    P::scores(shared.queries + octet * P::QUERY_BYTES, shared.keys, shared.scales, shared.weights,
+              view, &weights);
     __syncwarp();
     if (last) {
-        copy_split<P, D>(shared.keys, keys, next);
+        copy_keys<P, D>(a, shared, next);
         cp_async_wait<1>(); /* the values, not the next keys */
     } else {
         cp_async_wait<0>();
@@ -207,7 +248,7 @@ work_split(const struct mill_attn_paged_args &a, const attn_shared<P, D> &shared
     P::values(&weights, shared.values, shared.weights, partial);
     __syncwarp();
     if (last)
-        copy_split<P, D>(shared.values, keys + kv_part(a.kv), next);
+        copy_values<P, D>(a, shared, next);
 }
 
 /* Block x: tile, y: kv head and chunk of its query heads, z: part. `partials` and `arrived` are for
@@ -223,21 +264,20 @@ __global__ void __launch_bounds__(32 * ATTN_MAX_WARPS, 1)
     if (!find_job(a, plan, &job))
         return;
     attn_shared<P, D> shared(memory, plan);
-    const T *keys = static_cast<const T *>(a.kv.data);
     int32_t warp = (int32_t)threadIdx.x / 32, step = job.n_parts * plan.n_warps;
     int32_t first = job.part * plan.n_warps, tile = (int32_t)(blockIdx.x * gridDim.y + blockIdx.y);
     partials += (int64_t)tile * plan.max_splits * PARTIAL;
 
-    attn_split split = locate(a, job, first + warp);
-    copy_split<P, D>(shared.keys, keys, split);
-    copy_split<P, D>(shared.values, keys + kv_part(a.kv), split);
+    attn_split split = locate<T>(a, job, first + warp);
+    copy_keys<P, D>(a, shared, split);
+    copy_values<P, D>(a, shared, split);
     put_queries<P, D>(a, job, shared.queries);
     clear<D>(shared.state, job.n_octets);
     __syncthreads();
     struct attn_view view = {job.tile.position, job.tile.position + job.tile.n - 1, job.heads, 0,
                              0};
     for (; first < job.n_splits; first += step) {
-        attn_split next = locate(a, job, first + step + warp);
+        attn_split next = locate<T>(a, job, first + step + warp);
         for (int32_t octet = 0; octet < job.n_octets; octet++) {
             view.first_slot = octet * ATTN_SLOTS;
             view.first_key = (first + warp) * ATTN_KEYS;
@@ -303,18 +343,21 @@ static mill_status attn_launch(struct mill_backend *backend,
 template <int D>
 static mill_status attn_launch_type(struct mill_backend *backend,
                                     const struct mill_attn_paged_args *args) {
+    bool tensor = backend->capability >= 80;
     if (args->kv.dtype == MILL_F32)
         return attn_launch<attn_scalar<float, D>, D>(backend, args);
-    if (backend->capability < 80)
-        return attn_launch<attn_scalar<uint16_t, D>, D>(backend, args);
-    return attn_launch<attn_tensor<D>, D>(backend, args);
+    if (args->kv.dtype == MILL_BF16)
+        return tensor ? attn_launch<attn_tensor<uint16_t, D>, D>(backend, args)
+                      : attn_launch<attn_scalar<uint16_t, D>, D>(backend, args);
+    return tensor ? attn_launch<attn_tensor<int8_t, D>, D>(backend, args)
+                  : attn_launch<attn_scalar<int8_t, D>, D>(backend, args);
 }
 
-/* Rows of keys and values are copied 16 bytes at a time. */
+/* Rows of keys and values are copied 16 bytes at a time, their scales 4. */
 static bool pages_are_supported(const struct mill_kv_pages *kv) {
     size_t stride_bytes = (size_t)kv->page_stride * mill_dtype_bytes(kv->dtype);
-    return (kv->dtype == MILL_F32 || kv->dtype == MILL_BF16) && stride_bytes % 16 == 0 &&
-           reinterpret_cast<uintptr_t>(kv->data) % 16 == 0;
+    bool known = kv->dtype == MILL_F32 || kv->dtype == MILL_BF16 || kv->dtype == MILL_I8;
+    return known && stride_bytes % 16 == 0 && reinterpret_cast<uintptr_t>(kv->data) % 16 == 0;
 }
 
 mill_status mill_cuda_attn_paged(struct mill_backend *backend,

@@ -1,5 +1,5 @@
 /* attn_scalar.h - a split's two products with fused multiply-adds, for pages of f32, and for bf16
- * where there is no mma for it.
+ * and 8-bit codes where there is no mma for them.
  *
  * Scores: a lane has two keys and goes over their elements with all 8 queries. Values: a lane has
  * D / 32 columns and goes over the keys with all 8 slots' weights, which it finds in shared memory.
@@ -8,6 +8,7 @@
 #define MILL_KERNELS_CUDA_ATTN_SCALAR_H
 
 #include "kernels/cuda/attn_view.h"
+#include "kernels/cuda/codes.h"
 #include "kernels/cuda/quads.h"
 
 #include <math.h>
@@ -20,10 +21,16 @@ static __device__ __forceinline__ float element_to_f32(uint16_t v) {
     return bf16_to_f32(v);
 }
 
+static __device__ __forceinline__ float element_to_f32(int8_t v) {
+    return v;
+}
+
 template <class T, int D> struct attn_scalar {
     typedef T element;
     enum {
-        ROW = D + 16 / (int)sizeof(T), /* elements of a row in shared memory, as attn_tensor's */
+        ROW = D + 16 / (int)sizeof(T), /* elements of a row in shared memory */
+        KEY_ROW = ROW,
+        VALUE_ROW = ROW,
         QUERY_BYTES = ATTN_SLOTS * D * (int)sizeof(float),
         WARP_BYTES = ATTN_SLOTS * ATTN_KEYS * (int)sizeof(float),
         COLUMNS = D / 32
@@ -39,8 +46,8 @@ template <class T, int D> struct attn_scalar {
         row[at + 1] = high;
     }
 
-    static __device__ void scores(const void *queries, const T *keys, void *shared_weights,
-                                  const struct attn_view &view, weights *w) {
+    static __device__ void scores(const void *queries, const T *keys, const float *scales,
+                                  void *shared_weights, const struct attn_view &view, weights *w) {
         int32_t lane = (int32_t)threadIdx.x % 32;
         const float *query = static_cast<const float *>(queries);
         float *p = static_cast<float *>(shared_weights), score[ATTN_SLOTS][2] = {};
@@ -57,12 +64,20 @@ template <class T, int D> struct attn_scalar {
         }
         for (int slot = 0; slot < ATTN_SLOTS; slot++) {
             int32_t n_visible = view.n_visible(slot);
+            if constexpr (has_scales<T>) {
+                score[slot][0] *= scales[lane];
+                score[slot][1] *= scales[lane + 32];
+            }
             float a = lane < n_visible ? score[slot][0] : -INFINITY;
             float b = lane + 32 < n_visible ? score[slot][1] : -INFINITY;
             w->largest[slot] = warp_max(fmaxf(a, b));
             a = fast_exp2(a - w->largest[slot]);
             b = fast_exp2(b - w->largest[slot]);
             w->total[slot] = warp_sum(a + b);
+            if constexpr (has_scales<T>) {
+                a = lane < n_visible ? a * scales[ATTN_KEYS + lane] : 0;
+                b = lane + 32 < n_visible ? b * scales[ATTN_KEYS + lane + 32] : 0;
+            }
             p[slot * ATTN_KEYS + lane] = a;
             p[slot * ATTN_KEYS + lane + 32] = b;
         }

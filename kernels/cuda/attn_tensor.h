@@ -1,99 +1,118 @@
-/* attn_tensor.h - a split's two products on tensor cores, for pages of bf16.
+/* attn_tensor.h - a split's two products on tensor cores, for pages of bf16 and of 8-bit codes.
  *
  * mma multiplies 16 rows; an octet has 8 slots. A query is not bf16, so each slot has two rows: row
  * g is its query rounded to bf16, row g + 8 what the rounding left, rounded again. Both products of
  * a score lie in one thread's fragment and are added there: 16 bits of the query for the price of
  * 8, since 7 heads that share keys would leave the rows empty. The weights 2^(score - largest) are
  * cut in two the same way, and come out of the first product in the order in which the second one
- * takes them. A column of ones beside the values sums the weights as they were rounded. Before
- * sm_80 there is no such mma: the functions are empty there, and nobody launches them. */
+ * takes them. A column of ones beside the values sums the weights as they were rounded; where the
+ * values have scales, these are multiplied into the weights before they are cut, and the lanes sum
+ * what they have. Before sm_80 there is no such mma: the functions are empty there, and nobody
+ * launches them. */
 #ifndef MILL_KERNELS_CUDA_ATTN_TENSOR_H
 #define MILL_KERNELS_CUDA_ATTN_TENSOR_H
 
+#include "kernels/cuda/attn_tile.h"
 #include "kernels/cuda/attn_view.h"
-#include "kernels/cuda/ptx.h"
 
 #include <math.h>
 
-template <int D> struct attn_tensor {
-    typedef uint16_t element;
+template <class T, int D> struct attn_tensor {
+    typedef T element;
+    typedef attn_tile<T, D> tile;
     enum {
-        ROW = D + 8, /* elements of a row in shared memory: 8 rows in different banks */
-        QUERY_BYTES = 2 * ATTN_SLOTS * ROW * (int)sizeof(uint16_t),
+        KEY_ROW = tile::KEY_ROW,
+        VALUE_ROW = tile::VALUE_ROW,
+        QUERY_ROW = D + 8, /* 8 rows in different banks */
+        QUERY_BYTES = 2 * ATTN_SLOTS * QUERY_ROW * (int)sizeof(uint16_t),
         WARP_BYTES = 0
     };
     struct weights {
         uint32_t p[ATTN_KEYS / 16][4]; /* fragments of 16 keys */
-        float largest;
+        float largest, total;
     };
 
     /* Two neighbouring elements of a slot's query. */
     static __device__ void put_query(void *queries, int32_t slot, int32_t at, float low,
                                      float high) {
-        uint32_t *row = static_cast<uint32_t *>(queries) + (slot * ROW + at) / 2;
+        uint32_t *row = static_cast<uint32_t *>(queries) + (slot * QUERY_ROW + tile::place(at)) / 2;
         uint32_t rounded = pack_bf16(low, high);
         row[0] = rounded;
-        row[ATTN_SLOTS * ROW / 2] = rest_of(rounded, low, high);
+        row[ATTN_SLOTS * QUERY_ROW / 2] = rest_of(rounded, low, high);
     }
 
-    static __device__ void scores(const void *queries, const uint16_t *keys, void *,
+    static __device__ void scores(const void *queries, const T *keys, const float *scales, void *,
                                   const struct attn_view &view, weights *w) {
 #if CU_ARCH >= 800
         int32_t lane = (int32_t)threadIdx.x % 32, n_visible = view.n_visible(lane / 4);
         uint32_t q[D / 16][4];
         const uint16_t *query = static_cast<const uint16_t *>(queries);
         for (int k = 0; k < D / 16; k++)
-            ldmatrix_x4(q[k], query + lane % 16 * ROW + 16 * k + lane / 16 * 8);
+            ldmatrix_x4(q[k], query + lane % 16 * QUERY_ROW + 16 * k + lane / 16 * 8);
         float score[ATTN_KEYS / 8][2];
         float largest = -INFINITY;
         for (int j = 0; j < ATTN_KEYS / 8; j++) {
             float sum[4] = {0, 0, 0, 0};
+            const typename tile::key_lane found = tile::find_keys(keys, j);
             for (int k = 0; k < D / 16; k += 2) {
                 uint32_t b[4];
-                ldmatrix_x4(b, keys + (8 * j + lane % 8) * ROW + 16 * k + lane / 8 * 8);
+                tile::load_keys(b, found, k);
                 mma_bf16(sum, q[k], b);
                 mma_bf16(sum, q[k + 1], b + 2);
             }
             for (int e = 0; e < 2; e++) {
-                bool visible = 8 * j + lane % 4 * 2 + e < n_visible;
-                score[j][e] = visible ? sum[e] + sum[e + 2] : -INFINITY;
+                int32_t key = 8 * j + lane % 4 * 2 + e;
+                float s = sum[e] + sum[e + 2];
+                if constexpr (has_scales<T>)
+                    s *= scales[key];
+                score[j][e] = key < n_visible ? s : -INFINITY;
                 largest = fmaxf(largest, score[j][e]);
             }
         }
         largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, 1));
         w->largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, 2));
+        w->total = 0;
         for (int j = 0; j < ATTN_KEYS / 8; j++) {
             float low = fast_exp2(score[j][0] - w->largest);
             float high = fast_exp2(score[j][1] - w->largest);
+            if constexpr (has_scales<T>) {
+                int32_t key = 8 * j + lane % 4 * 2;
+                w->total += low + high;
+                low = key < n_visible ? low * scales[ATTN_KEYS + key] : 0;
+                high = key + 1 < n_visible ? high * scales[ATTN_KEYS + key + 1] : 0;
+            }
             uint32_t *p = &w->p[j / 2][j % 2 * 2];
             p[0] = pack_bf16(low, high);
             p[1] = rest_of(p[0], low, high);
         }
+        if constexpr (has_scales<T>) {
+            w->total += __shfl_xor_sync(0xffffffff, w->total, 1);
+            w->total += __shfl_xor_sync(0xffffffff, w->total, 2);
+        }
 #endif
     }
 
-    static __device__ void values(const weights *w, const uint16_t *values, const void *,
-                                  float *partial) {
+    static __device__ void values(const weights *w, const T *values, const void *, float *partial) {
 #if CU_ARCH >= 800
         const uint32_t ones[2] = {0x3f803f80, 0x3f803f80};
         int32_t lane = (int32_t)threadIdx.x % 32;
         float sum[D / 8][4] = {}, total[4] = {};
         for (int k = 0; k < ATTN_KEYS / 16; k++) {
-            const uint16_t *row = values + (16 * k + lane % 16) * ROW + lane / 16 * 8;
-            mma_bf16(total, w->p[k], ones);
+            const typename tile::value_lane found = tile::find_values(values, k);
+            if constexpr (!has_scales<T>)
+                mma_bf16(total, w->p[k], ones);
             for (int j = 0; j < D / 8; j += 2) {
                 uint32_t b[4];
-                ldmatrix_x4_trans(b, row + 8 * j);
+                tile::load_values(b, found, j);
                 mma_bf16(sum[j], w->p[k], b);
                 mma_bf16(sum[j + 1], w->p[k], b + 2);
             }
         }
         partial += lane / 4 * ATTN_PARTIAL_ROW(D);
-        for (int j = 0; j < D / 8; j++)
-            *reinterpret_cast<float2 *>(partial + 8 * j + lane % 4 * 2) =
-                make_float2(sum[j][0] + sum[j][2], sum[j][1] + sum[j][3]);
+        tile::store_sums(partial, sum);
         if (lane % 4 == 0)
-            *reinterpret_cast<float2 *>(partial + D) = make_float2(total[0] + total[2], w->largest);
+            *reinterpret_cast<float2 *>(partial + D) =
+                make_float2(has_scales<T> ? w->total : total[0] + total[2], w->largest);
 #endif
     }
 

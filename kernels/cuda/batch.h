@@ -55,4 +55,14 @@ static __device__ __forceinline__ int64_t kv_part(const struct mill_kv_pages &kv
     return (int64_t)kv.n_heads * kv.page_tokens * kv.head_dim;
 }
 
+/* MILL_I8: the scale of that key, counted in floats from kv.data; the value's lies n_heads *
+ * page_tokens behind it. */
+static __device__ __forceinline__ int64_t kv_scale(const struct mill_kv_pages &kv,
+                                                   const int32_t *pages, int32_t position,
+                                                   int32_t head) {
+    int64_t page = pages[position / kv.page_tokens];
+    return (page * kv.page_stride + 2 * kv_part(kv)) / (int64_t)sizeof(float) +
+           (int64_t)head * kv.page_tokens + position % kv.page_tokens;
+}
+
 #endif

@@ -2,10 +2,12 @@
  * pages, a block a row.
  *
  * The turns of a position are worked out once a row, into shared memory; then a thread takes four
- * pairs of a head. Bytes of a row of 14 + 2 + 2 heads of 64: 4.6 KB in, 4.1 KB back, 0.5 KB to bf16
+ * pairs of a head. For pages of 8-bit codes a warp then takes a head, whose largest magnitude it
+ * needs first. Bytes of a row of 14 + 2 + 2 heads of 64: 4.6 KB in, 4.1 KB back, 0.5 KB to bf16
  * pages; 6 operations a pair. Planned: 40 registers, 1 KB shared, all warps: one row is the latency
  * of its sequence, position, turn and page, many rows are memory's speed. */
 #include "kernels/cuda/batch.h"
+#include "kernels/cuda/codes.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/quads.h"
 
@@ -61,6 +63,55 @@ static __device__ __forceinline__ void turn(float *head, int32_t half, int32_t a
     store_quad<WHOLE>(head + half, at, half, *high);
 }
 
+/* The values of a row: heads `values` on of x. */
+template <bool WHOLE, class T>
+static __device__ __forceinline__ void append_values(const struct mill_kv_pages &kv,
+                                                     const float *values, T *page) {
+    int32_t d = kv.head_dim, quads = (d + 3) / 4;
+    for (int32_t i = (int32_t)threadIdx.x; i < kv.n_heads * quads; i += ROPE_THREADS) {
+        int32_t head = i / quads, at = i % quads * 4;
+        quad<float> v = load_quad<WHOLE>(values + (int64_t)head * d, at, d, 0.0f);
+        store_page<WHOLE>(page + (int64_t)head * kv.page_tokens * d, at, d, v);
+    }
+}
+
+/* A head's d elements as codes, by a warp. */
+template <bool WHOLE>
+static __device__ __forceinline__ void store_codes(const float *head, int32_t d, int8_t *codes,
+                                                   float *scale) {
+    int32_t lane = (int32_t)threadIdx.x % 32;
+    float most = 0;
+#pragma unroll 1
+    for (int32_t at = 4 * lane; at < d; at += 128) {
+        quad<float> q = load_quad<WHOLE>(head, at, d, 0.0f);
+        for (int i = 0; i < 4; i++)
+            most = fmaxf(most, code_magnitude(q.v[i]));
+    }
+    const code_range range = code_range_of(warp_max(most), 127.0f);
+    if (lane == 0)
+        *scale = range.scale;
+#pragma unroll 1
+    for (int32_t at = 4 * lane; at < d; at += 128) {
+        quad<float> q = load_quad<WHOLE>(head, at, d, 0.0f);
+        quad<int8_t> page;
+        for (int i = 0; i < 4; i++)
+            page.v[i] = (int8_t)code_of(range, q.v[i]);
+        store_quad<WHOLE>(codes, at, d, page);
+    }
+}
+
+/* The keys and values of a row: heads `keys` on of x, which other threads have turned. */
+template <bool WHOLE>
+static __device__ __forceinline__ void
+append_codes(const struct mill_kv_pages &kv, const float *keys, int8_t *page, float *scales) {
+    __syncthreads();
+#pragma unroll 1 /* there are as many warps as heads; registers are for many blocks */
+    for (int32_t head = (int32_t)threadIdx.x / 32; head < 2 * kv.n_heads; head += ROPE_THREADS / 32)
+        store_codes<WHOLE>(keys + (int64_t)head * kv.head_dim, kv.head_dim,
+                           page + (int64_t)head * kv.page_tokens * kv.head_dim,
+                           scales + (int64_t)head * kv.page_tokens);
+}
+
 template <bool WHOLE, class T>
 __global__ void __launch_bounds__(ROPE_THREADS) rope_rows(const struct mill_rope_append_args a) {
     CU_SHARED(float, cosine, [MAX_PAIRS]);
@@ -81,18 +132,20 @@ __global__ void __launch_bounds__(ROPE_THREADS) rope_rows(const struct mill_rope
         int32_t head = i / quads, at = i % quads * 4;
         quad<float> low, high;
         turn<WHOLE>(x + (int64_t)head * d, half, at, cosine, sine, &low, &high);
-        if (head >= a.n_heads) {
+        if (head < a.n_heads)
+            continue;
+        if constexpr (!has_scales<T>) {
             T *key = page + (head - a.n_heads) * head_stride;
             store_page<WHOLE>(key, at, half, low);
             store_page<WHOLE>(key + half, at, half, high);
         }
     }
-    quads = (d + 3) / 4;
-    for (int32_t i = thread; i < a.kv.n_heads * quads; i += ROPE_THREADS) {
-        int32_t head = i / quads, at = i % quads * 4;
-        quad<float> v = load_quad<WHOLE>(x + (int64_t)(n + head) * d, at, d, 0.0f);
-        store_page<WHOLE>(page + kv_part(a.kv) + head * head_stride, at, d, v);
-    }
+    if constexpr (has_scales<T>)
+        append_codes<WHOLE>(a.kv, x + (int64_t)a.n_heads * d, page,
+                            static_cast<float *>(a.kv.data) +
+                                kv_scale(a.kv, pages, row.position, 0));
+    else
+        append_values<WHOLE>(a.kv, x + (int64_t)n * d, page + kv_part(a.kv));
 }
 
 /* ------------------------------------------------------------------ launch */
@@ -110,14 +163,17 @@ static void rope_append(struct mill_backend *backend, const struct mill_rope_app
 
 mill_status mill_cuda_rope_append(struct mill_backend *backend,
                                   const struct mill_rope_append_args *args) {
+    enum mill_dtype dtype = args->kv.dtype;
     if (args->kv.head_dim > 2 * MAX_PAIRS ||
-        (args->kv.dtype != MILL_F32 && args->kv.dtype != MILL_BF16))
+        (dtype != MILL_F32 && dtype != MILL_BF16 && dtype != MILL_I8))
         return MILL_E_UNSUPPORTED;
     if (args->batch.n_rows == 0)
         return MILL_OK;
-    if (args->kv.dtype == MILL_F32)
+    if (dtype == MILL_F32)
         rope_append<float>(backend, args);
-    else
+    else if (dtype == MILL_BF16)
         rope_append<uint16_t>(backend, args);
+    else
+        rope_append<int8_t>(backend, args);
     return mill_cuda_launched(backend, "rope_append");
 }

@@ -69,14 +69,18 @@ mill_status mill_reference_check_spans(const struct mill_span *spans, int32_t n_
 }
 
 static mill_status check_pages(const struct mill_kv_pages *kv) {
-    if (kv->dtype != MILL_F32 && kv->dtype != MILL_BF16)
+    if (kv->dtype != MILL_F32 && kv->dtype != MILL_BF16 && kv->dtype != MILL_I8)
         return MILL_E_UNSUPPORTED;
     if (kv->n_heads < 1 || kv->page_tokens < 1 || kv->head_dim < 2 || kv->head_dim % 2)
         return MILL_E_INPUT;
     if (kv->head_dim > MILL_REFERENCE_MAX_HEAD_DIM || kv->n_heads > 4096)
         return MILL_E_UNSUPPORTED;
-    int64_t elements = (int64_t)2 * kv->n_heads * kv->head_dim;
-    return kv->page_stride / elements >= kv->page_tokens ? MILL_OK : MILL_E_INPUT;
+    struct mill_kv_pages token = *kv;
+    token.page_tokens = 1;
+    if (kv->dtype == MILL_I8 && kv->page_stride % (int64_t)sizeof(float))
+        return MILL_E_INPUT;
+    return kv->page_stride / mill_kv_page_elements(&token) >= kv->page_tokens ? MILL_OK
+                                                                              : MILL_E_INPUT;
 }
 
 mill_status mill_reference_check_batch(const struct mill_batch *batch,

@@ -31,26 +31,41 @@ mill_status mill_reference_glu(struct mill_backend *b, const struct mill_glu_arg
     return MILL_OK;
 }
 
-/* Where a page keeps position `position` of a sequence: the first element of its key (part 0) or
- * value (part 1) of kv head h, counted from kv->data. */
-static int64_t page_element(const struct mill_kv_pages *kv, const int32_t *pages, int32_t position,
-                            int part, int32_t h) {
-    int64_t page = pages[position / kv->page_tokens], slot = position % kv->page_tokens;
-    int64_t head = (int64_t)part * kv->n_heads + h;
-    return page * kv->page_stride + (head * kv->page_tokens + slot) * kv->head_dim;
+/* Where a page keeps position `position` of a sequence, key (part 0) or value (part 1), for kv head
+ * h. */
+struct page_row {
+    int64_t first; /* its first element, counted from kv->data */
+    float *scale;  /* MILL_I8 */
+};
+
+static struct page_row find_row(const struct mill_kv_pages *kv, const int32_t *pages,
+                                int32_t position, int part, int32_t h) {
+    int64_t page = pages[position / kv->page_tokens] * kv->page_stride;
+    int64_t row = ((int64_t)part * kv->n_heads + h) * kv->page_tokens + position % kv->page_tokens;
+    int64_t codes = (int64_t)2 * kv->n_heads * kv->page_tokens * kv->head_dim;
+    return (struct page_row){page + row * kv->head_dim,
+                             kv->dtype == MILL_I8 ? (float *)((char *)kv->data + page + codes) + row
+                                                  : NULL};
 }
 
-static void page_write(const struct mill_kv_pages *kv, int64_t at, const float *values) {
+static void page_write(const struct mill_kv_pages *kv, struct page_row row, const float *values) {
+    if (kv->dtype == MILL_I8) {
+        *row.scale = mill_reference_quantise_i8(values, (size_t)kv->head_dim,
+                                                (int8_t *)kv->data + row.first);
+        return;
+    }
     for (int32_t i = 0; i < kv->head_dim; i++)
         if (kv->dtype == MILL_F32)
-            ((float *)kv->data)[at + i] = values[i];
+            ((float *)kv->data)[row.first + i] = values[i];
         else
-            ((uint16_t *)kv->data)[at + i] = mill_bf16_from_f32(values[i]);
+            ((uint16_t *)kv->data)[row.first + i] = mill_bf16_from_f32(values[i]);
 }
 
-static float page_read(const struct mill_kv_pages *kv, int64_t at) {
-    return kv->dtype == MILL_F32 ? ((const float *)kv->data)[at]
-                                 : mill_bf16_to_f32(((const uint16_t *)kv->data)[at]);
+static double page_read(const struct mill_kv_pages *kv, struct page_row row, int32_t i) {
+    if (kv->dtype == MILL_I8)
+        return (double)((const int8_t *)kv->data)[row.first + i] * *row.scale;
+    return kv->dtype == MILL_F32 ? ((const float *)kv->data)[row.first + i]
+                                 : mill_bf16_to_f32(((const uint16_t *)kv->data)[row.first + i]);
 }
 
 /* Rotate one head in place. The angle is a float32 product, as the published model computes it: at
@@ -82,8 +97,8 @@ mill_status mill_reference_rope_append(struct mill_backend *b,
             for (int32_t h = 0; h < a->n_heads + a->kv.n_heads; h++)
                 rotate(x + (int64_t)h * d, d, a->frequency, position);
             for (int32_t h = 0; h < a->kv.n_heads; h++) {
-                page_write(&a->kv, page_element(&a->kv, pages, position, 0, h), k + (int64_t)h * d);
-                page_write(&a->kv, page_element(&a->kv, pages, position, 1, h), v + (int64_t)h * d);
+                page_write(&a->kv, find_row(&a->kv, pages, position, 0, h), k + (int64_t)h * d);
+                page_write(&a->kv, find_row(&a->kv, pages, position, 1, h), v + (int64_t)h * d);
             }
         }
     }
@@ -93,10 +108,10 @@ mill_status mill_reference_rope_append(struct mill_backend *b,
 /* q . K[position] * scale */
 static double score(const struct mill_attn_paged_args *a, const int32_t *pages, const float *q,
                     int32_t position, int32_t kv_head) {
-    int64_t key = page_element(&a->kv, pages, position, 0, kv_head);
+    struct page_row key = find_row(&a->kv, pages, position, 0, kv_head);
     double sum = 0;
     for (int32_t i = 0; i < a->kv.head_dim; i++)
-        sum += (double)q[i] * page_read(&a->kv, key + i);
+        sum += (double)q[i] * page_read(&a->kv, key, i);
     return sum * a->scale;
 }
 
@@ -109,10 +124,10 @@ static void attend(const struct mill_attn_paged_args *a, const int32_t *pages, c
         largest = fmax(largest, score(a, pages, q, p, kv_head));
     for (int32_t p = 0; p <= last; p++) {
         double weight = exp(score(a, pages, q, p, kv_head) - largest);
-        int64_t v = page_element(&a->kv, pages, p, 1, kv_head);
+        struct page_row v = find_row(&a->kv, pages, p, 1, kv_head);
         total += weight;
         for (int32_t i = 0; i < a->kv.head_dim; i++)
-            value[i] += weight * page_read(&a->kv, v + i);
+            value[i] += weight * page_read(&a->kv, v, i);
     }
     for (int32_t i = 0; i < a->kv.head_dim; i++)
         y[i] = (float)(value[i] / total);

@@ -24,19 +24,21 @@ size_t mill_reference_weight_bytes(const struct mill_weight_shape *shape) {
     return elements * mill_dtype_bytes(shape->dtype);
 }
 
-/* scale = max |w| / 127 and code = w * (127 / max |w|) rounded to nearest, ties to even. The values
- * are finite: the loader refuses others. */
-static float quantise_row(const float *row, size_t n, int8_t *codes) {
+/* scale = max |x| / 127 and code = x * (127 / max |x|) rounded to nearest, ties to even. */
+float mill_reference_quantise_i8(const float *x, size_t n, int8_t *codes) {
     float max = 0;
-    for (size_t i = 0; i < n; i++)
-        max = fmaxf(max, fabsf(row[i]));
-    if (max < SMALLEST_MAXIMUM) {
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) {
+        finite &= isfinite(x[i]) != 0;
+        max = fmaxf(max, fabsf(x[i]));
+    }
+    if (!finite || max < SMALLEST_MAXIMUM) {
         memset(codes, 0, n);
-        return 0;
+        return finite ? 0 : NAN;
     }
     float inverse = 127.0f / max;
     for (size_t i = 0; i < n; i++)
-        codes[i] = (int8_t)nearbyintf(row[i] * inverse);
+        codes[i] = (int8_t)nearbyintf(x[i] * inverse);
     return max / 127.0f;
 }
 
@@ -51,7 +53,8 @@ void mill_reference_weight_pack(const struct mill_weight_shape *shape, int32_t f
     } else {
         float *scales = (float *)((char *)image + codes_bytes(shape)) + first_out;
         for (size_t o = 0; o < (size_t)n_rows; o++)
-            scales[o] = quantise_row(rows + o * n, n, (int8_t *)image + first + o * n);
+            scales[o] =
+                mill_reference_quantise_i8(rows + o * n, n, (int8_t *)image + first + o * n);
     }
 }
 

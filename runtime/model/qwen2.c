@@ -6,7 +6,7 @@
  * as it lays out a step while the one before is on its way; the device has one, since its work runs
  * in order.
  *
- * A page holds its positions for all layers, [n_layers][2][n_kv_heads][page_tokens][head_dim], so
+ * A page holds its positions for all layers, one layer's part (mill_kv_pages) behind the other, so
  * that a page is a single run of memory. Draws are sorted by legal set: each set is one product
  * over its range of head rows and one sampling call. */
 #include "runtime/model/qwen2_state.h"
@@ -79,8 +79,8 @@ static mill_status open_slot(struct mill_qwen2 *lm, struct mill_qwen2_slot *slot
 static mill_status open_blocks(struct mill_qwen2 *lm, struct mill_error *err) {
     const struct mill_qwen2_options *options = &lm->options;
     size_t page_bytes, pool_bytes;
-    if (!mill_mul_size((size_t)lm->page_elements, mill_dtype_bytes(lm->weights->kv_dtype),
-                       &page_bytes) ||
+    if (!mill_mul_size((size_t)lm->pages_of_layer.page_stride,
+                       mill_dtype_bytes(lm->pages_of_layer.dtype), &page_bytes) ||
         !mill_mul_size(page_bytes, (size_t)options->n_pages + 1, &pool_bytes))
         return mill_fail(err, MILL_E_INPUT, "language model: %d pages are too many",
                          options->n_pages);
@@ -141,8 +141,11 @@ mill_status mill_qwen2_open(struct mill_qwen2 **out, const struct mill_backend_o
     lm->weights = weights;
     lm->options = *options;
     const struct mill_llm_shape *s = &weights->shape;
-    lm->page_elements =
-        (int64_t)2 * s->n_layers * s->n_kv_heads * options->page_tokens * s->head_dim;
+    lm->pages_of_layer = (struct mill_kv_pages){.dtype = weights->kv_dtype,
+                                                .n_heads = s->n_kv_heads,
+                                                .page_tokens = options->page_tokens,
+                                                .head_dim = s->head_dim};
+    lm->pages_of_layer.page_stride = s->n_layers * mill_kv_page_elements(&lm->pages_of_layer);
     for (int i = 0; i < MILL_LEGAL_COUNT; i++)
         if (padded_columns(weights->legal[i].n_rows) > lm->logits_stride)
             lm->logits_stride = padded_columns(weights->legal[i].n_rows);

@@ -29,14 +29,9 @@ static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, const struct 
     const struct mill_llm_shape *s = &lm->weights->shape;
     const struct mill_lm_layer *layer = &lm->weights->layers[index];
     int32_t rows = batch->n_rows, q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
-    int64_t layer_elements = lm->page_elements / s->n_layers;
-    size_t layer_bytes = (size_t)layer_elements * mill_dtype_bytes(lm->weights->kv_dtype);
-    struct mill_kv_pages pages = {.data = (char *)lm->pages + (size_t)index * layer_bytes,
-                                  .dtype = lm->weights->kv_dtype,
-                                  .n_heads = s->n_kv_heads,
-                                  .page_tokens = lm->options.page_tokens,
-                                  .head_dim = s->head_dim,
-                                  .page_stride = lm->page_elements};
+    struct mill_kv_pages pages = lm->pages_of_layer;
+    int64_t layer_bytes = mill_kv_page_elements(&pages) * (int64_t)mill_dtype_bytes(pages.dtype);
+    pages.data = (char *)lm->pages + index * layer_bytes;
     struct mill_matrix x = matrix(lm->x, rows, s->hidden),
                        normed = matrix(lm->normed, rows, s->hidden),
                        qkv = matrix(lm->qkv, rows, q + 2 * kv),

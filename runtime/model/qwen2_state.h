@@ -46,8 +46,8 @@ struct mill_qwen2 {
     struct mill_backend *backend;
     const struct mill_lm_weights *weights;
     struct mill_qwen2_options options;
-    int64_t page_elements; /* all layers */
-    int32_t logits_stride; /* longest legal set */
+    struct mill_kv_pages pages_of_layer; /* data NULL */
+    int32_t logits_stride;               /* longest legal set */
     size_t bytes;
 
     void *pages, *activations, *block; /* device; a page more than the pool has, for padding */

@@ -20,6 +20,18 @@ struct layout {
 
 /* ------------------------------------------------------------------ language model */
 
+static struct mill_row_keys find_keys(struct layout *layout, const char *prefix, int32_t rows) {
+    const struct mill_llm_shape *s = &layout->shape->llm;
+    struct mill_row_keys keys = {.n_in = s->hidden, .head_dim = s->head_dim};
+    mill_walk_find(&layout->walk, &keys.weights, layout->llm, (size_t)rows * (size_t)s->hidden,
+                   "%sself_attn.k_proj.weight", prefix);
+    mill_walk_find(&layout->walk, &keys.bias, layout->llm, (size_t)rows, "%sself_attn.k_proj.bias",
+                   prefix);
+    mill_walk_find(&layout->walk, &keys.gain, layout->llm, (size_t)s->hidden,
+                   "%sinput_layernorm.weight", prefix);
+    return keys;
+}
+
 static void plan_layer(struct layout *layout, struct mill_lm_layer *layer, int32_t index) {
     const struct mill_llm_shape *s = &layout->shape->llm;
     const struct mill_tensors *file = layout->llm;
@@ -37,6 +49,8 @@ static void plan_layer(struct layout *layout, struct mill_lm_layer *layer, int32
     qkv.modules[2] = "self_attn.v_proj", qkv.rows[2] = kv;
     qkv.n_in = s->hidden;
     qkv.bias = true;
+    struct mill_row_keys keys = find_keys(layout, prefix, kv);
+    qkv.balance = &keys;
     mill_walk_add_matrix(&layout->walk, &layer->qkv, &qkv);
     struct mill_walk_matrix o = matrix;
     o.modules[0] = "self_attn.o_proj", o.rows[0] = s->hidden;
@@ -229,7 +243,8 @@ mill_status mill_weight_layout_plan(struct mill_weights *weights, struct mill_im
     if (!weights->lm.layers)
         return mill_fail(err, MILL_E_MEMORY, "no memory for the weights");
     weights->lm.shape = shape->llm;
-    weights->lm.kv_dtype = weights->lm.embed_dtype = low;
+    weights->lm.embed_dtype = low;
+    weights->lm.kv_dtype = layout.lm_dtype;
     weights->decoder.shape = shape->bicodec;
     weights->decoder.codebook_dtype = low;
     plan_lm(&layout, &weights->lm, head_row_ids);

@@ -70,13 +70,14 @@ mill_status mill_rows_plain(const struct mill_row_source *source, int32_t first,
                             float *rows, const struct mill_row_scratch *scratch,
                             struct mill_error *err) {
     size_t elements = row_elements(source);
+    const double *factors = source->prepared;
     for (int32_t r = 0; r < n; r++) {
         int32_t row;
         const struct mill_tensor_ref *part = find_part(source, first + r, &row);
         float gain = 1.0f, *to = rows + (size_t)r * elements;
         if (source->gain.entry)
             MILL_TRY(mill_tensor_ref_read(&source->gain, (size_t)(first + r), 1, &gain, err));
-        double factor = source->scale * (double)gain;
+        double factor = source->scale * (double)gain * (factors ? factors[first + r] : 1.0);
         bool direct = source->n_taps == 1 || source->n_in == 1;
         float *from = direct ? to : scratch->values;
         MILL_TRY(mill_tensor_ref_read(part, (size_t)row * elements, elements, from, err));

@@ -39,6 +39,12 @@ typedef mill_status mill_row_make(const struct mill_row_source *source, int32_t 
 
 enum { MILL_ROW_TENSORS = 3 };
 
+/* A layer's k projection, [rows, n_in] and [rows], and the gain [n_in] of the norm in front. */
+struct mill_row_keys {
+    struct mill_tensor_ref weights, bias, gain;
+    int32_t n_in, head_dim;
+};
+
 struct mill_row_source {
     mill_row_make *make;
     mill_row_prepare *prepare;       /* NULL = nothing to prepare */
@@ -49,6 +55,7 @@ struct mill_row_source {
     int32_t tensor_rows[MILL_ROW_TENSORS];
     struct mill_tensor_ref gain; /* entry NULL = none: row r is multiplied by gain[r] */
     double scale;
+    struct mill_row_keys keys;              /* weight_balance.h */
     const int32_t *ids;                     /* borrowed */
     const struct mill_bicodec_shape *shape; /* borrowed */
     size_t scratch_values, scratch_sums;    /* elements */
@@ -57,7 +64,8 @@ struct mill_row_source {
 
 void mill_row_source_unprepare(struct mill_row_source *source);
 
-/* tensor[0 .. 2] with tensor_rows[] rows each, one behind the other, times scale times gain. */
+/* tensor[0 .. 2] with tensor_rows[] rows each, one behind the other, times scale times gain times
+ * what is prepared, double [n_rows], if anything is. */
 mill_row_make mill_rows_plain;
 /* Row r is row ids[r] of tensor[0], zeros where ids[r] is negative. One tap. */
 mill_row_make mill_rows_gather;

@@ -3,6 +3,7 @@
 
 #include "runtime/base/memory.h"
 #include "runtime/model/bicodec_plan.h"
+#include "runtime/model/weight_balance.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -69,6 +70,10 @@ void mill_walk_add_matrix(struct mill_weight_walk *walk, struct mill_weight *wei
         mill_walk_find(walk, &source.tensor[i], matrix->file,
                        (size_t)matrix->rows[i] * row_elements, "%s%s.weight", matrix->prefix,
                        matrix->modules[i]);
+    }
+    if (matrix->balance) {
+        source.prepare = mill_rows_prepare_balance;
+        source.keys = *matrix->balance;
     }
     if (matrix->gain)
         mill_walk_find(walk, &source.gain, matrix->file, (size_t)source.n_rows, "%s%s",

@@ -40,8 +40,9 @@ struct mill_walk_matrix {
     int32_t rows[MILL_ROW_TENSORS], n_taps, n_in;
     enum mill_dtype dtype;
     bool bias;
-    double scale;     /* of the weights, not of the bias; 0 = 1 */
-    const char *gain; /* tensor prefix gain, of weights and bias; NULL = none */
+    double scale;                        /* of the weights, not of the bias; 0 = 1 */
+    const char *gain;                    /* tensor prefix gain, of weights and bias; NULL = none */
+    const struct mill_row_keys *balance; /* of modules q, k and v: weight_balance.h; NULL = none */
 };
 void mill_walk_add_matrix(struct mill_weight_walk *walk, struct mill_weight *weight,
                           const struct mill_walk_matrix *matrix);

@@ -44,7 +44,7 @@ struct mill_lm_layer {
 
 struct mill_lm_weights {
     struct mill_llm_shape shape;
-    enum mill_dtype kv_dtype;    /* F32 for fp32, else BF16 */
+    enum mill_dtype kv_dtype;    /* F32 for fp32, BF16 for bf16, I8 for int8 */
     const void *embed;           /* [vocab, hidden] row-major */
     enum mill_dtype embed_dtype; /* F32 for fp32, else BF16 */
     struct mill_lm_layer *layers;

@@ -19,7 +19,7 @@ static void test_published(void **state) {
     (void)state;
     struct mill_shape published;
     mill_synth_shape(&published, MILL_SYNTH_FULL);
-    struct bench_paper_model model = bench_paper_model_of(&published, 2, 2, 8193);
+    struct bench_paper_model model = bench_paper_model_of(&published, MILL_BF16, MILL_BF16, 8193);
     assert_true(near(model.weight_bytes, 730e6, 0.005));
     assert_true(near(model.token_flop, 730e6, 0.005)); /* two of each weight, two bytes of each */
     assert_true(near(model.kv_bytes, 12288, 1e-9));
@@ -32,6 +32,12 @@ static void test_published(void **state) {
     assert_true(near(bench_paper_step_s(&model, &card, 256, 400), 0.5403e-3, 0.002));
     assert_true(near(bench_paper_frames_per_s(&model, &card, 1, 400) / 50, 116, 0.01));
     assert_true(near(bench_paper_frames_per_s(&model, &card, 256, 400) / 50, 5557, 0.002));
+
+    /* 8 bits and their scales: 2 x 2 heads of 64 + 4 bytes in each of 24 layers. */
+    model = bench_paper_model_of(&published, MILL_I8, MILL_I8, 8193);
+    assert_true(near(model.weight_bytes, 365e6, 0.005));
+    assert_true(near(model.kv_bytes, 6528, 1e-9));
+    assert_true(near(bench_paper_step_s(&model, &card, 256, 400), 0.4031e-3, 0.002));
 }
 
 int main(void) {

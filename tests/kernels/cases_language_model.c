@@ -2,7 +2,7 @@
 #include "tests/kernels/cases.h"
 
 #define F32 DTYPE_BIT(MILL_F32)
-#define PAGES (DTYPE_BIT(MILL_F32) | DTYPE_BIT(MILL_BF16))
+#define PAGES (DTYPE_BIT(MILL_F32) | DTYPE_BIT(MILL_BF16) | DTYPE_BIT(MILL_I8))
 
 static const int32_t rows_all[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 64, 100, -1};
 static const int32_t rows_some[] = {1, 2, 7, 9, 65, -1};

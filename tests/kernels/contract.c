@@ -326,7 +326,9 @@ static bool visit_not_finite_attention(const struct variant *v, void *context) {
     good &= run(rig, &f, &all, 1, &query);
     x[3] = kept;
     int64_t at = f.page_table[0] * f.page_stride; /* the first key of the first sequence, head 0 */
-    if (v->dtype == MILL_F32)
+    if (v->dtype == MILL_I8)
+        *page_scale(&f, f.pages, 0, 0, 0) = NAN;
+    else if (v->dtype == MILL_F32)
         ((float *)f.pages)[at] = NAN;
     else
         ((uint16_t *)f.pages)[at] = 0x7fc0;

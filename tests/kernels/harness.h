@@ -44,6 +44,7 @@ struct fixture {
     int32_t *row_first, *n_cached, *page_table; /* of the whole batch */
     int32_t n_sequences, max_pages, n_pages, page_tokens;
     int64_t page_stride;
+    size_t page_bytes; /* of the pool */
     void *pages;
     float *frequency;
     float *temperature, *top_p;
@@ -57,7 +58,7 @@ struct fixture {
 #define MIX_X 0.75f
 #define MIX_Z (-1.5f)
 
-enum { N_TABLE_ROWS = 37, N_GROUPS = 3, PAGE_TOKENS = 8 };
+enum { N_TABLE_ROWS = 37, N_GROUPS = 3, PAGE_TOKENS = 8, MAX_HEAD_DIM = 256 };
 
 /* Uniform in [-1, 1) from a state that it moves on. */
 float random_value(uint64_t *state);
@@ -75,6 +76,11 @@ struct mill_weight_shape fixture_weight_shape(const struct fixture *f);
 struct mill_weight_shape fixture_pointwise_shape(const struct fixture *f);
 /* fixture_batch.c, fixture_spans.c: the parts for ragged operators. */
 void fixture_init_batch(struct fixture *f, uint64_t *random);
+/* Appends the keys and values of all rows of x, guards and all, to `pages`, a pool of f's size. */
+void fixture_append(const struct fixture *f, const float *x, void *pages);
+/* The scale of a key's row of MILL_I8 pages; heads behind the keys' are the values'. */
+float *page_scale(const struct fixture *f, void *pages, int32_t sequence, int32_t position,
+                  int32_t head);
 void fixture_init_spans(struct fixture *f);
 /* A poisoned matrix of the case's stride; `fill` puts random values in its rows. */
 struct guarded fixture_guarded(struct fixture *f, int32_t rows, int32_t columns);
@@ -95,8 +101,8 @@ struct piece { /* rows of y to compute in one call */
 
 struct output {
     float *values; /* all of y with its guards (rope_append: x; sample: tokens); owned */
-    float *pages;  /* rope_append: the whole pool as f32; else NULL; owned */
-    size_t n_values, n_pages;
+    void *pages;   /* rope_append: the whole pool; else NULL; owned */
+    size_t n_values, page_bytes;
     bool refused; /* an optional case that the backend does not have */
 };
 

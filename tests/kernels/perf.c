@@ -52,8 +52,8 @@ static double bytes_of(const struct fixture *f) {
     double sum = weight_elements(f) * (double)mill_dtype_bytes(f->v.dtype);
     if (c->op == OP_ATTN_PAGED)
         for (int32_t s = 0; s < f->n_sequences; s++)
-            sum += (double)(f->n_cached[s] + f->row_first[s + 1] - f->row_first[s]) * 2 *
-                   c->n_kv_heads * c->head_dim * (double)mill_dtype_bytes(f->v.dtype);
+            sum += (double)(f->n_cached[s] + f->row_first[s + 1] - f->row_first[s]) *
+                   (double)f->page_stride / f->page_tokens * (double)mill_dtype_bytes(f->v.dtype);
     double activations = (double)f->x.rows * f->x.columns + (double)f->y.rows * f->y.columns;
     return sum > 0 ? sum : activations * sizeof(float);
 }

@@ -2,6 +2,7 @@
  * part of them a piece of the rows is. */
 #include "tests/kernels/harness.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -47,25 +48,62 @@ static void init_sequences(struct fixture *f, uint64_t *random) {
             f->page_table[s * f->max_pages + p] = *free_pages++;
 }
 
-static void set_element(struct fixture *f, int64_t at, float value) {
-    if (f->v.dtype == MILL_F32)
-        ((float *)f->pages)[at] = value;
-    else
-        ((uint16_t *)f->pages)[at] = mill_bf16_from_f32(value);
+/* A row of d elements as 8-bit codes, by the definition. */
+static void put_codes(const float *values, int32_t d, int8_t *codes, float *scale) {
+    float most = 0;
+    for (int32_t i = 0; i < d; i++)
+        most = fmaxf(most, fabsf(values[i]));
+    *scale = most / 127.0f;
+    for (int32_t i = 0; i < d; i++)
+        codes[i] = (int8_t)rintf(values[i] * (127.0f / most));
+}
+
+float *page_scale(const struct fixture *f, void *pages, int32_t sequence, int32_t position,
+                  int32_t head) {
+    const struct kernel_case *c = f->v.c;
+    int64_t page = f->page_table[sequence * f->max_pages + position / PAGE_TOKENS];
+    int64_t codes = (int64_t)2 * c->n_kv_heads * PAGE_TOKENS * c->head_dim;
+    return (float *)((char *)pages + page * f->page_stride + codes) + head * PAGE_TOKENS +
+           position % PAGE_TOKENS;
+}
+
+/* Head h of the keys, or (behind them) of the values, of a token. */
+static void put_page_row(const struct fixture *f, void *pages, int32_t sequence, int32_t position,
+                         int32_t h, const float *values) {
+    int32_t d = f->v.c->head_dim;
+    int64_t page = f->page_table[sequence * f->max_pages + position / PAGE_TOKENS];
+    int64_t at = page * f->page_stride + ((int64_t)h * PAGE_TOKENS + position % PAGE_TOKENS) * d;
+    if (f->v.dtype == MILL_I8)
+        put_codes(values, d, (int8_t *)pages + at, page_scale(f, pages, sequence, position, h));
+    for (int32_t i = 0; i < d && f->v.dtype != MILL_I8; i++)
+        if (f->v.dtype == MILL_F32)
+            ((float *)pages)[at + i] = values[i];
+        else
+            ((uint16_t *)pages)[at + i] = mill_bf16_from_f32(values[i]);
 }
 
 /* Keys (twice as large) and values of every token that attention may look at. */
 static void fill_pages(struct fixture *f, uint64_t *random) {
     const struct kernel_case *c = f->v.c;
+    float values[MAX_HEAD_DIM];
     for (int32_t s = 0; s < c->n_sequences; s++)
-        for (int32_t t = 0; t < c->sequences[s].n_cached + c->sequences[s].n_rows; t++) {
-            int64_t page = f->page_table[s * f->max_pages + t / PAGE_TOKENS];
-            for (int32_t h = 0; h < 2 * c->n_kv_heads; h++)
+        for (int32_t t = 0; t < c->sequences[s].n_cached + c->sequences[s].n_rows; t++)
+            for (int32_t h = 0; h < 2 * c->n_kv_heads; h++) {
                 for (int32_t i = 0; i < c->head_dim; i++)
-                    set_element(f,
-                                page * f->page_stride +
-                                    ((int64_t)h * PAGE_TOKENS + t % PAGE_TOKENS) * c->head_dim + i,
-                                random_value(random) * (h < c->n_kv_heads ? 2.0f : 1.0f));
+                    values[i] = random_value(random) * (h < c->n_kv_heads ? 2.0f : 1.0f);
+                put_page_row(f, f->pages, s, t, h, values);
+            }
+}
+
+void fixture_append(const struct fixture *f, const float *x, void *pages) {
+    const struct kernel_case *c = f->v.c;
+    for (int32_t s = 0; s < f->n_sequences; s++)
+        for (int32_t r = f->row_first[s]; r < f->row_first[s + 1]; r++) {
+            const float *keys =
+                x + ((size_t)r + 1) * (size_t)f->x.stride + c->n_heads * c->head_dim;
+            for (int32_t h = 0; h < 2 * c->n_kv_heads; h++)
+                put_page_row(f, pages, s, f->n_cached[s] + r - f->row_first[s], h,
+                             keys + h * c->head_dim);
         }
 }
 
@@ -85,12 +123,15 @@ void fixture_init_batch(struct fixture *f, uint64_t *random) {
     int32_t rows = f->row_first[c->n_sequences];
     f->x = fixture_guarded(f, rows, q_columns + 2 * c->n_kv_heads * c->head_dim);
     f->page_tokens = PAGE_TOKENS;
-    f->page_stride = (int64_t)2 * c->n_kv_heads * PAGE_TOKENS * c->head_dim;
+    f->page_stride = mill_kv_page_elements(&(struct mill_kv_pages){.dtype = f->v.dtype,
+                                                                   .n_heads = c->n_kv_heads,
+                                                                   .page_tokens = PAGE_TOKENS,
+                                                                   .head_dim = c->head_dim});
     if (c->flags & STRIDED)
         f->page_stride += 48;
-    size_t n = (size_t)(f->page_stride * f->n_pages), size = mill_dtype_bytes(f->v.dtype);
-    f->pages = fixture_take(f, n, size);
-    memset(f->pages, 0xff, n * size);
+    f->page_bytes = (size_t)(f->page_stride * f->n_pages) * mill_dtype_bytes(f->v.dtype);
+    f->pages = fixture_take(f, f->page_bytes, 1);
+    memset(f->pages, 0xff, f->page_bytes);
     guarded_fill(&f->x, 0, rows, random);
     if (c->op == OP_ROPE_APPEND)
         return;

@@ -71,8 +71,7 @@ static void put_batch(struct rig *rig, struct prepared *p) {
     const struct fixture *f = p->f;
     if (!f->pages)
         return;
-    size_t n = (size_t)(f->page_stride * f->n_pages);
-    p->kv = (struct mill_kv_pages){rig_put(rig, f->pages, n * mill_dtype_bytes(f->v.dtype)),
+    p->kv = (struct mill_kv_pages){rig_put(rig, f->pages, f->page_bytes),
                                    f->v.dtype,
                                    f->v.c->n_kv_heads,
                                    f->page_tokens,
@@ -387,13 +386,9 @@ static void fetch_output(struct rig *rig, const struct prepared *p, struct outpu
     fetch(rig, out->values, (float *)y->data - m->stride, out->n_values * sizeof(float));
     if (f->v.c->op != OP_ROPE_APPEND)
         return;
-    out->n_pages = (size_t)(f->page_stride * f->n_pages);
-    void *pages = malloc(out->n_pages * sizeof(float));
-    out->pages = malloc(out->n_pages * sizeof(float));
-    assert_non_null(out->pages);
-    fetch(rig, pages, p->kv.data, out->n_pages * mill_dtype_bytes(f->v.dtype));
-    mill_dtype_to_f32(f->v.dtype, pages, out->pages, out->n_pages);
-    free(pages);
+    out->page_bytes = f->page_bytes;
+    out->pages = malloc(out->page_bytes);
+    fetch(rig, out->pages, p->kv.data, out->page_bytes);
 }
 
 bool run(struct rig *rig, const struct fixture *f, const struct piece *pieces, int32_t n_pieces,

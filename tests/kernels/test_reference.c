@@ -1,55 +1,7 @@
 /* test_reference.c - the reference backend against answers worked out by hand and against the
- * formulas written another way: a definition needs witnesses of its own. */
-#include "kernels/reference/reference.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-static const struct mill_backend_ops *ops(void) {
-    return mill_reference_ops();
-}
-
-static int open_backend(void **state) {
-    return ops()->open((struct mill_backend **)state, NULL, NULL);
-}
-
-static int close_backend(void **state) {
-    ops()->close(*state);
-    return 0;
-}
-
-static struct mill_matrix matrix(float *data, int32_t rows, int32_t columns) {
-    return (struct mill_matrix){data, MILL_F32, rows, columns, columns};
-}
-
-/* Packs weights into `image`, which is large and aligned enough. */
-static struct mill_weight weight(enum mill_dtype dtype, int32_t n_out, int32_t n_taps, int32_t n_in,
-                                 const float *rows, const float *bias, void *image) {
-    struct mill_weight w = {{n_out, n_taps, n_in, dtype}, image, bias};
-    ops()->weight_pack(&w.shape, 0, n_out, rows, image);
-    return w;
-}
-
-static void assert_floats(const float *actual, const float *expected, size_t n, float epsilon) {
-    for (size_t i = 0; i < n; i++)
-        if (!(fabsf(actual[i] - expected[i]) <= epsilon))
-            fail_msg("value %zu is %.9g, expected %.9g", i, (double)actual[i], (double)expected[i]);
-}
-
-static float pseudo_random(uint32_t *state) {
-    *state = *state * 1664525u + 1013904223u;
-    return (float)(*state >> 8) * 0x1p-23f - 1.0f;
-}
-
-static void fill(float *values, size_t n, uint32_t seed) {
-    for (size_t i = 0; i < n; i++)
-        values[i] = pseudo_random(&seed);
-}
+ * formulas written another way: a definition needs witnesses of its own. test_reference_pages.c
+ * has those of attention over pages. */
+#include "tests/kernels/reference_rig.h"
 
 static void test_embed(void **state) {
     const float table[3][2] = {{1, 2}, {3, 4}, {5, 6}};
@@ -241,72 +193,6 @@ static void test_glu(void **state) {
     assert_floats(y, (float[]){2 * 0.84134475f, 10 * -0.04550026f}, 2, 1e-6f);
     args.kind = (enum mill_glu_kind)3;
     assert_int_equal(ops()->glu(*state, &args), MILL_E_INPUT);
-}
-
-/* A batch of one sequence on two pages of two tokens, the second page first in the pool. */
-struct small_cache {
-    int32_t row_first[2], n_cached[1], page_table[2];
-    float pages[2 * 2 * 2 * 2]; /* [pages][2][1 head][2 tokens][2] */
-    struct mill_batch batch;
-    struct mill_kv_pages kv;
-};
-
-static void small_cache_init(struct small_cache *c, int32_t n_cached, int32_t n_rows) {
-    *c = (struct small_cache){{0, n_rows}, {n_cached}, {1, 0}, {0}, {0}, {0}};
-    c->batch = (struct mill_batch){1, n_rows, 2, c->row_first, c->n_cached, c->page_table};
-    c->kv = (struct mill_kv_pages){c->pages, MILL_F32, 1, 2, 2, 8};
-}
-
-static void test_rope_append(void **state) {
-    struct small_cache c;
-    float x[6] = {1, 0, 0, 2, 7, 8}; /* q, k, v of one token, at position 1 */
-    const float frequency[1] = {1.5707963f};
-    small_cache_init(&c, 1, 1);
-    struct mill_rope_append_args args = {matrix(x, 1, 6), 1, frequency, c.batch, c.kv};
-    assert_int_equal(ops()->rope_append(*state, &args), MILL_OK); /* a quarter turn */
-    assert_floats(x, (float[]){0, 1, -2, 0, 7, 8}, 6, 1e-6f);
-    /* page 1: keys of slots 0 and 1, then values */
-    assert_floats(c.pages + 8, (float[]){0, 0, -2, 0, 0, 0, 7, 8}, 8, 1e-6f);
-    assert_floats(c.pages, (float[8]){0}, 8, 0);
-    c.page_table[0] = -1;
-    assert_int_equal(ops()->rope_append(*state, &args), MILL_E_INPUT);
-    c.page_table[0] = 1;
-    c.n_cached[0] = 4; /* beyond the page table */
-    assert_int_equal(ops()->rope_append(*state, &args), MILL_E_INPUT);
-}
-
-/* Rotation keeps lengths, and q . k depends on the distance of their positions alone. */
-static void test_rope_is_a_rotation(void **state) {
-    const float frequency[1] = {0.3f};
-    float products[2];
-    for (int32_t shift = 0; shift < 2; shift++) {
-        struct small_cache c;
-        float x[12] = {0.6f, -0.2f, 0, 0, 0, 0, 0, 0, 0.4f, 0.9f, 0, 0};
-        small_cache_init(&c, shift, 2);
-        struct mill_rope_append_args args = {matrix(x, 2, 6), 1, frequency, c.batch, c.kv};
-        assert_int_equal(ops()->rope_append(*state, &args), MILL_OK);
-        assert_floats((float[]){x[8] * x[8] + x[9] * x[9]}, (float[]){0.97f}, 1, 1e-6f);
-        products[shift] = x[0] * x[8] + x[1] * x[9];
-    }
-    assert_floats(products, products + 1, 1, 1e-6f);
-}
-
-static void test_attention(void **state) {
-    struct small_cache c;
-    float x[6] = {2, 0, NAN, NAN, NAN, NAN}, y[2];
-    small_cache_init(&c, 0, 1);
-    const float one[8] = {1, 1, NAN, NAN, 5, 6, NAN, NAN};
-    memcpy(c.pages + 8, one, sizeof one);
-    struct mill_attn_paged_args args = {matrix(y, 1, 2), matrix(x, 1, 6), 1, 0.5f, c.batch, c.kv};
-    assert_int_equal(ops()->attn_paged(*state, &args), MILL_OK); /* one token: its value */
-    assert_floats(y, (float[]){5, 6}, 2, 0);
-    /* three tokens over two pages: scores ln 1, ln 2, ln 3 times q = 2, scale = 1/2 */
-    small_cache_init(&c, 2, 1);
-    const float pages[16] = {logf(3), 9, NAN, NAN, 12, 0, NAN, NAN, 0, 9, logf(2), 9, 6, 0, 0, 3};
-    memcpy(c.pages, pages, sizeof pages);
-    args.batch = c.batch;
-    assert_int_equal(ops()->attn_paged(*state, &args), MILL_OK); /* weights 1/6 2/6 3/6 */
-    assert_floats(y, (float[]){7, 1}, 2, 1e-6f);
 }
 
 static void test_conv1d(void **state) {
@@ -560,7 +446,6 @@ static void test_matrices_are_checked(void **state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_backend, close_backend)
     const struct CMUnitTest tests[] = {
         TEST(test_embed),
         TEST(test_embed_drawn),
@@ -572,9 +457,6 @@ int main(void) {
         TEST(test_linear_bf16_rounds_x),
         TEST(test_linear_i8_to_the_bit),
         TEST(test_glu),
-        TEST(test_rope_append),
-        TEST(test_rope_is_a_rotation),
-        TEST(test_attention),
         TEST(test_conv1d),
         TEST(test_conv1d_depthwise_snake),
         TEST(test_conv1d_is_linear),

@@ -354,7 +354,7 @@ static void test_precisions(void **state) {
         const struct mill_decoder_weights *decoder = &weights->decoder;
         assert_int_equal(weights->lm.head.shape.dtype, lm[p]);
         assert_int_equal(weights->lm.layers[0].down.shape.dtype, lm[p]);
-        assert_int_equal(weights->lm.kv_dtype, low[p]);
+        assert_int_equal(weights->lm.kv_dtype, lm[p]);
         assert_int_equal(decoder->codebook_dtype, low[p]);
         assert_int_equal(decoder->stages[0].up.shape.dtype, low[p]);
         assert_int_equal(decoder->backbone.blocks[0].up.shape.dtype, low[p]);
@@ -450,6 +450,48 @@ static void test_bad_files(void **state) {
     remove_files(CACHE);
 }
 
+static void put_element(const char *path, const char *tensor, size_t element, float value) {
+    struct mill_tensors *file;
+    assert_int_equal(mill_safetensors_open(&file, path, NULL), MILL_OK);
+    size_t at = mill_tensors_find(file, tensor)->offset + element * sizeof value;
+    mill_tensors_close(file);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, &value, sizeof value, (off_t)at), sizeof value);
+    close(fd);
+}
+
+/* An element of the second head's keys becomes large: its pair gets a power of two, the queries
+ * that meet it the inverse, and nothing else changes. */
+static void test_balanced_keys(void **state) {
+    enum { HIDDEN = 32, D = 8, Q_ROWS = 32, K_ROWS = 16, ROWS = 64, LARGE = D + 1 };
+    static const char name[] = "model.layers.1.self_attn.k_proj.bias";
+    struct model *model = *state;
+    float *biases = read_tensor(LLM_FILE, name, K_ROWS);
+    struct mill_weights *before = open_fp32(model);
+    put_element(LLM_FILE, name, LARGE, 100.0f);
+    struct mill_weights *after = open_fp32(model);
+    put_element(LLM_FILE, name, LARGE, biases[LARGE]);
+    const struct mill_weight *old = &before->lm.layers[1].qkv, *new = &after->lm.layers[1].qkv;
+    const float *image = new->image, *plain = old->image;
+    float factor = new->bias[Q_ROWS + LARGE] / 100.0f;
+    assert_true(factor == 1.0f / 16 || factor == 1.0f / 32 || factor == 1.0f / 64);
+    for (int r = 0; r < ROWS; r++) {
+        float by = 1;
+        if (r % D % (D / 2) == LARGE % (D / 2)) {
+            if (r >= Q_ROWS / 2 && r < Q_ROWS) /* two query heads of four */
+                by = 1 / factor;
+            if (r >= Q_ROWS + D && r < Q_ROWS + K_ROWS)
+                by = factor;
+        }
+        for (int i = 0; i < HIDDEN; i++)
+            assert_true(image[r * HIDDEN + i] == plain[r * HIDDEN + i] * by);
+        assert_true(r == Q_ROWS + LARGE || new->bias[r] == old->bias[r] * by);
+    }
+    mill_weights_close(before);
+    mill_weights_close(after);
+    free(biases);
+}
+
 static void test_zero_filter(void **state) {
     struct model *model = *state;
     const float zeros[4] = {0};
@@ -516,6 +558,7 @@ int main(void) {
         cmocka_unit_test(test_stored_types),     cmocka_unit_test(test_precisions),
         cmocka_unit_test(test_bad_files),        cmocka_unit_test(test_zero_filter),
         cmocka_unit_test(test_misfits),          cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_balanced_keys),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
