@@ -29,9 +29,9 @@ def environment(**more):
     return dict(kept, **folders, **more)
 
 
-def run(*arguments, status=0, **more):
+def run(*arguments, status=0, timeout=120, **more):
     done = subprocess.run([PROGRAM, *arguments], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=120, **more)
+                          timeout=timeout, **more)
     assert done.returncode == status, f"{arguments}: {done.returncode}: {done.stderr.decode()}"
     return done.stdout.decode(), done.stderr.decode()
 
