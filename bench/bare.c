@@ -148,13 +148,14 @@ static mill_status time_steps(struct bench_bare *bare, int32_t n, int32_t rows, 
 }
 
 mill_status bench_bare_frames_per_s(struct bench_bare *bare, int32_t n, int32_t n_prompt,
-                                    int32_t n_frames, double *frames_per_s,
+                                    int32_t n_draws, int32_t n_frames, double *frames_per_s,
                                     struct mill_error *err) {
     struct bench_times step, prompt, sound;
-    MILL_TRY(time_steps(bare, n, 1, n_prompt + n_frames / 2, STEPS, &step, err));
+    MILL_TRY(time_steps(bare, n, 1, n_prompt + n_draws / 2, STEPS, &step, err));
     MILL_TRY(time_steps(bare, 1, n_prompt, 0, PROMPTS, &prompt, err));
     MILL_TRY(bench_bare_time_streams(bare, n, STREAM_FRAMES, &sound, NULL, err));
-    *frames_per_s =
-        1 / (step.median / n + prompt.median / n_frames + sound.median / (n * STREAM_FRAMES));
+    double draws = (double)n_draws / n_frames;
+    *frames_per_s = 1 / (draws * step.median / n + prompt.median / n_frames +
+                         sound.median / (n * STREAM_FRAMES));
     return MILL_OK;
 }

@@ -36,9 +36,11 @@ mill_status bench_bare_time_streams(struct bench_bare *bare, int32_t n, int32_t 
                                     struct bench_times *times, size_t *bytes_of_a_stream,
                                     struct mill_error *err);
 
-/* Frames a second of n utterances at once, each of so many prompt tokens and frames: decode steps,
- * prompts and sound, one behind the other, at what they usually take. */
+/* Frames a second of n utterances at once, each of so many prompt tokens, draws (frames, and the
+ * tokens of a voice that is created) and frames: decode steps, prompts and sound, one behind the
+ * other, at what they usually take. */
 mill_status bench_bare_frames_per_s(struct bench_bare *bare, int32_t n, int32_t n_prompt,
-                                    int32_t n_frames, double *frames_per_s, struct mill_error *err);
+                                    int32_t n_draws, int32_t n_frames, double *frames_per_s,
+                                    struct mill_error *err);
 
 #endif

@@ -8,7 +8,7 @@
 #include "bench/limits.h"
 #include "bench/paper.h"
 #include "bench/result.h"
-#include "runtime/engine/model.h"
+#include "runtime/engine/devices.h"
 #include "tools/bench.h"
 #include "tools/cache_folder.h"
 #include "tools/progress.h"
@@ -76,10 +76,16 @@ static void show_weights(void *context, size_t done_bytes, size_t all_bytes) {
 
 /* The parts alone; on the processor they share the engine's weights, mapped from the cache. */
 static mill_status open_bare(struct bench *b, const char *cache, struct mill_error *err) {
+    struct mill_engine_device devices[MILL_ENGINE_MAX_REPLICAS];
+    struct mill_error note;
+    int32_t n;
+    const char *list = b->options->devices ? b->options->devices : "auto";
+    MILL_TRY(mill_devices_parse(devices, MILL_ENGINE_MAX_REPLICAS, &n, list, &note, err));
     const struct mill_device_options options = {.folder = b->options->model,
                                                 .cache = cache,
                                                 .precision =
-                                                    mill_engine_get_info(b->engine)->precision};
+                                                    mill_engine_get_info(b->engine)->precision,
+                                                .n_threads = devices[0].n_threads};
     return bench_bare_open(&b->bare, &options, BENCH_BARE_MAX_BATCH, PROMPT_TOKENS + MAX_FRAMES,
                            PROMPT_TOKENS + BENCH_BARE_MAX_BATCH, err);
 }
@@ -148,9 +154,13 @@ static mill_status judge(void *context, struct bench_point *point, struct mill_e
             bench_paper_frames_per_s(&b->paper, &b->device, n, PROMPT_TOKENS + frames / 2);
     if (!b->bare.lm || n > BENCH_BARE_MAX_BATCH)
         return MILL_OK;
+    struct mill_engine_stats stats;
+    mill_engine_get_stats(b->engine, &stats);
+    double draws = frames * (double)stats.n_tokens / (double)stats.n_frames;
     int32_t n_frames = frames < MAX_FRAMES ? (int32_t)frames : MAX_FRAMES;
-    return bench_bare_frames_per_s(&b->bare, n, PROMPT_TOKENS, n_frames, &point->bare_frames_per_s,
-                                   err);
+    int32_t n_draws = draws < MAX_FRAMES ? (int32_t)draws : MAX_FRAMES;
+    return bench_bare_frames_per_s(&b->bare, n, PROMPT_TOKENS, n_draws, n_frames,
+                                   &point->bare_frames_per_s, err);
 }
 
 mill_status mill_bench_engine(const struct mill_bench_options *options, struct mill_error *err) {
