@@ -46,6 +46,10 @@ static inline __attribute__((always_inline)) vf vf_sums(vf *v) {
                              _mm256_permute2f128_ps(s[0], s[1], 0x31));
 }
 
+static inline vf vf_load_i8(const int8_t *p) {
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+
 static inline vf vf_load_bf16(const uint16_t *p) {
     __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
     return (vf)_mm256_slli_epi32(wide, 16);
