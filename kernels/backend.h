@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-enum { MILL_BACKEND_ABI = 3 };
+enum { MILL_BACKEND_ABI = 4 };
 
 /* A matrix of activations, borrowed. f32 everywhere today; bf16 where a backend's caps say so. */
 struct mill_matrix {
@@ -93,7 +93,8 @@ enum mill_activation {
     MILL_ACT_GELU,
     MILL_ACT_TANH,
     MILL_ACT_RELU,
-    MILL_ACT_SIGMOID
+    MILL_ACT_SIGMOID,
+    MILL_ACT_SILU
 };
 
 /* RMS: y = x / sqrt(mean(x^2) + eps) * gain. Layer: y = (x - mean) / sqrt(var + eps) * gain +
@@ -110,29 +111,30 @@ struct mill_norm_args {
     enum mill_activation act;
 };
 
-/* y = act(x W^T + bias[group]) + residual.
+/* What two outputs beside each other become, a = v[2j] and b = v[2j + 1]: GATE y[j] = a act(b),
+ * MAGNITUDE y[j] = sqrt(a^2 + b^2). */
+enum mill_pairs { MILL_PAIRS_NONE, MILL_PAIRS_GATE, MILL_PAIRS_MAGNITUDE };
+
+/* v = x W^T + bias[group], y = act(v) + residual; or, of pairs of v, half as wide: y = pairs(v) +
+ * residual. With `gain`, x is RMS-normalised first: to the last bit what the backend's `norm` into
+ * a matrix of f32 and then this give.
  * MILL_F32 weights: f32 products. MILL_BF16: x rounded to bf16, f32 sums. MILL_I8: x quantised per
  * row to 16 bits, integer sums (exact), then one scale: see kernels/README.md. */
 struct mill_linear_args {
-    struct mill_matrix y, x; /* y [rows, n_out], x [rows, n_in] */
+    struct mill_matrix y, x; /* y [rows, n_out], of pairs [rows, n_out / 2]; x [rows, n_in] */
+    const float *gain;       /* of the norm, [n_in], or NULL */
+    float eps;               /* ... */
     struct mill_weight w;
     int32_t first_out,
         n_out; /* a range of w's outputs, first_out a multiple of MILL_PACK_ROWS; n_out 0 = all */
-    enum mill_activation act;
+    enum mill_activation act;    /* not with MAGNITUDE */
+    enum mill_pairs pairs;       /* then n_out is even */
     struct mill_matrix residual; /* data NULL = none; may be y itself */
     const int32_t *bias_group;   /* [rows] -> row of w.bias as [groups, bias_stride], or NULL = 0 */
     int64_t bias_stride;
 };
 
 /* ------------------------------------------------------------------ language model operators */
-
-/* Two halves of a row into one, n = y.columns, a = x[r][i], b = x[r][n + i]:
- * SILU y = a / (1 + exp(-a)) * b;  GELU y = a * gelu(b);  MAGNITUDE y = sqrt(a^2 + b^2). */
-enum mill_glu_kind { MILL_GLU_SILU, MILL_GLU_GELU, MILL_GLU_MAGNITUDE };
-struct mill_glu_args {
-    struct mill_matrix y, x;
-    enum mill_glu_kind kind;
-};
 
 /* Which rows belong to which sequence, and where its keys and values are. Made by the host for a
  * step and copied to the device; every array is device memory. A page is appended to by one
@@ -244,7 +246,7 @@ struct mill_residual_unit_args {
  * A backend may lack attn_dense and pool_mean (NULL): cloning then runs on the cpu backend. A
  * strided convolution without padding is a linear layer over overlapping rows (x.stride less than
  * x.columns); the nearest codeword is a linear layer and a draw at temperature 0; the spectrogram
- * is two linear layers with MAGNITUDE between them. */
+ * is two linear layers, the first one's pairs (cosine, sine) taken to their MAGNITUDE. */
 
 /* Attention of every query row of a span over every key row of it, both ways: y[r, h] =
  * softmax(q[r, h] . k[s, h] * scale) v[s, h]. The span's x side is rows of k and v, its y side rows
@@ -353,7 +355,6 @@ struct mill_backend_ops {
     mill_status (*norm)(struct mill_backend *, const struct mill_norm_args *);
     mill_status (*linear)(struct mill_backend *, const struct mill_linear_args *);
 
-    mill_status (*glu)(struct mill_backend *, const struct mill_glu_args *);
     mill_status (*rope_append)(struct mill_backend *, const struct mill_rope_append_args *);
     mill_status (*attn_paged)(struct mill_backend *, const struct mill_attn_paged_args *);
     mill_status (*sample)(struct mill_backend *, const struct mill_sample_args *);

@@ -70,16 +70,6 @@ mill_status mill_cpu_norm(struct mill_backend *backend, const struct mill_norm_a
     return MILL_OK;
 }
 
-static void glu_row(const struct rows_run *run, int32_t row) {
-    run->isa->glu(run->args, row);
-}
-
-mill_status mill_cpu_glu(struct mill_backend *backend, const struct mill_glu_args *args) {
-    struct rows_run run = {.args = args, .row = glu_row, .n_rows = args->y.rows};
-    mill_cpu_rows_run(backend, &run, args->y.columns);
-    return MILL_OK;
-}
-
 mill_status mill_cpu_linear(struct mill_backend *backend, const struct mill_linear_args *args) {
     const struct mill_weight_shape *shape = &args->w.shape;
     if (shape->n_taps != 1 || shape->n_in != args->x.columns)
@@ -98,6 +88,8 @@ mill_status mill_cpu_linear(struct mill_backend *backend, const struct mill_line
                                       .n_x = n_rows,
                                       .n_rows = n_rows,
                                       .n_in = shape->n_in,
+                                      .gain = args->gain,
+                                      .eps = args->eps,
                                       .dtype = shape->dtype,
                                   });
         mill_cpu_product_run(
@@ -119,6 +111,7 @@ mill_status mill_cpu_linear(struct mill_backend *backend, const struct mill_line
                 .bias_group = args->bias_group ? args->bias_group + first : NULL,
                 .bias_stride = args->bias_stride,
                 .act = args->act,
+                .pairs = args->pairs,
             });
     }
     return MILL_OK;

@@ -92,7 +92,6 @@ const struct mill_backend_ops *mill_cpu_ops(void) {
         .copy_rows = mill_cpu_copy_rows,
         .norm = mill_cpu_norm,
         .linear = mill_cpu_linear,
-        .glu = mill_cpu_glu,
         .rope_append = mill_cpu_rope_append,
         .attn_paged = mill_cpu_attn_paged,
         .sample = mill_cpu_sample,

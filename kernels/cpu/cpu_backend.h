@@ -60,6 +60,7 @@ struct product {
     const int32_t *bias_group;
     int64_t bias_stride;
     enum mill_activation act;
+    enum mill_pairs pairs;
     /* Where the rows lie in several places, so that weights are read once for all of them; n_rows,
      * a_scale and bias_group then count through. NULL = one piece of n_rows. */
     const struct product_piece *pieces;
@@ -67,14 +68,14 @@ struct product {
 void mill_cpu_product_run(struct mill_backend *backend, const struct product *product);
 
 /* Prepare rows x[first .. first + n_rows) of width n_in into backend->prepared, from its row `to`
- * on, on all threads: converted for the weight's dtype, snake where alpha is given. Rows outside
- * [0, n_x) become zeros.
- */
+ * on, on all threads: converted for the weight's dtype, snake where alpha is given, RMS norm where
+ * gain is. Rows outside [0, n_x) become zeros. */
 struct preparation {
     const float *x;
     int64_t x_stride;
     int32_t n_x, first, n_rows, n_in, to;
-    const float *alpha;
+    const float *alpha, *gain;
+    float eps;
     enum mill_dtype dtype; /* of the weight */
 };
 void mill_cpu_prepare(struct mill_backend *backend, const struct preparation *preparation);
@@ -109,7 +110,6 @@ mill_status mill_cpu_embed(struct mill_backend *, const struct mill_embed_args *
 mill_status mill_cpu_copy_rows(struct mill_backend *, const struct mill_copy_rows_args *);
 mill_status mill_cpu_norm(struct mill_backend *, const struct mill_norm_args *);
 mill_status mill_cpu_linear(struct mill_backend *, const struct mill_linear_args *);
-mill_status mill_cpu_glu(struct mill_backend *, const struct mill_glu_args *);
 mill_status mill_cpu_rope_append(struct mill_backend *, const struct mill_rope_append_args *);
 mill_status mill_cpu_attn_paged(struct mill_backend *, const struct mill_attn_paged_args *);
 mill_status mill_cpu_sample(struct mill_backend *, const struct mill_sample_args *);

@@ -33,17 +33,27 @@ struct tile {
     ptrdiff_t b_tap;           /* bytes from tap to tap */
     int32_t n_taps, n_k;       /* n_k: elements a tap, in pairs for bf16 and i8 */
     int32_t n_rows, n_columns; /* 1 .. TILE_ROWS; 16, 32, 48 or 64 = the panel's width */
+    const char *next;          /* to be on its way into the cache meanwhile, */
+    int32_t next_bytes;        /* so many bytes with every k; 0 = nothing */
     float (*sums)[PANEL];      /* [n_rows]: out */
 };
 
-/* y = act(sums * (row_scale * scale) + bias) + residual over n columns; scale, bias, residual may
- * be NULL. */
+/* y = act(sums * (row_scale * scale) + bias) + residual over n sums, or their pairs (backend.h);
+ * scale, bias, residual may be NULL. */
 struct finish {
     float *y;
     const float *sums, *scale, *bias, *residual;
     float row_scale;
     enum mill_activation act;
+    enum mill_pairs pairs;
     int32_t n;
+};
+
+/* What is done to a row before it is converted. */
+struct before {
+    const float *alpha; /* snake, or NULL */
+    const float *gain;  /* times scale times gain, or NULL */
+    float scale;
 };
 
 /* Queries that read the same keys - the heads of a row that share a key/value head, or rows of one
@@ -72,17 +82,20 @@ struct cpu_isa {
     void (*tile_i8)(const struct tile *);
     void (*finish)(const struct finish *);
 
-    /* Prepared rows: pre (snake with alpha, or none), converted; n_padded - n zeros behind. */
-    void (*prepare_f32)(const float *x, const float *alpha, int32_t n, int32_t n_padded, void *out);
-    void (*prepare_bf16)(const float *x, const float *alpha, int32_t n, int32_t n_padded,
+    /* Prepared rows: `before` (NULL = nothing), then converted; n_padded - n zeros behind. */
+    void (*prepare_f32)(const float *x, const struct before *, int32_t n, int32_t n_padded,
+                        void *out);
+    void (*prepare_bf16)(const float *x, const struct before *, int32_t n, int32_t n_padded,
                          void *out);
     /* 16-bit codes of a row; returns the scale of one code. */
-    float (*prepare_i16)(const float *x, int32_t n, int32_t n_padded, void *out);
-    /* The same in 8 bits. */
+    float (*prepare_i16)(const float *x, const struct before *, int32_t n, int32_t n_padded,
+                         void *out);
+    /* The same in 8 bits, with nothing before. */
     float (*prepare_i8)(const float *x, int32_t n, int32_t n_padded, void *out);
 
+    /* 1 / sqrt(mean(x^2) + eps) */
+    float (*inverse_rms)(const float *x, int32_t n, float eps);
     void (*norm)(const struct mill_norm_args *, int32_t row);
-    void (*glu)(const struct mill_glu_args *, int32_t row);
     /* One output row of a depthwise convolution from up to n_taps input rows (NULL = zeros). */
     void (*depthwise)(float *y, const float *const *x, const float *w, const float *bias,
                       int32_t n_taps, int32_t n);

@@ -50,6 +50,17 @@ static inline vf vf_load_i8(const int8_t *p) {
     return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 
+/* Every second lane of each half, then the halves of a beside each other, and those of b. */
+static inline vf vf_even(vf a, vf b) {
+    __m256d mixed = (__m256d)_mm256_shuffle_ps((__m256)a, (__m256)b, 0x88);
+    return (vf)_mm256_permute4x64_pd(mixed, 0xd8);
+}
+
+static inline vf vf_odd(vf a, vf b) {
+    __m256d mixed = (__m256d)_mm256_shuffle_ps((__m256)a, (__m256)b, 0xdd);
+    return (vf)_mm256_permute4x64_pd(mixed, 0xd8);
+}
+
 static inline vf vf_load_bf16(const uint16_t *p) {
     __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
     return (vf)_mm256_slli_epi32(wide, 16);

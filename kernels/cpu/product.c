@@ -12,6 +12,8 @@
 enum {
     GROUP_ROWS =
         96, /* 96 rows x 768 channels x 2 bytes beside a 700 KB panel: within a 1 MB cache */
+    MANY_ROWS = 2 * TILE_ROWS, /* from here on the next panel can come in while tiles multiply;
+                                  below, memory is busy with this one */
     TASKS_PER_WORKER = 6 /* so that a thread that loses its processor for a moment does not hold up
                             the rest for long */
 };
@@ -34,17 +36,18 @@ static void finish_rows(const struct product_run *run, const struct tile_rows *r
                         int32_t n_columns, float (*sums)[PANEL]) {
     const struct product *p = run->product;
     const struct mill_weight *w = p->w;
-    int32_t out = p->first_out + column;
-    float *y = p->y + rows->piece->y + rows->inside * p->y_stride + column;
-    const float *residual = p->residual ? p->residual + rows->piece->residual +
-                                              rows->inside * p->residual_stride + column
-                                        : NULL;
+    int32_t out = p->first_out + column, at = p->pairs ? column / 2 : column;
+    float *y = p->y + rows->piece->y + rows->inside * p->y_stride + at;
+    const float *residual =
+        p->residual ? p->residual + rows->piece->residual + rows->inside * p->residual_stride + at
+                    : NULL;
     for (int32_t r = 0; r < rows->n; r++) {
         struct finish f = {
             .y = y + r * p->y_stride,
             .sums = sums[r],
             .residual = residual ? residual + r * p->residual_stride : NULL,
             .act = p->act,
+            .pairs = p->pairs,
             .n = n_columns,
         };
         if (w->bias)
@@ -93,6 +96,7 @@ static void product_task(void *context, int task, int worker) {
     int32_t panel_end = (int32_t)((int64_t)run->n_panels * (panel_group + 1) / run->n_panel_groups);
     int32_t panel = (int32_t)((int64_t)run->n_panels * panel_group / run->n_panel_groups);
     const struct tile_rows first = find_rows(run, row_first, row_end);
+    int32_t n_rows = row_end - row_first, n_k = p->n_taps * run->panels.n_groups;
     void (*tile)(const struct tile *) = shape->dtype == MILL_F32    ? run->isa->tile_f32
                                         : shape->dtype == MILL_BF16 ? run->isa->tile_bf16
                                                                     : run->isa->tile_i8;
@@ -103,6 +107,8 @@ static void product_task(void *context, int task, int worker) {
         const char *b = (const char *)p->w->image +
                         (size_t)out * (size_t)shape->n_taps * run->panels.tap_bytes_a_column;
         int32_t wanted = p->n_out - column < columns ? p->n_out - column : columns;
+        size_t panel_bytes = tap_bytes * (size_t)shape->n_taps;
+        size_t a_row = n_rows >= MANY_ROWS && n_k > 0 ? panel_bytes / (size_t)n_rows : 0;
         for (struct tile_rows rows = first; rows.n > 0; next_rows(&rows, row_end)) {
             _Alignas(64) float sums[TILE_ROWS][PANEL];
             tile(&(struct tile){
@@ -115,6 +121,8 @@ static void product_task(void *context, int task, int worker) {
                 .n_k = run->panels.n_groups,
                 .n_rows = rows.n,
                 .n_columns = columns,
+                .next = b + panel_bytes + a_row * (size_t)(rows.row - row_first),
+                .next_bytes = a_row > 0 ? (int32_t)(a_row * (size_t)rows.n / (size_t)n_k) : 0,
                 .sums = sums,
             });
             finish_rows(run, &rows, column, wanted, sums);
@@ -166,12 +174,16 @@ static void prepare_task(void *context, int task, int worker) {
         bool inside = row >= 0 && row < p->n_x;
         const float *x = p->x + (inside ? row * p->x_stride : 0);
         int32_t n = inside ? p->n_in : 0;
+        struct before before = {.alpha = p->alpha, .gain = p->gain};
+        if (p->gain)
+            before.scale = isa->inverse_rms(x, n, p->eps);
         if (p->dtype == MILL_F32)
-            isa->prepare_f32(x, p->alpha, n, p->n_in, out);
+            isa->prepare_f32(x, &before, n, p->n_in, out);
         else if (p->dtype == MILL_BF16)
-            isa->prepare_bf16(x, p->alpha, n, p->n_in + p->n_in % 2, out);
+            isa->prepare_bf16(x, &before, n, p->n_in + p->n_in % 2, out);
         else
-            run->backend->row_scale[p->to + r] = isa->prepare_i16(x, n, p->n_in + p->n_in % 2, out);
+            run->backend->row_scale[p->to + r] =
+                isa->prepare_i16(x, &before, n, p->n_in + p->n_in % 2, out);
     }
 }
 

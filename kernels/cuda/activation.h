@@ -21,6 +21,8 @@ static __device__ __forceinline__ float activate(enum mill_activation act, float
         return v < 0 ? 0 : v; /* keeps NaN */
     case MILL_ACT_SIGMOID:
         return 1.0f / (1.0f + expf(-v));
+    case MILL_ACT_SILU:
+        return v / (1.0f + expf(-v));
     case MILL_ACT_NONE:
         break;
     }

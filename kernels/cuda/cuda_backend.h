@@ -114,7 +114,6 @@ mill_status mill_cuda_embed(struct mill_backend *, const struct mill_embed_args 
 mill_status mill_cuda_copy_rows(struct mill_backend *, const struct mill_copy_rows_args *);
 mill_status mill_cuda_norm(struct mill_backend *, const struct mill_norm_args *);
 mill_status mill_cuda_linear(struct mill_backend *, const struct mill_linear_args *);
-mill_status mill_cuda_glu(struct mill_backend *, const struct mill_glu_args *);
 mill_status mill_cuda_rope_append(struct mill_backend *, const struct mill_rope_append_args *);
 mill_status mill_cuda_attn_paged(struct mill_backend *, const struct mill_attn_paged_args *);
 mill_status mill_cuda_sample(struct mill_backend *, const struct mill_sample_args *);

@@ -13,7 +13,6 @@
     X(copy_rows)                                                                                   \
     X(norm)                                                                                        \
     X(linear)                                                                                      \
-    X(glu)                                                                                         \
     X(rope_append)                                                                                 \
     X(attn_paged)                                                                                  \
     X(sample)                                                                                      \

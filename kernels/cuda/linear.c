@@ -1,12 +1,9 @@
 /* linear.c - the operator `linear`: what kind of product it is, rows prepared where the kind wants
  * them so, and a launch for every block of rows that the scratch memory has room for.
- *
- * Up to 64 rows each block of a product rounds what it reads: preparing them would cost a launch,
- * more than it saves. */
+ */
 #include "kernels/cuda/linear.h"
 
 enum {
-    FEW_ROWS = 64,
     MAX_I8_INPUTS = 8192, /* of a sum that int32 holds */
     MAX_PREPARED_ROWS = 1 << 17,
     STATIC_SHARED_BYTES = 1024, /* a kernel's flag (arrival.h), and alignment behind it */
@@ -16,17 +13,16 @@ enum {
     PARTIAL_AT = SCALES_AT + MAX_PREPARED_ROWS * (int)sizeof(float),
 };
 
-static enum linear_kind kind_of(const struct mill_backend *backend,
-                                const struct mill_linear_args *args) {
+/* The kinds that give the same bits; which is soonest is for the plan to say. */
+static unsigned kinds_of(const struct mill_backend *backend, const struct mill_linear_args *args) {
     switch (args->w.shape.dtype) {
     case MILL_F32:
-        return LINEAR_F32;
+        return 1u << LINEAR_F32;
     case MILL_BF16:
-        if (backend->capability < 80)
-            return LINEAR_BF16_FMAF;
-        return args->x.rows <= FEW_ROWS ? LINEAR_BF16 : LINEAR_BF16_ROWS;
+        return backend->capability < 80 ? 1u << LINEAR_BF16_FMAF
+                                        : 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS;
     default:
-        return LINEAR_I8_ROWS;
+        return 1u << LINEAR_I8_ROWS;
     }
 }
 
@@ -34,10 +30,6 @@ static const struct linear_kernel *kernels_for(enum mill_dtype dtype, int32_t *n
     return dtype == MILL_F32    ? mill_cuda_linear_f32(n)
            : dtype == MILL_BF16 ? mill_cuda_linear_bf16(n)
                                 : mill_cuda_linear_i8(n);
-}
-
-static bool is_prepared(enum linear_kind kind) {
-    return kind != LINEAR_F32 && kind != LINEAR_BF16;
 }
 
 static bool is_whole(const void *data, int64_t step, int32_t n) {
@@ -57,6 +49,8 @@ static struct linear_run run_of(const struct mill_linear_args *args) {
                    weight_brick_at(shape, args->first_out, 0, 0) * BRICK_BYTES,
         .x = args->x.data,
         .x_step = args->x.stride * (int64_t)sizeof(float),
+        .gain = args->gain,
+        .eps = args->eps,
         .n_in = shape->n_in,
         .n_out = n_out,
         .n_groups = weight_groups(shape),
@@ -68,7 +62,9 @@ static struct linear_run run_of(const struct mill_linear_args *args) {
         .residual_step = args->residual.stride,
         .bias_step = args->bias_stride,
         .act = args->act,
-        .whole_x = is_whole(args->x.data, args->x.stride, shape->n_in),
+        .pairs = args->pairs,
+        .whole_x = is_whole(args->x.data, args->x.stride, shape->n_in) &&
+                   is_whole(args->gain, 0, shape->n_in),
         .whole_y = is_whole(args->y.data, args->y.stride, n_out) &&
                    is_whole(args->residual.data, args->residual.stride, n_out) &&
                    is_whole(args->w.bias, args->bias_stride, n_out),
@@ -90,14 +86,17 @@ static void take_rows(struct mill_backend *backend, const struct mill_linear_arg
     if (run->bias_group)
         run->bias_group += first;
     run->x += first * run->x_step;
-    if (!is_prepared(kind))
+    if (!mill_cuda_linear_is_prepared(kind, args->gain))
         return;
     struct linear_preparation p = {
         .x = args->x,
         .to = backend->scratch,
         .row_bytes = run->n_groups * BRICK_ROW_BYTES,
-        .scale = kind == LINEAR_I8_ROWS ? (float *)(backend->scratch + SCALES_AT) : NULL,
-        .transposed = kind != LINEAR_BF16_FMAF,
+        .gain = args->gain,
+        .eps = args->eps,
+        .dtype = args->w.shape.dtype,
+        .scale = (float *)(backend->scratch + SCALES_AT),
+        .transposed = kind == LINEAR_BF16_ROWS || kind == LINEAR_I8_ROWS,
     };
     p.x.data = (float *)args->x.data + first * args->x.stride;
     p.x.rows = n_rows;
@@ -106,13 +105,15 @@ static void take_rows(struct mill_backend *backend, const struct mill_linear_arg
     run->x_step = p.row_bytes;
     run->x_plane = (int64_t)n_rows * p.row_bytes;
     run->x_scale = p.scale;
+    run->whole_x = true;
 }
 
 struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
-                                         const struct mill_linear_args *args, enum linear_kind kind,
+                                         const struct mill_linear_args *args, unsigned kinds,
                                          int32_t n_rows) {
     return (struct linear_size){
-        .kind = kind,
+        .kinds = kinds,
+        .normed = args->gain != NULL,
         .n_rows = n_rows,
         .n_out = outputs_of(args),
         .n_groups = weight_groups(&args->w.shape),
@@ -139,9 +140,9 @@ mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill
 }
 
 /* Rows that the scratch memory has room for. */
-static int32_t most_rows(const struct mill_linear_args *args, enum linear_kind kind) {
+static int32_t most_rows(const struct mill_linear_args *args) {
     int64_t row_bytes = (int64_t)weight_groups(&args->w.shape) * BRICK_ROW_BYTES;
-    int64_t most = PREPARED_BYTES / (kind == LINEAR_I8_ROWS ? 2 * row_bytes : row_bytes);
+    int64_t most = PREPARED_BYTES / (args->w.shape.dtype == MILL_I8 ? 2 * row_bytes : row_bytes);
     return most < MAX_PREPARED_ROWS ? (int32_t)most : MAX_PREPARED_ROWS;
 }
 
@@ -151,14 +152,14 @@ mill_status mill_cuda_linear(struct mill_backend *backend, const struct mill_lin
         return MILL_E_INPUT;
     if (shape->dtype != MILL_F32 && shape->dtype != MILL_BF16 && shape->dtype != MILL_I8)
         return MILL_E_UNSUPPORTED;
-    enum linear_kind kind = kind_of(backend, args);
-    int32_t block = most_rows(args, kind), n_kernels;
-    if (block == 0 || (kind == LINEAR_I8_ROWS && shape->n_in > MAX_I8_INPUTS))
+    int32_t block = most_rows(args), n_kernels;
+    if (block == 0 || (shape->dtype == MILL_I8 && shape->n_in > MAX_I8_INPUTS))
         return MILL_E_UNSUPPORTED;
     const struct linear_kernel *kernels = kernels_for(shape->dtype, &n_kernels);
     for (int32_t first = 0; first < args->x.rows; first += block) {
         int32_t n_rows = args->x.rows - first < block ? args->x.rows - first : block;
-        struct linear_size size = mill_cuda_linear_size(backend, args, kind, n_rows);
+        struct linear_size size =
+            mill_cuda_linear_size(backend, args, kinds_of(backend, args), n_rows);
         struct linear_plan plan = mill_cuda_linear_plan(&size, kernels, n_kernels);
         if (!plan.kernel)
             return MILL_E_UNSUPPORTED;

@@ -20,7 +20,7 @@ enum { LINEAR_CHUNK = 4 /* groups */, LINEAR_SEGMENT = 8 /* chunks */ };
 /* What is multiplied by what: the weights' type, where x is converted, which unit multiplies. */
 enum linear_kind {
     LINEAR_F32,       /* x as it is, fmaf */
-    LINEAR_BF16,      /* x rounded by every block that reads it, tensor cores */
+    LINEAR_BF16,      /* x normed and rounded by every block that reads it, tensor cores */
     LINEAR_BF16_ROWS, /* x rounded before the launch, tensor cores */
     LINEAR_BF16_FMAF, /* x rounded before the launch, fmaf: for cards before sm_80 */
     LINEAR_I8_ROWS,   /* x quantised before the launch, tensor cores */
@@ -33,15 +33,18 @@ struct linear_run {
     const float *weight_scale; /* I8: from the first output's on */
     const char *x;             /* f32, or prepared rows of n_groups * 64 bytes */
     int64_t x_step;            /* bytes from row to row */
-    int64_t x_plane;           /* I8: bytes from a row's high bytes to its low bytes */
-    const float *x_scale;      /* I8: [rows] */
+    const float *gain;         /* BF16: norm x with it first, or NULL */
+    float eps;
+    int64_t x_plane;      /* I8: bytes from a row's high bytes to its low bytes */
+    const float *x_scale; /* I8: [rows] */
     int32_t n_rows, n_in, n_out, n_groups;
     float *y;
     const float *residual, *bias;
     const int32_t *bias_group;
     int64_t y_step, residual_step, bias_step; /* elements from row to row */
     enum mill_activation act;
-    bool whole_x, whole_y; /* rows of x; of y, residual and bias: in aligned quads (quads.h) */
+    enum mill_pairs pairs;
+    bool whole_x, whole_y; /* x and gain; y, residual and bias: in aligned quads (quads.h) */
     int32_t n_row_tiles;   /* the grid's x counts tiles: rows, then outputs; its y splits */
     int32_t n_splits;      /* blocks that share a tile: each adds up some of its segments */
     int32_t split_segments;
@@ -54,7 +57,7 @@ struct linear_plan;
 /* One kernel: a kind, and the tile of y that a block computes. */
 struct linear_kernel {
     enum linear_kind kind;
-    int32_t n_rows, n_outs;           /* of a tile */
+    int32_t n_rows, n_outs, n_warps;  /* of a tile */
     int32_t n_slices;                 /* parts of a block that take its chunks in turn */
     int32_t stages_a_chunk, n_stages; /* a chunk is loaded in stages, up to n_stages ahead */
     int32_t stage_bytes;              /* of all slices */
@@ -72,22 +75,29 @@ const struct linear_kernel *mill_cuda_linear_f32(int32_t *n);
 const struct linear_kernel *mill_cuda_linear_bf16(int32_t *n);
 const struct linear_kernel *mill_cuda_linear_i8(int32_t *n);
 
-/* ---- linear_prepare.cu: rows of x as the kinds _ROWS and _FMAF read them, zeros behind the inputs
- * up to whole groups. For I8 into two planes, and a scale a row. `transposed`: a group is four
- * chunks of four words, and word j of chunk q is written in the place of word q of chunk j: so that
- * ldmatrix, which gives lane 4g + q word q of row g of a chunk, gives it words of chunk q. */
+/* ---- linear_prepare.cu: rows of x, normed if there is a gain, as the kinds _ROWS and _FMAF read
+ * them (and F32, where there is one), zeros behind the inputs up to whole groups. For I8 into two
+ * planes, and a scale a row. `transposed`: a group is four chunks of four words, and word j of
+ * chunk q is written in the place of word q of chunk j: so that ldmatrix, which gives lane 4g + q
+ * word q of row g of a chunk, gives it words of chunk q. */
 struct linear_preparation {
     struct mill_matrix x;
     char *to; /* [planes][rows][row_bytes] */
     int32_t row_bytes;
-    float *scale; /* I8: [rows]; else NULL */
+    const float *gain; /* or NULL */
+    float eps;
+    enum mill_dtype dtype; /* of the weights */
+    float *scale;          /* I8: [rows] */
     bool transposed;
 };
 void mill_cuda_linear_prepare(cudaStream_t stream, const struct linear_preparation *);
 
 /* ---- linear_plan.c: which kernel, and how many blocks share a tile */
+/* Whether x is converted by a launch of its own. */
+bool mill_cuda_linear_is_prepared(enum linear_kind kind, bool normed);
 struct linear_size {
-    enum linear_kind kind;
+    unsigned kinds; /* 1 << kind, those to choose from */
+    bool normed;
     int32_t n_rows, n_out, n_groups;
     int32_t n_processors, shared_bytes; /* of the card; of a block at most */
     int64_t partial_words;              /* room for sums that blocks exchange, */
@@ -107,7 +117,7 @@ struct linear_plan mill_cuda_linear_plan(const struct linear_size *size,
 
 /* ---- linear.c */
 struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
-                                         const struct mill_linear_args *args, enum linear_kind kind,
+                                         const struct mill_linear_args *args, unsigned kinds,
                                          int32_t n_rows);
 /* Rows first .. first + n_rows - 1 of a product, prepared if the kernel wants them so. */
 mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill_linear_args *args,

@@ -1,16 +1,16 @@
 /* linear_bf16.cu - linear layers with bf16 weights.
  *
- * On tensor cores up to 64 rows x comes as f32 and is rounded between shared memory and registers;
- * more rows, and all before sm_80, have been rounded before.
+ * On tensor cores few rows of x come as f32 and are normed and rounded between shared memory and
+ * registers; many, and all before sm_80, have been rounded before.
  *
  * A tile and a group of 32 inputs: 64 bytes an output, 128 (f32) or 64 a row; 64 FLOPs a row and
  * output. Planned for sm_90a (rows x outputs, threads: registers, shared memory at 896 inputs ->
  * blocks a multiprocessor, by which of them):
- *   8 x 8, 256: 90, 50 KB -> 2 (registers); 48 KB of copies on their way
- *   8 x 32, 128: 90, 52 KB -> 4 (shared)
- *   16 x 32, 128: 96, 72 KB -> 3 (shared)
- *   32 x 32, 128: 90, 48 or 32 KB -> 4 (shared, registers)
- *   64 x 64, 128: 186 or 164, 96 or 64 KB -> 2
+ *   8 x 8, 256: 96, 50 KB -> 2 (registers); 48 KB of copies on their way
+ *   8 x 32, 128: 110, 52 KB -> 4 (shared)
+ *   16 x 32, 128: 108, 72 KB -> 3 (shared)
+ *   32 x 32, 128: 96 or 90, 48 or 32 KB -> 4 (shared, registers)
+ *   64 x 64, 128: 200 or 164, 96 or 64 KB -> 2
  *   128 x 128, 256: 204, 96 KB -> 1; one segment of 1,024 inputs
  *   128 x 64, 256: 160, 96 KB -> 1; more
  * fmaf: 8 x 8 and 8 x 32 as above, 32 x 32, 128. */

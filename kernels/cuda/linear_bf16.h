@@ -20,11 +20,12 @@ template <class KIND, int RB, int OB> struct sums_bf16 {
     LINEAR_MEMBER void clear() {
         sums.clear();
     }
-    LINEAR_MEMBER void add(const uint4 *x, int x_pitch, const uint4 *w, int w_pitch) {
+    LINEAR_MEMBER void add(const linear_norm &norm, int32_t group, const uint4 *x, int x_pitch,
+                           const uint4 *w, int w_pitch) {
         row_fragments<RB> rows;
         uint4 weights[OB];
         load_weights(weights, w, w_pitch);
-        KIND::take(rows, x, x_pitch);
+        KIND::take(rows, norm, group, x, x_pitch);
         sums.add(rows, weights);
     }
     LINEAR_MEMBER void settle() {
@@ -52,12 +53,18 @@ struct kind_bf16 : tensor_kind, float_sums {
         copy_four(brick + half * BRICK_CHUNKS + g * BRICK_ROW_CHUNKS + q, from, run,
                   group * 32 + i % 8 * 4);
     }
-    template <int RB> LINEAR_FN void take(row_fragments<RB> &rows, const uint4 *x, int pitch) {
+    template <int RB>
+    LINEAR_FN void take(row_fragments<RB> &rows, const linear_norm &norm, int32_t group,
+                        const uint4 *x, int pitch) {
+        int lane = threadIdx.x % 32;
+        int32_t input = group * 32 + lane % 4 * 8;
+        const quad<float> low_gain = norm.gains(input), high_gain = norm.gains(input + 4);
         rows.take_chunks([&](int rb) {
-            const float4 *at = reinterpret_cast<const float4 *>(x + rb * pitch + threadIdx.x % 32);
-            const float4 low = at[0], high = at[BRICK_CHUNKS];
-            return make_uint4(pack_bf16(low.x, low.y), pack_bf16(low.z, low.w),
-                              pack_bf16(high.x, high.y), pack_bf16(high.z, high.w));
+            const quad<float> *at = reinterpret_cast<const quad<float> *>(x + rb * pitch + lane);
+            const quad<float> low = norm.apply(at[0], low_gain, rb * 8 + lane / 4);
+            const quad<float> high = norm.apply(at[BRICK_CHUNKS], high_gain, rb * 8 + lane / 4);
+            return make_uint4(pack_bf16(low.v[0], low.v[1]), pack_bf16(low.v[2], low.v[3]),
+                              pack_bf16(high.v[0], high.v[1]), pack_bf16(high.v[2], high.v[3]));
         });
     }
 };
@@ -77,7 +84,9 @@ struct kind_bf16_rows : tensor_kind, float_sums {
                           int32_t group) {
         copy_prepared(brick + turned(i / BRICK_ROW_CHUNKS, i % BRICK_ROW_CHUNKS), from, run, group);
     }
-    template <int RB> LINEAR_FN void take(row_fragments<RB> &rows, const uint4 *x, int pitch) {
+    template <int RB>
+    LINEAR_FN void take(row_fragments<RB> &rows, const linear_norm &, int32_t, const uint4 *x,
+                        int pitch) {
         rows.take_matrices(x, pitch);
     }
 };

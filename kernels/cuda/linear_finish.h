@@ -21,20 +21,48 @@ LINEAR_FN int64_t partial_at(const struct linear_run &run, int32_t planes, int32
 
 /* ------------------------------------------------------------------ the end of a sum */
 
+/* Two pairs, of outputs from `out` on. */
+template <bool WHOLE>
+LINEAR_FN void finish_pairs(const struct linear_run &run, int32_t row, int32_t out,
+                            const quad<float> &v) {
+    float *y = run.y + row * run.y_step + out / 2;
+    float of_pair[2];
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float a = v.v[2 * i], b = v.v[2 * i + 1];
+        bool inside = WHOLE || out + 2 * i < run.n_out;
+        of_pair[i] = run.pairs == MILL_PAIRS_GATE ? a * b : sqrtf(a * a + b * b);
+        if (run.residual && inside)
+            of_pair[i] += run.residual[row * run.residual_step + out / 2 + i];
+        if (!WHOLE && inside)
+            y[i] = of_pair[i];
+    }
+    if (WHOLE)
+        *reinterpret_cast<float2 *>(y) = make_float2(of_pair[0], of_pair[1]);
+}
+
 template <bool WHOLE>
 LINEAR_FN void finish_quad(const struct linear_run &run, int32_t row, int32_t out, quad<float> v) {
-    quad<float> bias = {}, residual = {};
     if (run.bias) {
         const float *from = run.bias + (run.bias_group ? run.bias_group[row] * run.bias_step : 0);
-        bias = load_quad<WHOLE>(from, out, run.n_out, 0.0f);
-    }
-    if (run.residual)
-        residual = load_quad<WHOLE>(run.residual + row * run.residual_step, out, run.n_out, 0.0f);
+        quad<float> bias = load_quad<WHOLE>(from, out, run.n_out, 0.0f);
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        v.v[i] = run.bias ? v.v[i] + bias.v[i] : v.v[i];
-        v.v[i] = activate(run.act, v.v[i]);
-        v.v[i] = run.residual ? v.v[i] + residual.v[i] : v.v[i];
+        for (int i = 0; i < 4; i++)
+            v.v[i] += bias.v[i];
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) /* of a pair only the second */
+        v.v[i] = run.pairs && i % 2 == 0 ? v.v[i] : activate(run.act, v.v[i]);
+    if (run.pairs) {
+        finish_pairs<WHOLE>(run, row, out, v);
+        return;
+    }
+    if (run.residual) {
+        const float *from = run.residual + row * run.residual_step;
+        quad<float> residual = load_quad<WHOLE>(from, out, run.n_out, 0.0f);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            v.v[i] += residual.v[i];
     }
     store_quad<WHOLE>(run.y + row * run.y_step, out, run.n_out, v);
 }

@@ -18,7 +18,8 @@ template <class KIND, int RB, int OB> struct sums_fmaf {
                 for (int r = 0; r < 8; r++)
                     of[o][rb][r] = 0;
     }
-    LINEAR_MEMBER void add(const uint4 *x, int x_pitch, const uint4 *w, int w_pitch) {
+    LINEAR_MEMBER void add(const linear_norm &, int32_t, const uint4 *x, int x_pitch,
+                           const uint4 *w, int w_pitch) {
         uint4 chunks[OB];
         float weights[OB][KIND::INPUTS];
         load_weights(chunks, w, w_pitch);

@@ -6,10 +6,10 @@
  * (rows x outputs, threads: registers, shared memory at 896 inputs -> blocks a multiprocessor):
  *   8 x 8, 256: 100, 52 KB -> 2
  *   8 x 32, 128: 102, 56 KB -> 4
- *   16 x 32, 128: 120, 48 KB -> 4
- *   32 x 32, 128: 87, 48 KB -> 4
+ *   16 x 32, 128: 112, 48 KB -> 4
+ *   32 x 32, 128: 82, 48 KB -> 4
  *   64 x 64, 128: 159, 48 KB -> 3
- *   128 x 64, 256: 159, 80 KB -> 1 */
+ *   128 x 64, 256: 153, 80 KB -> 1 */
 #include "kernels/cuda/linear_i8.h"
 #include "kernels/cuda/linear_product.h"
 

@@ -46,7 +46,8 @@ struct kind_i8_rows : tensor_kind {
             high.clear();
             low.clear();
         }
-        LINEAR_MEMBER void add(const uint4 *x, int x_pitch, const uint4 *w, int w_pitch) {
+        LINEAR_MEMBER void add(const linear_norm &, int32_t, const uint4 *x, int x_pitch,
+                               const uint4 *w, int w_pitch) {
             row_fragments<RB> rows;
             uint4 weights[OB];
             load_weights(weights, w, w_pitch);

@@ -11,8 +11,8 @@
  *     X_ROW_BYTES     of a row and group of x in memory
  *     chunk_of_x      where chunk i of a brick comes from, of the first group; NULL: zeros
  *     copy_x          begins to copy it
- *     sums<RB, OB>    of RB bricks of rows by OB bricks of outputs: clear; add, a group; settle,
- *                     before parts are taken; part
+ *     sums<RB, OB>    of RB bricks of rows by OB bricks of outputs: clear; add, a group (BF16 norms
+ *                     what it reads of x); settle, before parts are taken; part
  *     row, out        where part i < 2 of a lane, of a brick of rows and one of outputs, belongs
  *     value           what a sum stands for
  *     clocks          of a multiprocessor for a group of RB x OB bricks: the slower of reading them
@@ -24,6 +24,7 @@
 
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/ptx.h"
+#include "kernels/cuda/row_norm.h"
 
 #define LINEAR_FN static __device__ __forceinline__
 #define LINEAR_MEMBER __device__ __forceinline__
@@ -51,6 +52,29 @@ LINEAR_FN void copy_prepared(uint4 *to, const char *from, const struct linear_ru
                              int32_t group) {
     cp_async_16(to, from, from && group < run.n_groups);
 }
+
+/* How rows of x are normed on their way to registers: a warp's rows, whose `inverse` deviations lie
+ * in shared memory. */
+struct linear_norm {
+    const float *inverse, *gain; /* gain NULL: not at all */
+    int32_t n_in;
+    bool whole;
+
+    LINEAR_MEMBER quad<float> gains(int32_t input) const {
+        if (!gain || input >= n_in)
+            return quad<float>{};
+        return whole ? load_quad<true>(gain, input, n_in, 0.0f)
+                     : load_quad<false>(gain, input, n_in, 0.0f);
+    }
+    /* Four inputs of a row. */
+    LINEAR_MEMBER quad<float> apply(quad<float> x, const quad<float> &gains, int row) const {
+        if (gain)
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                x.v[i] = x.v[i] * inverse[row] * gains.v[i];
+        return x;
+    }
+};
 
 /* Chunk q of output g of OB bricks, `pitch` chunks apart. */
 template <int OB> LINEAR_FN void load_weights(uint4 (&to)[OB], const uint4 *w, int pitch) {

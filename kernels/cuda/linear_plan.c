@@ -7,10 +7,12 @@
 #include "kernels/cuda/linear.h"
 
 enum {
-    PROCESSOR_BYTES = 48, /* a clock, into one multiprocessor */
-    L2_BYTES = 24,        /* ... into each when all ask */
-    BLOCK_CLOCKS = 500,   /* until a block's first bytes are there */
-    MEETING_CLOCKS = 2000 /* for blocks that share a tile to write, meet and read */
+    PROCESSOR_BYTES = 48,  /* a clock, into one multiprocessor */
+    L2_BYTES = 24,         /* ... into each when all ask */
+    BLOCK_CLOCKS = 500,    /* until a block's first bytes are there */
+    ROW_CLOCKS = 500,      /* for a warp to read a row and sum its squares */
+    PREPARE_CLOCKS = 4000, /* a launch that converts x */
+    MEETING_CLOCKS = 2000  /* for blocks that share a tile to write, meet and read */
 };
 
 static int32_t ceil_divide(int32_t a, int32_t b) {
@@ -34,18 +36,28 @@ static int32_t shared_bytes_of(const struct linear_kernel *kernel, int32_t n_gro
                                 : larger(ring, kernel->exchange_bytes);
 }
 
+bool mill_cuda_linear_is_prepared(enum linear_kind kind, bool normed) {
+    return kind == LINEAR_F32 ? normed : kind != LINEAR_BF16;
+}
+
 /* Clocks until all is done. */
 static double clocks_of(const struct linear_size *size, const struct linear_plan *plan) {
     const struct linear_kernel *kernel = plan->kernel;
     double groups = (double)size->n_groups / plan->n_splits;
     double rows = (double)size->n_rows / plan->n_row_tiles;
     double bytes = groups * (kernel->n_outs * BRICK_ROW_BYTES + rows * kernel->row_bytes);
+    bool prepared = mill_cuda_linear_is_prepared(kernel->kind, size->normed);
+    double before = prepared ? PREPARE_CLOCKS : 0;
+    if (size->normed && !prepared) { /* every block reads its rows of x once more, all inputs */
+        before = ROW_CLOCKS * ceil_divide(size->n_rows, plan->n_row_tiles * kernel->n_warps);
+        bytes += size->n_groups * rows * kernel->row_bytes;
+    }
     double products = groups * kernel->group_clocks;
     double block = bytes / PROCESSOR_BYTES > products ? bytes / PROCESSOR_BYTES : products;
     int32_t blocks = plan->n_tiles * plan->n_splits;
     double a_processor = ceil_divide(blocks, size->n_processors) * block;
     double l2 = blocks * bytes / ((double)L2_BYTES * size->n_processors);
-    return BLOCK_CLOCKS + (a_processor > l2 ? a_processor : l2) +
+    return before + BLOCK_CLOCKS + (a_processor > l2 ? a_processor : l2) +
            (plan->n_splits > 1 ? MEETING_CLOCKS : 0);
 }
 
@@ -62,7 +74,7 @@ struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
     plan.shared_bytes =
         shared_bytes_of(kernel, split_groups < size->n_groups ? split_groups : size->n_groups);
     int64_t words = (int64_t)segments * 2 * size->n_rows * (size->n_out + 3);
-    bool fits = kernel->kind == size->kind && plan.shared_bytes <= size->shared_bytes &&
+    bool fits = (size->kinds >> kernel->kind & 1) && plan.shared_bytes <= size->shared_bytes &&
                 segments <= kernel->max_segments && tiles <= INT32_MAX / larger(segments, 1);
     if (plan.n_splits > 1)
         fits = fits && words <= size->partial_words && tiles <= size->max_shared_tiles;

@@ -1,11 +1,13 @@
-/* linear_prepare.cu - rows of x as the products read them: rounded to bf16, or quantised to 16 bits
- * (kernels/README.md) and cut into two planes of bytes, a block a row.
+/* linear_prepare.cu - rows of x as the products read them: normed, if asked for; then as they are,
+ * rounded to bf16, or quantised to 16 bits (kernels/README.md) and cut into two planes of bytes. A
+ * block a row; each of its warps sums the squares for itself.
  *
- * Bytes: 4 in, 2 out an input. Planned: 40 registers, 2 blocks' worth of shared memory for the
- * largest value, all warps: memory's speed, or for few rows the latency of two passes. */
+ * Bytes: 4 in, 2 out an input (f32: 4). Planned: 40 registers, 2 blocks' worth of shared memory for
+ * the largest value, all warps: memory's speed, or for few rows the latency of two passes, of three
+ * with the norm; those behind the first find the row in L1. */
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/ptx.h"
-#include "kernels/cuda/quads.h"
+#include "kernels/cuda/row_norm.h"
 
 #include <math.h>
 
@@ -14,11 +16,37 @@ enum { PREPARE_THREADS = 128 };
 /* Below this a largest value counts as zero: its inverse would not be finite. */
 #define SMALLEST_MAXIMUM 0x1p-100f
 
+template <bool WHOLE> struct input_row {
+    const float *x, *gain;
+    int32_t n;
+    float inverse;
+
+    __device__ __forceinline__ input_row(const struct linear_preparation &p, int32_t row)
+        : x(matrix_row(p.x, row)), gain(p.gain), n(p.x.columns), inverse(1) {
+        if (gain)
+            inverse = inverse_deviation<WHOLE>(x, n, 0, p.eps);
+    }
+    /* Four inputs; zeros behind the last. */
+    __device__ __forceinline__ quad<float> at(int32_t i) const {
+        if (i >= n)
+            return quad<float>{};
+        quad<float> q = load_quad<WHOLE>(x, i, n, 0.0f);
+        if (!gain)
+            return q;
+        const quad<float> g = load_quad<WHOLE>(gain, i, n, 0.0f);
+        for (int j = 0; j < 4; j++)
+            q.v[j] = q.v[j] * inverse * g.v[j];
+        return q;
+    }
+};
+
 template <bool WHOLE>
-static __device__ __forceinline__ quad<float> load_inputs(const float *row, int32_t at, int32_t n) {
-    if (at >= n)
-        return quad<float>{};
-    return load_quad<WHOLE>(row, at, n, 0.0f);
+__global__ void __launch_bounds__(PREPARE_THREADS)
+    linear_norm_rows(const struct linear_preparation p) {
+    const input_row<WHOLE> x(p, blockIdx.x);
+    float *to = reinterpret_cast<float *>(p.to + (int64_t)blockIdx.x * p.row_bytes);
+    for (int32_t i = 4 * threadIdx.x; i < p.row_bytes / 4; i += 4 * PREPARE_THREADS)
+        store_quad<true>(to, i, 0, x.at(i));
 }
 
 /* Where word i of a row goes. */
@@ -29,21 +57,21 @@ static __device__ __forceinline__ int32_t word_place(int32_t i, bool transposed)
 
 template <bool WHOLE>
 __global__ void __launch_bounds__(PREPARE_THREADS) linear_round(const struct linear_preparation p) {
-    int32_t n = p.x.columns, n_quads = p.row_bytes / 8;
-    const float *x = matrix_row(p.x, blockIdx.x);
+    int32_t n_quads = p.row_bytes / 8;
+    const input_row<WHOLE> x(p, blockIdx.x);
     uint32_t *to = reinterpret_cast<uint32_t *>(p.to + (int64_t)blockIdx.x * p.row_bytes);
     for (int32_t i = threadIdx.x; i < n_quads; i += PREPARE_THREADS) {
-        quad<float> q = load_inputs<WHOLE>(x, 4 * i, n);
+        quad<float> q = x.at(4 * i);
         to[word_place(2 * i, p.transposed)] = pack_bf16(q.v[0], q.v[1]);
         to[word_place(2 * i + 1, p.transposed)] = pack_bf16(q.v[2], q.v[3]);
     }
 }
 
 /* The largest magnitude of the row; infinity where a value is not finite. */
-template <bool WHOLE> static __device__ float largest(const float *x, int32_t n) {
+template <bool WHOLE> static __device__ float largest(const input_row<WHOLE> &x) {
     float most = 0;
-    for (int32_t at = 4 * threadIdx.x; at < n; at += 4 * PREPARE_THREADS) {
-        quad<float> q = load_quad<WHOLE>(x, at, n, 0.0f);
+    for (int32_t at = 4 * threadIdx.x; at < x.n; at += 4 * PREPARE_THREADS) {
+        quad<float> q = x.at(at);
         for (int i = 0; i < 4; i++)
             most = fmaxf(most, isfinite(q.v[i]) ? fabsf(q.v[i]) : INFINITY);
     }
@@ -53,9 +81,9 @@ template <bool WHOLE> static __device__ float largest(const float *x, int32_t n)
 template <bool WHOLE>
 __global__ void __launch_bounds__(PREPARE_THREADS)
     linear_quantise(const struct linear_preparation p) {
-    int32_t n = p.x.columns, row = blockIdx.x, n_quads = p.row_bytes / 4;
-    const float *x = matrix_row(p.x, row);
-    float most = largest<WHOLE>(x, n);
+    int32_t row = blockIdx.x, n_quads = p.row_bytes / 4;
+    const input_row<WHOLE> x(p, row);
+    float most = largest(x);
     bool has_codes = most >= SMALLEST_MAXIMUM && isfinite(most);
     float inverse = has_codes ? 32767.0f / most : 0;
     if (threadIdx.x == 0)
@@ -63,7 +91,7 @@ __global__ void __launch_bounds__(PREPARE_THREADS)
     uint32_t *high = reinterpret_cast<uint32_t *>(p.to + (int64_t)row * p.row_bytes);
     uint32_t *low = high + (int64_t)p.x.rows * n_quads;
     for (int32_t i = threadIdx.x; i < n_quads; i += PREPARE_THREADS) {
-        quad<float> q = load_inputs<WHOLE>(x, 4 * i, n);
+        quad<float> q = x.at(4 * i);
         uint32_t highs = 0, lows = 0;
         for (int j = 0; j < 4; j++) {
             int32_t code = has_codes ? (int32_t)rintf(q.v[j] * inverse) : 0;
@@ -79,14 +107,16 @@ __global__ void __launch_bounds__(PREPARE_THREADS)
 
 template <bool WHOLE> static void prepare(cudaStream_t stream, const struct linear_preparation *p) {
     dim3 grid((uint32_t)p->x.rows), block(PREPARE_THREADS);
-    if (p->scale)
+    if (p->dtype == MILL_I8)
         CU_LAUNCH(linear_quantise<WHOLE>, grid, block, 0, stream, *p);
-    else
+    else if (p->dtype == MILL_BF16)
         CU_LAUNCH(linear_round<WHOLE>, grid, block, 0, stream, *p);
+    else
+        CU_LAUNCH(linear_norm_rows<WHOLE>, grid, block, 0, stream, *p);
 }
 
 void mill_cuda_linear_prepare(cudaStream_t stream, const struct linear_preparation *p) {
-    if (quads_are_whole(&p->x))
+    if (quads_are_whole(&p->x) && quads_are_whole(p->gain, 0, p->x.columns))
         prepare<true>(stream, p);
     else
         prepare<false>(stream, p);

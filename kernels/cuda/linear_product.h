@@ -12,6 +12,8 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
     linear_place<TILE> at = place_of<TILE>(run, shared);
     for (int stage = 0; stage < TILE::STAGES - 1; stage++)
         fetch(run, at, stage);
+    if constexpr (TILE::KIND::ID == LINEAR_BF16)
+        norm_rows_of(run, at);
     if constexpr (TILE::SLICES == 1) {
         sum_in_lanes(run, at, shared);
     } else {
@@ -38,6 +40,7 @@ template <class TILE> static constexpr struct linear_kernel kernel_of() {
     kernel.kind = TILE::KIND::ID;
     kernel.n_rows = TILE::ROWS;
     kernel.n_outs = TILE::OUTS;
+    kernel.n_warps = TILE::THREADS / 32;
     kernel.n_slices = TILE::SLICES;
     kernel.stages_a_chunk = TILE::STAGES_A_CHUNK;
     kernel.n_stages = TILE::STAGES;

@@ -48,6 +48,7 @@ template <class TILE> struct linear_place {
     int32_t row, out;         /* the tile's first */
     int32_t chunk, end_chunk; /* inputs */
     int32_t end_group;
+    linear_norm norm;      /* of the warp's rows */
     int32_t slice, thread; /* in the slice */
     uint4 *ring;           /* the slice's first stage */
     /* Where the thread's copies of a stage come from, of the first group; NULL: zeros. */
@@ -68,6 +69,7 @@ LINEAR_FN linear_place<TILE> place_of(const struct linear_run &run, uint4 *share
     at.slice = threadIdx.x / TILE::SLICE_THREADS;
     at.thread = threadIdx.x % TILE::SLICE_THREADS;
     at.ring = shared + at.slice * TILE::STAGE;
+    at.norm = {NULL, run.gain, run.n_in, run.whole_x};
 #pragma unroll
     for (int i = 0; i < TILE::W_COPIES; i++) {
         int c = i * TILE::SLICE_THREADS + at.thread;
@@ -85,6 +87,27 @@ LINEAR_FN linear_place<TILE> place_of(const struct linear_run &run, uint4 *share
         at.x[i] = from ? from + group * KIND::X_ROW_BYTES : NULL;
     }
     return at;
+}
+
+/* The sums that normalising the tile's rows needs, while the first stages are on their way. */
+template <class TILE>
+LINEAR_FN void norm_rows_of(const struct linear_run &run, linear_place<TILE> &at) {
+    CU_SHARED(float, inverse, [TILE::ROWS]);
+    int warp = threadIdx.x / 32;
+    if (!run.gain)
+        return;
+    for (int r = warp; r < TILE::ROWS; r += TILE::THREADS / 32) {
+        int32_t row = at.row + r;
+        const float *x = reinterpret_cast<const float *>(run.x + row * run.x_step);
+        float of_row = 0;
+        if (row < run.n_rows)
+            of_row = run.whole_x ? inverse_deviation<true>(x, run.n_in, 0, run.eps)
+                                 : inverse_deviation<false>(x, run.n_in, 0, run.eps);
+        if (threadIdx.x % 32 == 0)
+            inverse[r] = of_row;
+    }
+    __syncthreads();
+    at.norm.inverse = inverse + warp % (TILE::SLICE_THREADS / 32) / TILE::WO * TILE::RB * 8;
 }
 
 /* ------------------------------------------------------------------ stages */
@@ -144,7 +167,8 @@ LINEAR_FN void multiply(typename TILE::KIND::template sums<TILE::RB, TILE::OB> &
 #pragma unroll
     for (int j = 0; j < TILE::GROUPS; j++)
         if (group + j < at.end_group)
-            sums.add(x + j * KIND::X_CHUNKS, TILE::X_PITCH, w + j * BRICK_CHUNKS, TILE::W_PITCH);
+            sums.add(at.norm, group + j, x + j * KIND::X_CHUNKS, TILE::X_PITCH,
+                     w + j * BRICK_CHUNKS, TILE::W_PITCH);
 }
 
 /* Whether a chunk is the last of its segment, or of the block's. */

@@ -6,19 +6,7 @@
  * row is latency (two sums over the warp), many are memory's speed. */
 #include "kernels/cuda/activation.h"
 #include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/quads.h"
-
-/* Sum over the row of (x - centre)^2, or of x. Every lane gets it. */
-template <bool WHOLE, bool SQUARES>
-static __device__ float row_sum(const float *x, int32_t n, float centre) {
-    float sum[4] = {0, 0, 0, 0};
-    for (int32_t at = 4 * (threadIdx.x % 32); at < n; at += 4 * 32) {
-        quad<float> q = load_quad<WHOLE>(x, at, n, centre);
-        for (int i = 0; i < 4; i++)
-            sum[i] = SQUARES ? fmaf(q.v[i] - centre, q.v[i] - centre, sum[i]) : sum[i] + q.v[i];
-    }
-    return warp_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
-}
+#include "kernels/cuda/row_norm.h"
 
 template <bool WHOLE> __global__ void norm_rows(const struct mill_norm_args a) {
     int32_t n = a.x.columns;
@@ -31,7 +19,7 @@ template <bool WHOLE> __global__ void norm_rows(const struct mill_norm_args a) {
     if (a.kind == MILL_NORM_LAYER)
         mean = row_sum<WHOLE, false>(x, n, 0) / (float)n;
     if (a.kind != MILL_NORM_AFFINE)
-        inverse = 1.0f / sqrtf(row_sum<WHOLE, true>(x, n, mean) / (float)n + a.eps);
+        inverse = inverse_deviation<WHOLE>(x, n, mean, a.eps);
     for (int32_t at = 4 * (threadIdx.x % 32); at < n; at += 4 * 32) {
         quad<float> q = load_quad<WHOLE>(x, at, n, 0.0f), shift = {};
         quad<float> gain = load_quad<WHOLE>(a.gain + first, at, n, 0.0f);

@@ -16,7 +16,6 @@ set(MILL_CUDA_SOURCES
     cuda_stream.c
     cuda_table.c
     embed.cu
-    glu.cu
     linear.c
     linear_bf16.cu
     linear_f32.cu

@@ -49,7 +49,7 @@ mill_status mill_reference_check_weight(const struct mill_weight *w) {
 }
 
 mill_status mill_reference_check_activation(enum mill_activation act) {
-    return (int)act >= MILL_ACT_NONE && act <= MILL_ACT_SIGMOID ? MILL_OK : MILL_E_INPUT;
+    return (int)act >= MILL_ACT_NONE && act <= MILL_ACT_SILU ? MILL_OK : MILL_E_INPUT;
 }
 
 /* Whether rows first .. first + n - 1 lie in a matrix of `rows` rows. */

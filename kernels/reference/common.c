@@ -91,6 +91,8 @@ double mill_reference_activate(enum mill_activation act, double v) {
         return v < 0 ? 0 : v; /* keeps NaN */
     case MILL_ACT_SIGMOID:
         return 1 / (1 + exp(-v));
+    case MILL_ACT_SILU:
+        return v / (1 + exp(-v));
     case MILL_ACT_NONE:
         break;
     }
@@ -116,39 +118,57 @@ static float quantise_row(const float *x, int32_t n, int16_t *codes) {
     return max / 32767.0f;
 }
 
-/* Products of row r in integers. The order of these roundings is the definition. */
-static void linear_row_i8(struct mill_backend *b, const struct mill_linear_args *a, int32_t r,
-                          int32_t n_out, const float *bias) {
-    int32_t n_in = a->x.columns;
-    const float *scales = mill_reference_weight_scales(&a->w);
-    float *y = mill_reference_row(&a->y, r);
-    float scale = quantise_row(mill_reference_row(&a->x, r), n_in, b->quantised);
-    for (int32_t o = 0; o < n_out; o++) {
-        const int8_t *codes = mill_reference_weight_codes(&a->w, a->first_out + o);
-        int64_t sum = 0;
-        for (int32_t i = 0; i < n_in && scale > 0; i++)
-            sum += (int64_t)codes[i] * b->quantised[i];
-        float v = (float)sum * (scale * scales[a->first_out + o]);
-        if (bias)
-            v = v + bias[o];
-        v = (float)mill_reference_activate(a->act, v);
-        if (a->residual.data)
-            v = v + mill_reference_row(&a->residual, r)[o];
-        y[o] = v;
+/* A row of x as the products take it; returns the codes' scale. */
+static float prepare_row(struct mill_backend *b, const struct mill_linear_args *a, const float *x) {
+    if (a->gain) {
+        const struct mill_norm_args norm = {.x = a->x, .kind = MILL_NORM_RMS, .eps = a->eps};
+        norm_row(&norm, x, b->middle, a->gain, NULL);
+        x = b->middle;
     }
-}
-
-static void linear_row(struct mill_backend *b, const struct mill_linear_args *a, int32_t r,
-                       int32_t n_out, const float *bias) {
-    const float *x = mill_reference_row(&a->x, r);
-    float *y = mill_reference_row(&a->y, r);
+    if (a->w.shape.dtype == MILL_I8)
+        return quantise_row(x, a->x.columns, b->quantised);
     for (int32_t i = 0; i < a->x.columns; i++)
         b->row[i] =
             a->w.shape.dtype == MILL_BF16 ? mill_bf16_to_f32(mill_bf16_from_f32(x[i])) : x[i];
-    for (int32_t o = 0; o < n_out; o++) {
-        double v = mill_reference_weight_dot(&a->w, a->first_out + o, 0, b->row);
-        v = mill_reference_activate(a->act, v + (bias ? bias[o] : 0.0f));
-        y[o] = (float)(a->residual.data ? v + mill_reference_row(&a->residual, r)[o] : v);
+    return 1;
+}
+
+/* The products of output o. Those of I8 are whole numbers. */
+static double product_of(struct mill_backend *b, const struct mill_linear_args *a, int32_t o,
+                         float scale) {
+    if (a->w.shape.dtype != MILL_I8)
+        return mill_reference_weight_dot(&a->w, o, 0, b->row);
+    const int8_t *codes = mill_reference_weight_codes(&a->w, o);
+    int64_t sum = 0;
+    for (int32_t i = 0; i < a->x.columns && scale > 0; i++)
+        sum += (int64_t)codes[i] * b->quantised[i];
+    return (float)sum * (scale * mill_reference_weight_scales(&a->w)[o]);
+}
+
+/* A step behind the products: of I8 weights each is rounded, in the order of this code, which is
+ * the definition; of others only y. */
+static double step(const struct mill_linear_args *a, double v) {
+    return a->w.shape.dtype == MILL_I8 ? (float)v : v;
+}
+
+static double of_pair(const struct mill_linear_args *a, double u, double v) {
+    if (a->pairs == MILL_PAIRS_GATE)
+        return step(a, u * step(a, mill_reference_activate(a->act, v)));
+    return step(a, sqrt(step(a, step(a, u * u) + step(a, v * v))));
+}
+
+static void linear_row(struct mill_backend *b, const struct mill_linear_args *a, int32_t r,
+                       const float *bias) {
+    float *y = mill_reference_row(&a->y, r);
+    float scale = prepare_row(b, a, mill_reference_row(&a->x, r));
+    for (int32_t j = 0, o = 0; j < a->y.columns; j++) {
+        double v[2];
+        for (int i = 0; i < (a->pairs ? 2 : 1); i++, o++) {
+            v[i] = product_of(b, a, a->first_out + o, scale);
+            v[i] = bias ? step(a, v[i] + bias[o]) : v[i];
+        }
+        v[0] = a->pairs ? of_pair(a, v[0], v[1]) : step(a, mill_reference_activate(a->act, v[0]));
+        y[j] = (float)(a->residual.data ? v[0] + mill_reference_row(&a->residual, r)[j] : v[0]);
     }
 }
 
@@ -156,10 +176,13 @@ static mill_status check_linear(const struct mill_linear_args *a, int32_t n_out)
     const struct mill_weight_shape *shape = &a->w.shape;
     MILL_TRY(mill_reference_check_weight(&a->w));
     MILL_TRY(mill_reference_check_view(&a->x));
-    MILL_TRY(mill_reference_check_shape(&a->y, a->x.rows, n_out));
+    MILL_TRY(mill_reference_check_shape(&a->y, a->x.rows, a->pairs ? n_out / 2 : n_out));
     MILL_TRY(mill_reference_check_residual(&a->residual, &a->y));
     MILL_TRY(mill_reference_check_activation(a->act));
-    if (shape->n_taps != 1 || a->x.columns != shape->n_in)
+    if (shape->n_taps != 1 || a->x.columns != shape->n_in || !(a->eps >= 0))
+        return MILL_E_INPUT;
+    if ((int)a->pairs < 0 || a->pairs > MILL_PAIRS_MAGNITUDE || (a->pairs && n_out % 2) ||
+        (a->pairs == MILL_PAIRS_MAGNITUDE && a->act))
         return MILL_E_INPUT;
     if (a->first_out < 0 || a->first_out % MILL_PACK_ROWS || n_out < 1 ||
         a->first_out > shape->n_out - n_out)
@@ -179,10 +202,7 @@ mill_status mill_reference_linear(struct mill_backend *b, const struct mill_line
         const float *bias = a->w.bias ? a->w.bias + a->first_out : NULL;
         if (a->bias_group)
             bias += a->bias_group[r] * a->bias_stride;
-        if (a->w.shape.dtype == MILL_I8)
-            linear_row_i8(b, a, r, n_out, bias);
-        else
-            linear_row(b, a, r, n_out, bias);
+        linear_row(b, a, r, bias);
     }
     return MILL_OK;
 }

@@ -18,7 +18,7 @@ enum {
 struct mill_backend {
     float row[MILL_REFERENCE_MAX_INPUT];    /* one input row as the products see it */
     double sum[MILL_REFERENCE_MAX_INPUT];   /* one output row before it is rounded */
-    float middle[MILL_REFERENCE_MAX_INPUT]; /* one row between two convolutions */
+    float middle[MILL_REFERENCE_MAX_INPUT]; /* one row between two operators */
     int16_t quantised[MILL_REFERENCE_MAX_I8_INPUT];
 };
 
@@ -75,7 +75,6 @@ mill_status mill_reference_embed(struct mill_backend *b, const struct mill_embed
 mill_status mill_reference_copy_rows(struct mill_backend *b, const struct mill_copy_rows_args *a);
 mill_status mill_reference_norm(struct mill_backend *b, const struct mill_norm_args *a);
 mill_status mill_reference_linear(struct mill_backend *b, const struct mill_linear_args *a);
-mill_status mill_reference_glu(struct mill_backend *b, const struct mill_glu_args *a);
 mill_status mill_reference_rope_append(struct mill_backend *b,
                                        const struct mill_rope_append_args *a);
 mill_status mill_reference_attn_paged(struct mill_backend *b, const struct mill_attn_paged_args *a);

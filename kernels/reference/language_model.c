@@ -1,35 +1,8 @@
-/* language_model.c - glu, rope_append and attn_paged in plain C; formulas in kernels/README.md. One
+/* language_model.c - rope_append and attn_paged in plain C; formulas in kernels/README.md. One
  * thread. */
 #include "kernels/reference/internal.h"
 
 #include <math.h>
-
-static double gated(enum mill_glu_kind kind, double a, double b) {
-    switch (kind) {
-    case MILL_GLU_GELU:
-        return a * mill_reference_activate(MILL_ACT_GELU, b);
-    case MILL_GLU_MAGNITUDE:
-        return sqrt(a * a + b * b);
-    case MILL_GLU_SILU:
-        break;
-    }
-    return a / (1 + exp(-a)) * b;
-}
-
-mill_status mill_reference_glu(struct mill_backend *b, const struct mill_glu_args *a) {
-    (void)b;
-    MILL_TRY(mill_reference_check_matrix(&a->x));
-    if (a->x.columns % 2 || (int)a->kind < MILL_GLU_SILU || a->kind > MILL_GLU_MAGNITUDE)
-        return MILL_E_INPUT;
-    MILL_TRY(mill_reference_check_shape(&a->y, a->x.rows, a->x.columns / 2));
-    for (int32_t r = 0; r < a->x.rows; r++) {
-        const float *x = mill_reference_row(&a->x, r);
-        float *y = mill_reference_row(&a->y, r);
-        for (int32_t i = 0; i < a->y.columns; i++)
-            y[i] = (float)gated(a->kind, x[i], x[a->y.columns + i]);
-    }
-    return MILL_OK;
-}
 
 /* Where a page keeps position `position` of a sequence, key (part 0) or value (part 1), for kv head
  * h. */

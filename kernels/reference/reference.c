@@ -44,7 +44,6 @@ const struct mill_backend_ops *mill_reference_ops(void) {
         .copy_rows = mill_reference_copy_rows,
         .norm = mill_reference_norm,
         .linear = mill_reference_linear,
-        .glu = mill_reference_glu,
         .rope_append = mill_reference_rope_append,
         .attn_paged = mill_reference_attn_paged,
         .sample = mill_reference_sample,

@@ -130,7 +130,16 @@ static void plan_perceiver(struct layout *layout, struct mill_speaker_weights *s
         add_speaker(layout, &layer->q, name, "0.to_q", inner, 1, d, false);
         add_speaker(layout, &layer->kv, name, "0.to_kv", 2 * inner, 1, d, false);
         add_speaker(layout, &layer->out, name, "0.to_out", d, 1, inner, false);
-        add_speaker(layout, &layer->up, name, "1.0", 2 * wide, 1, d, true);
+        struct mill_walk_matrix up = {.file = layout->bicodec,
+                                      .prefix = name,
+                                      .modules = {"1.0"},
+                                      .rows = {2 * wide},
+                                      .n_taps = 1,
+                                      .n_in = d,
+                                      .dtype = MILL_F32,
+                                      .bias = true,
+                                      .paired = true};
+        mill_walk_add_matrix(&layout->walk, &layer->up, &up);
         add_speaker(layout, &layer->down, name, "1.2", d, 1, wide, true);
     }
     mill_walk_add_vector(&layout->walk, layout->bicodec, d, &speaker->norm, prefix, "norm.gamma");

@@ -140,15 +140,15 @@ mill_status mill_rows_fourier(const struct mill_row_source *source, int32_t firs
                               float *rows, const struct mill_row_scratch *scratch,
                               struct mill_error *err) {
     int32_t n_fft = source->shape->mel.n_fft, window = source->n_in;
-    int32_t n_bins = n_fft / 2 + 1, offset = (n_fft - window) / 2;
+    int32_t offset = (n_fft - window) / 2;
     (void)scratch;
     (void)err;
     for (int32_t r = first; r < first + n; r++) {
-        int64_t bin = r % n_bins;
+        int64_t bin = r / 2;
         for (int32_t i = 0; i < window; i++) {
             double hann = 0.5 - 0.5 * cos(2.0 * M_PI * (double)i / (double)window);
             double angle = 2.0 * M_PI * (double)(bin * (offset + i) % n_fft) / (double)n_fft;
-            *rows++ = (float)(hann * (r < n_bins ? cos(angle) : sin(angle)));
+            *rows++ = (float)(hann * (r % 2 ? sin(angle) : cos(angle)));
         }
     }
     return MILL_OK;

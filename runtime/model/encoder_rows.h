@@ -19,9 +19,10 @@ mill_row_prepare mill_rows_prepare_tap_norm;
 mill_row_make mill_rows_offset;
 /* Rows of tensor[0] at length 1. */
 mill_row_make mill_rows_unit;
-/* The windowed Fourier transform of `shape`'s spectrogram: n_fft / 2 + 1 rows of cosines, then as
- * many of sines, times the periodic Hann window, which lies in the middle of n_fft samples; n_in =
- * the window's samples. Only magnitudes are of use: the sign of the sines is left away. */
+/* The windowed Fourier transform of `shape`'s spectrogram: for each of n_fft / 2 + 1 bins a row of
+ * cosines and one of sines, times the periodic Hann window, which lies in the middle of n_fft
+ * samples; n_in = the window's samples. Only magnitudes are of use: the sign of the sines is left
+ * away. */
 mill_row_make mill_rows_fourier;
 /* Triangles of the mel scale (Slaney's, of area 1 each): [n_mels][n_fft / 2 + 1]. */
 mill_row_make mill_rows_mel;

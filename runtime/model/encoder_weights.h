@@ -31,7 +31,7 @@ struct mill_perceiver_layer_weights {
 };
 
 struct mill_speaker_weights {
-    struct mill_weight fourier;          /* [2 bins, window]: cosines, then sines */
+    struct mill_weight fourier;          /* [2 bins, window]: of each bin cosine, sine */
     struct mill_weight mel;              /* [n_mels, bins] */
     struct mill_conv_norm_weights first; /* [512][5][n_mels] */
     struct mill_ecapa_block_weights blocks[MILL_ECAPA_BLOCKS];

@@ -22,7 +22,7 @@
 #include <xxhash.h>
 
 /* Raise FORMAT_VERSION whenever folding, order or meaning of an entry changes. */
-enum { FORMAT_VERSION = 2, IMAGE_OFFSET = 4096, HASH_PIECE = 1 << 18, HASH_WORKERS = 2 };
+enum { FORMAT_VERSION = 3, IMAGE_OFFSET = 4096, HASH_PIECE = 1 << 18, HASH_WORKERS = 2 };
 
 struct header {
     char magic[8];

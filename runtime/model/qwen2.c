@@ -41,7 +41,6 @@ static void carve_activations(struct mill_qwen2 *lm, struct mill_arena *arena) {
     size_t q = (size_t)s->n_heads * (size_t)s->head_dim;
     size_t kv = (size_t)s->n_kv_heads * (size_t)s->head_dim;
     lm->x = mill_arena_take(arena, row * (size_t)s->hidden);
-    lm->normed = mill_arena_take(arena, row * (size_t)s->hidden);
     lm->drawn = mill_arena_take(arena, draws * (size_t)s->hidden * sizeof(float));
     lm->tokens = mill_arena_take(arena, draws * sizeof(int32_t));
     lm->logits = mill_arena_take(arena, draws * (size_t)lm->logits_stride * sizeof(float));
@@ -49,8 +48,7 @@ static void carve_activations(struct mill_qwen2 *lm, struct mill_arena *arena) {
     lm->qkv = mill_arena_take(arena, row * (q + 2 * kv));
     lm->attended = mill_arena_take(arena, row * q);
     mill_arena_release(arena, mark);
-    lm->gate_up = mill_arena_take(arena, row * 2 * (size_t)s->intermediate);
-    lm->glu = mill_arena_take(arena, row * (size_t)s->intermediate);
+    lm->gated = mill_arena_take(arena, row * (size_t)s->intermediate);
 }
 
 static int32_t padded_columns(int32_t n) {
@@ -394,6 +392,14 @@ static mill_status fetch(struct mill_qwen2 *lm, const struct mill_qwen2_step *st
     const int32_t *place = slot_of(lm, lm->n_launched - 1)->place;
     size_t hidden = (size_t)lm->weights->shape.hidden;
     float *logits = step->logits;
+    struct mill_matrix drawn = {lm->drawn, MILL_F32, step->n_draws, (int32_t)hidden,
+                                (int64_t)hidden};
+    if (step->hidden) /* the product over it did this on its way */
+        MILL_TRY(ops->norm(lm->backend, &(struct mill_norm_args){.y = drawn,
+                                                                 .x = drawn,
+                                                                 .kind = MILL_NORM_RMS,
+                                                                 .eps = lm->weights->shape.norm_eps,
+                                                                 .gain = lm->weights->norm}));
     for (int32_t i = 0; i < step->n_draws; i++) {
         size_t n = (size_t)lm->weights->legal[step->draws[i].legal].n_rows;
         if (step->hidden)

@@ -9,20 +9,18 @@ static struct mill_matrix matrix(float *data, int32_t rows, int32_t columns) {
     return (struct mill_matrix){data, MILL_F32, rows, columns, columns};
 }
 
-static mill_status run_norm(struct mill_qwen2 *lm, struct mill_matrix y, struct mill_matrix x,
-                            const float *gain) {
-    return lm->ops->norm(lm->backend, &(struct mill_norm_args){.y = y,
-                                                               .x = x,
-                                                               .kind = MILL_NORM_RMS,
-                                                               .eps = lm->weights->shape.norm_eps,
-                                                               .gain = gain});
+/* A linear layer over the norm of x. */
+static struct mill_linear_args over_norm(const struct mill_qwen2 *lm, struct mill_matrix y,
+                                         struct mill_matrix x, const float *gain,
+                                         const struct mill_weight *w) {
+    return (struct mill_linear_args){
+        .y = y, .x = x, .gain = gain, .eps = lm->weights->shape.norm_eps, .w = *w};
 }
 
-static mill_status run_linear(struct mill_qwen2 *lm, struct mill_matrix y, struct mill_matrix x,
-                              const struct mill_weight *w, bool add) {
-    return lm->ops->linear(
-        lm->backend, &(struct mill_linear_args){
-                         .y = y, .x = x, .w = *w, .residual = add ? y : (struct mill_matrix){0}});
+static mill_status add_linear(struct mill_qwen2 *lm, struct mill_matrix y, struct mill_matrix x,
+                              const struct mill_weight *w) {
+    return lm->ops->linear(lm->backend,
+                           &(struct mill_linear_args){.y = y, .x = x, .w = *w, .residual = y});
 }
 
 static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, const struct mill_batch *batch) {
@@ -32,14 +30,14 @@ static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, const struct 
     struct mill_kv_pages pages = lm->pages_of_layer;
     int64_t layer_bytes = mill_kv_page_elements(&pages) * (int64_t)mill_dtype_bytes(pages.dtype);
     pages.data = (char *)lm->pages + index * layer_bytes;
-    struct mill_matrix x = matrix(lm->x, rows, s->hidden),
-                       normed = matrix(lm->normed, rows, s->hidden),
-                       qkv = matrix(lm->qkv, rows, q + 2 * kv),
+    struct mill_matrix x = matrix(lm->x, rows, s->hidden), qkv = matrix(lm->qkv, rows, q + 2 * kv),
                        attended = matrix(lm->attended, rows, q),
-                       gate_up = matrix(lm->gate_up, rows, 2 * s->intermediate),
-                       glu = matrix(lm->glu, rows, s->intermediate);
-    MILL_TRY(run_norm(lm, normed, x, layer->attn_norm));
-    MILL_TRY(run_linear(lm, qkv, normed, &layer->qkv, false));
+                       gated = matrix(lm->gated, rows, s->intermediate);
+    struct mill_linear_args to_qkv = over_norm(lm, qkv, x, layer->attn_norm, &layer->qkv);
+    struct mill_linear_args to_gated = over_norm(lm, gated, x, layer->mlp_norm, &layer->gate_up);
+    to_gated.act = MILL_ACT_SILU;
+    to_gated.pairs = MILL_PAIRS_GATE;
+    MILL_TRY(lm->ops->linear(lm->backend, &to_qkv));
     MILL_TRY(lm->ops->rope_append(
         lm->backend, &(struct mill_rope_append_args){.x = qkv,
                                                      .n_heads = s->n_heads,
@@ -53,11 +51,9 @@ static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, const struct 
                                                     .scale = 1.0f / sqrtf((float)s->head_dim),
                                                     .batch = *batch,
                                                     .kv = pages}));
-    MILL_TRY(run_linear(lm, x, attended, &layer->o, true));
-    MILL_TRY(run_norm(lm, normed, x, layer->mlp_norm));
-    MILL_TRY(run_linear(lm, gate_up, normed, &layer->gate_up, false));
-    MILL_TRY(lm->ops->glu(lm->backend, &(struct mill_glu_args){.y = glu, .x = gate_up}));
-    return run_linear(lm, x, glu, &layer->down, true);
+    MILL_TRY(add_linear(lm, x, attended, &layer->o));
+    MILL_TRY(lm->ops->linear(lm->backend, &to_gated));
+    return add_linear(lm, x, gated, &layer->down);
 }
 
 /* Logits and draws of one legal set: sorted draws first .. first + n - 1. */
@@ -72,11 +68,11 @@ static mill_status run_set(struct mill_qwen2 *lm, const struct mill_qwen2_layout
                                  .rows = n,
                                  .columns = legal->n_rows,
                                  .stride = lm->logits_stride};
-    MILL_TRY(lm->ops->linear(lm->backend, &(struct mill_linear_args){.y = logits,
-                                                                     .x = drawn,
-                                                                     .w = lm->weights->head,
-                                                                     .first_out = legal->first_row,
-                                                                     .n_out = legal->n_rows}));
+    struct mill_linear_args to_logits =
+        over_norm(lm, logits, drawn, lm->weights->norm, &lm->weights->head);
+    to_logits.first_out = legal->first_row;
+    to_logits.n_out = legal->n_rows;
+    MILL_TRY(lm->ops->linear(lm->backend, &to_logits));
     const struct mill_qwen2_arrays *arrays = &lm->arrays;
     return lm->ops->sample(
         lm->backend, &(struct mill_sample_args){.logits = logits,
@@ -96,7 +92,6 @@ static mill_status run_draws(struct mill_qwen2 *lm, const struct mill_qwen2_layo
                                                                    .table = lm->x,
                                                                    .table_dtype = MILL_F32,
                                                                    .ids = lm->arrays.draw_rows}));
-    MILL_TRY(run_norm(lm, drawn, drawn, lm->weights->norm));
     int32_t first = 0;
     for (int set = 0; set < MILL_LEGAL_COUNT; set++) {
         if (layout->n_draws_of[set] > 0)

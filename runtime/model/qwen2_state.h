@@ -52,10 +52,10 @@ struct mill_qwen2 {
 
     void *pages, *activations, *block; /* device; a page more than the pool has, for padding */
     struct mill_qwen2_arrays arrays;   /* in the block, laid out like a slot's */
-    float *x, *normed, *qkv, *attended, *gate_up, *glu, *drawn, *logits; /* in activations */
-    int32_t *tokens;                          /* drawn ones, in activations */
-    int32_t *legal_ids;                       /* device: those of all legal sets */
-    const int32_t *set_ids[MILL_LEGAL_COUNT]; /* in legal_ids */
+    float *x, *qkv, *attended, *gated, *drawn, *logits; /* in activations */
+    int32_t *tokens;                                    /* drawn ones, in activations */
+    int32_t *legal_ids;                                 /* device: those of all legal sets */
+    const int32_t *set_ids[MILL_LEGAL_COUNT];           /* in legal_ids */
 
     struct mill_qwen2_slot slots[MILL_QWEN2_SLOTS];
     uint64_t n_launched, n_collected; /* step number n is in slot n % MILL_QWEN2_SLOTS */

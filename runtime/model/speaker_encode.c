@@ -21,7 +21,7 @@ struct run {
     const struct mill_bicodec_shape *shape;
     int32_t n_frames, n_latents;
     float *wave;                               /* reflected at both ends */
-    struct mill_matrix spectrum, power, mel;   /* [n_frames, 2 bins | bins | n_mels] */
+    struct mill_matrix spectrum, mel;          /* [n_frames, bins | n_mels] */
     struct mill_matrix first, inner, outer;    /* [n_frames, 512] */
     struct mill_matrix piece;                  /* [n_frames, 64] */
     struct mill_matrix blocks, features;       /* [n_frames, 1536] */
@@ -29,7 +29,7 @@ struct run {
     struct mill_matrix context;                /* [n_latents + n_frames, latent]: latents first */
     struct mill_matrix query, attended;        /* [n_latents, 512] */
     struct mill_matrix kv;                     /* [n_latents + n_frames, 1024] */
-    struct mill_matrix wide, gated;            /* [n_latents, 2 inner | inner] */
+    struct mill_matrix gated;                  /* [n_latents, inner] */
     struct mill_matrix z;                      /* [n_latents, n_levels] */
 };
 
@@ -50,8 +50,7 @@ static void carve(struct run *run, struct mill_arena *arena) {
     int32_t n = run->n_frames, all = run->n_latents + n, n_bins = s->mel.n_fft / 2 + 1;
     int32_t feed_forward = mill_perceiver_feed_forward(s->speaker.latent);
     run->wave = mill_arena_take(arena, padded_samples(run) * sizeof *run->wave);
-    run->spectrum = mill_matrix_take(arena, n, 2 * n_bins);
-    run->power = mill_matrix_take(arena, n, n_bins);
+    run->spectrum = mill_matrix_take(arena, n, n_bins);
     run->mel = mill_matrix_take(arena, n, s->mel.n_mels);
     run->first = mill_matrix_take(arena, n, MILL_ECAPA_CHANNELS);
     run->inner = mill_matrix_take(arena, n, MILL_ECAPA_CHANNELS);
@@ -66,7 +65,6 @@ static void carve(struct run *run, struct mill_arena *arena) {
     run->query = mill_matrix_take(arena, run->n_latents, MILL_PERCEIVER_INNER);
     run->attended = mill_matrix_take(arena, run->n_latents, MILL_PERCEIVER_INNER);
     run->kv = mill_matrix_take(arena, all, 2 * MILL_PERCEIVER_INNER);
-    run->wide = mill_matrix_take(arena, run->n_latents, 2 * feed_forward);
     run->gated = mill_matrix_take(arena, run->n_latents, feed_forward);
     run->z = mill_matrix_take(arena, run->n_latents, s->speaker.n_levels);
 }
@@ -143,11 +141,10 @@ static mill_status load_wave(const struct run *run, const float *wave, int64_t n
 static mill_status run_mel(const struct run *run) {
     const struct mill_bicodec_shape *s = run->shape;
     struct mill_matrix frames = {run->wave, MILL_F32, run->n_frames, s->mel.window, s->mel.hop};
-    MILL_TRY(linear(run, run->spectrum, frames, &run->weights->fourier, MILL_ACT_NONE));
-    struct mill_glu_args magnitude = {
-        .y = run->power, .x = run->spectrum, .kind = MILL_GLU_MAGNITUDE};
-    MILL_TRY(run->ops->glu(run->backend, &magnitude));
-    return linear(run, run->mel, run->power, &run->weights->mel, MILL_ACT_NONE);
+    struct mill_linear_args fourier = {
+        .y = run->spectrum, .x = frames, .w = run->weights->fourier, .pairs = MILL_PAIRS_MAGNITUDE};
+    MILL_TRY(run->ops->linear(run->backend, &fourier));
+    return linear(run, run->mel, run->spectrum, &run->weights->mel, MILL_ACT_NONE);
 }
 
 /* ------------------------------------------------------------------ ECAPA-TDNN */
@@ -214,9 +211,12 @@ static mill_status run_perceiver_layer(const struct run *run,
                                         .n_spans = 1};
     MILL_TRY(run->ops->attn_dense(run->backend, &attn));
     MILL_TRY(add_linear(run, latents, run->attended, &layer->out));
-    MILL_TRY(linear(run, run->wide, latents, &layer->up, MILL_ACT_NONE));
-    struct mill_glu_args glu = {.y = run->gated, .x = run->wide, .kind = MILL_GLU_GELU};
-    MILL_TRY(run->ops->glu(run->backend, &glu));
+    struct mill_linear_args up = {.y = run->gated,
+                                  .x = latents,
+                                  .w = layer->up,
+                                  .act = MILL_ACT_GELU,
+                                  .pairs = MILL_PAIRS_GATE};
+    MILL_TRY(run->ops->linear(run->backend, &up));
     return add_linear(run, latents, run->gated, &layer->down);
 }
 
@@ -230,13 +230,9 @@ static mill_status run_perceiver(const struct run *run) {
                     run->features, &w->context, MILL_ACT_NONE));
     for (int32_t i = 0; i < MILL_PERCEIVER_LAYERS; i++)
         MILL_TRY(run_perceiver_layer(run, &w->layers[i], latents));
-    struct mill_norm_args norm = {.y = latents,
-                                  .x = latents,
-                                  .kind = MILL_NORM_RMS,
-                                  .eps = PERCEIVER_NORM_EPS,
-                                  .gain = w->norm};
-    MILL_TRY(run->ops->norm(run->backend, &norm));
-    return linear(run, run->z, latents, &w->project, MILL_ACT_NONE);
+    struct mill_linear_args project = {
+        .y = run->z, .x = latents, .gain = w->norm, .eps = PERCEIVER_NORM_EPS, .w = w->project};
+    return run->ops->linear(run->backend, &project);
 }
 
 /* ------------------------------------------------------------------ tokens */

@@ -59,9 +59,10 @@ static void plan_layer(struct layout *layout, struct mill_lm_layer *layer, int32
     mill_walk_add_vector(&layout->walk, file, s->hidden, &layer->mlp_norm, prefix,
                          "post_attention_layernorm.weight");
     struct mill_walk_matrix gate_up = matrix;
-    gate_up.modules[0] = "mlp.gate_proj", gate_up.rows[0] = s->intermediate;
-    gate_up.modules[1] = "mlp.up_proj", gate_up.rows[1] = s->intermediate;
+    gate_up.modules[0] = "mlp.up_proj", gate_up.rows[0] = s->intermediate;
+    gate_up.modules[1] = "mlp.gate_proj", gate_up.rows[1] = s->intermediate;
     gate_up.n_in = s->hidden;
+    gate_up.paired = true;
     mill_walk_add_matrix(&layout->walk, &layer->gate_up, &gate_up);
     struct mill_walk_matrix down = matrix;
     down.modules[0] = "mlp.down_proj", down.rows[0] = s->hidden;

@@ -72,12 +72,14 @@ mill_status mill_rows_plain(const struct mill_row_source *source, int32_t first,
     size_t elements = row_elements(source);
     const double *factors = source->prepared;
     for (int32_t r = 0; r < n; r++) {
-        int32_t row;
-        const struct mill_tensor_ref *part = find_part(source, first + r, &row);
+        int32_t row, from_row = first + r;
+        if (source->paired)
+            from_row = from_row / 2 + from_row % 2 * (source->n_rows / 2);
+        const struct mill_tensor_ref *part = find_part(source, from_row, &row);
         float gain = 1.0f, *to = rows + (size_t)r * elements;
         if (source->gain.entry)
-            MILL_TRY(mill_tensor_ref_read(&source->gain, (size_t)(first + r), 1, &gain, err));
-        double factor = source->scale * (double)gain * (factors ? factors[first + r] : 1.0);
+            MILL_TRY(mill_tensor_ref_read(&source->gain, (size_t)(from_row), 1, &gain, err));
+        double factor = source->scale * (double)gain * (factors ? factors[from_row] : 1.0);
         bool direct = source->n_taps == 1 || source->n_in == 1;
         float *from = direct ? to : scratch->values;
         MILL_TRY(mill_tensor_ref_read(part, (size_t)row * elements, elements, from, err));

@@ -56,6 +56,7 @@ struct mill_row_source {
     struct mill_tensor_ref gain; /* entry NULL = none: row r is multiplied by gain[r] */
     double scale;
     struct mill_row_keys keys;              /* weight_balance.h */
+    bool paired;                            /* see mill_rows_plain */
     const int32_t *ids;                     /* borrowed */
     const struct mill_bicodec_shape *shape; /* borrowed */
     size_t scratch_values, scratch_sums;    /* elements */
@@ -65,7 +66,8 @@ struct mill_row_source {
 void mill_row_source_unprepare(struct mill_row_source *source);
 
 /* tensor[0 .. 2] with tensor_rows[] rows each, one behind the other, times scale times gain times
- * what is prepared, double [n_rows], if anything is. */
+ * what is prepared, double [n_rows], if anything is. `paired`: the first row, the first of the
+ * second half, the second row and so on, as the pairs of a linear layer are. */
 mill_row_make mill_rows_plain;
 /* Row r is row ids[r] of tensor[0], zeros where ids[r] is negative. One tap. */
 mill_row_make mill_rows_gather;

@@ -61,7 +61,8 @@ void mill_walk_add_matrix(struct mill_weight_walk *walk, struct mill_weight *wei
                                      .file = matrix->file,
                                      .n_taps = matrix->n_taps,
                                      .n_in = matrix->n_in,
-                                     .scale = matrix->scale != 0.0 ? matrix->scale : 1.0};
+                                     .scale = matrix->scale != 0.0 ? matrix->scale : 1.0,
+                                     .paired = matrix->paired};
     size_t row_elements = (size_t)matrix->n_taps * (size_t)matrix->n_in;
     source.scratch_values = row_elements;
     for (int i = 0; i < MILL_ROW_TENSORS && matrix->modules[i]; i++) {

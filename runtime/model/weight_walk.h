@@ -39,7 +39,7 @@ struct mill_walk_matrix {
     const char *prefix, *modules[MILL_ROW_TENSORS]; /* tensors: prefix module .weight | .bias */
     int32_t rows[MILL_ROW_TENSORS], n_taps, n_in;
     enum mill_dtype dtype;
-    bool bias;
+    bool bias, paired;                   /* paired: rows as mill_row_source says */
     double scale;                        /* of the weights, not of the bias; 0 = 1 */
     const char *gain;                    /* tensor prefix gain, of weights and bias; NULL = none */
     const struct mill_row_keys *balance; /* of modules q, k and v: weight_balance.h; NULL = none */

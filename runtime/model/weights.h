@@ -38,7 +38,7 @@ struct mill_lm_layer {
     const float *attn_norm, *mlp_norm; /* [hidden] */
     struct mill_weight qkv;            /* [(n_heads + 2 n_kv_heads) head_dim, hidden], bias */
     struct mill_weight o;              /* [hidden, n_heads head_dim] */
-    struct mill_weight gate_up;        /* [2 intermediate, hidden]: gate rows, then up rows */
+    struct mill_weight gate_up;        /* [2 intermediate, hidden]: row 2j of up, 2j + 1 of gate */
     struct mill_weight down;           /* [hidden, intermediate] */
 };
 

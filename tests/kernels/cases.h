@@ -14,7 +14,6 @@ enum operator_kind {
     OP_COPY_ROWS,
     OP_NORM,
     OP_LINEAR,
-    OP_GLU,
     OP_ROPE_APPEND,
     OP_ATTN_PAGED,
     OP_SAMPLE,
@@ -41,6 +40,7 @@ enum case_flags {
     OPTIONAL = 1024,    /* no model needs it: a backend may answer MILL_E_UNSUPPORTED */
     OVERLAP = 2048,     /* linear: rows of x begin every `stride` elements and overlap */
     TOKENS = 8192,      /* embed: some ids stand for drawn ones; sample: columns have tokens */
+    NORMED = 16384,     /* linear: x is normalised first */
 };
 
 #define DTYPE_BIT(dtype) (1u << (dtype))
@@ -58,7 +58,7 @@ struct kernel_case {
     int32_t n_in, n_out, n_taps; /* n_taps 0 = 1; n_in alone for operators without weights */
     enum mill_activation act;
     enum mill_norm_kind norm;
-    enum mill_glu_kind glu;
+    enum mill_pairs pairs;                 /* linear */
     int32_t first_out, range_out;          /* linear: the range of outputs */
     int32_t dilation, stride, padding;     /* convolutions; stride: OVERLAP too */
     int32_t n_heads, n_kv_heads, head_dim; /* attention */

@@ -1,10 +1,11 @@
 /* cases_encoder.c - the case table of the encoder group, and of what it asks of the other
- * operators: affine norms, activations behind a norm, kinds of glu, linear layers over overlapping
- * rows. Data only. */
+ * operators: affine norms, activations behind a norm, linear layers over overlapping rows and
+ * with pairs of outputs. Data only. */
 #include "tests/kernels/cases.h"
 
 #define F32 DTYPE_BIT(MILL_F32)
-#define ALL (F32 | DTYPE_BIT(MILL_BF16) | DTYPE_BIT(MILL_I8))
+#define BF16 DTYPE_BIT(MILL_BF16)
+#define ALL (F32 | BF16 | DTYPE_BIT(MILL_I8))
 
 static const int32_t rows_all[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 64, 100, -1};
 static const int32_t rows_spans[] = {1, 2, 3, 31, 32, 33, 64, 65, 100, -1};
@@ -14,7 +15,6 @@ static const int32_t rows_long[] = {299, -1};
 
 #define NORM(rows_, n, kind, act_)                                                                 \
     .op = OP_NORM, .rows = rows_, .dtypes = F32, .n_in = n, .norm = kind, .act = act_
-#define GLU(rows_, n, kind) .op = OP_GLU, .rows = rows_, .dtypes = F32, .n_in = n, .glu = kind
 #define OVERLAPPING(rows_, out, in, hop)                                                           \
     .op = OP_LINEAR, .rows = rows_, .dtypes = ALL, .n_out = out, .n_in = in, .stride = hop
 #define ATTENTION(rows_, heads, d)                                                                 \
@@ -40,12 +40,6 @@ static const struct kernel_case cases[] = {
      .flags = PERF},
     {.name = "rms norm 33 gelu", NORM(rows_some, 33, MILL_NORM_RMS, MILL_ACT_GELU)},
 
-    {.name = "glu gelu 1", GLU(rows_some, 1, MILL_GLU_GELU)},
-    {.name = "glu gelu 65 strided", GLU(rows_all, 65, MILL_GLU_GELU), .flags = STRIDED},
-    {.name = "glu gelu 1365", GLU(rows_some, 1365, MILL_GLU_GELU), .flags = PERF},
-    {.name = "glu magnitude 1", GLU(rows_some, 1, MILL_GLU_MAGNITUDE)},
-    {.name = "glu magnitude 513", GLU(rows_all, 513, MILL_GLU_MAGNITUDE), .flags = STRIDED | PERF},
-
     {.name = "linear 64x10 every 5", OVERLAPPING(rows_all, 64, 10, 5), .flags = BIAS | OVERLAP},
     {.name = "linear 7x129 every sample",
      OVERLAPPING(rows_some, 7, 129, 1),
@@ -54,6 +48,33 @@ static const struct kernel_case cases[] = {
      OVERLAPPING(rows_few, 64, 1536, 1024),
      .act = MILL_ACT_GELU,
      .flags = BIAS | OVERLAP | PERF},
+
+    {.name = "linear gelu gate 130x65",
+     .op = OP_LINEAR,
+     .rows = rows_some,
+     .dtypes = F32 | BF16,
+     .n_in = 65,
+     .n_out = 130,
+     .act = MILL_ACT_GELU,
+     .pairs = MILL_PAIRS_GATE,
+     .flags = BIAS | STRIDED},
+    {.name = "linear gelu gate 2730x512",
+     .op = OP_LINEAR,
+     .rows = rows_few,
+     .dtypes = F32,
+     .n_in = 512,
+     .n_out = 2730,
+     .act = MILL_ACT_GELU,
+     .pairs = MILL_PAIRS_GATE,
+     .flags = BIAS | PERF_ONLY},
+    {.name = "linear magnitude 74x129 every 31",
+     OVERLAPPING(rows_some, 74, 129, 31),
+     .pairs = MILL_PAIRS_MAGNITUDE,
+     .flags = OVERLAP | RESIDUAL},
+    {.name = "linear magnitude 1026x640 every 320",
+     OVERLAPPING(rows_few, 1026, 640, 320),
+     .pairs = MILL_PAIRS_MAGNITUDE,
+     .flags = OVERLAP | PERF_ONLY},
 
     {.name = "attention dense 1x16", ATTENTION(rows_spans, 1, 16)},
     {.name = "attention dense 3x32 spans", ATTENTION(rows_spans, 3, 32), .flags = SPANS | STRIDED},

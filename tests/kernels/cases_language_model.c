@@ -1,4 +1,4 @@
-/* cases_language_model.c - the case table of glu, rope_append, attn_paged and sample. Data only. */
+/* cases_language_model.c - the case table of rope_append, attn_paged and sample. Data only. */
 #include "tests/kernels/cases.h"
 
 #define F32 DTYPE_BIT(MILL_F32)
@@ -28,21 +28,6 @@ static const struct sequence_shape many_decodes[] = {{0, 1},   {62, 1},  {63, 1}
 #define SEQUENCES(list) .sequences = list, .n_sequences = sizeof list / sizeof *list
 
 static const struct kernel_case cases[] = {
-    {.name = "glu 1", .op = OP_GLU, .rows = rows_some, .dtypes = F32, .n_in = 1},
-    {.name = "glu 63 strided",
-     .op = OP_GLU,
-     .rows = rows_all,
-     .dtypes = F32,
-     .n_in = 63,
-     .flags = STRIDED},
-    {.name = "glu 129", .op = OP_GLU, .rows = rows_some, .dtypes = F32, .n_in = 129},
-    {.name = "glu 4864",
-     .op = OP_GLU,
-     .rows = rows_some,
-     .dtypes = F32,
-     .n_in = 4864,
-     .flags = PERF},
-
     {.name = "rope first token",
      .op = OP_ROPE_APPEND,
      .dtypes = PAGES,

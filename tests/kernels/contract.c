@@ -209,7 +209,6 @@ static void test_no_rows(void **state) {
     struct rig rig;
     open_or_fail(state, &rig);
     struct mill_matrix none = {NULL, MILL_F32, 0, 64, 64};
-    struct mill_matrix wide = {NULL, MILL_F32, 0, 128, 128};
     float gain[64] = {0};
     assert_int_equal(
         rig.ops->embed(rig.backend, &(struct mill_embed_args){.y = none, .table_dtype = MILL_F32}),
@@ -220,8 +219,6 @@ static void test_no_rows(void **state) {
     assert_int_equal(
         rig.ops->norm(rig.backend, &(struct mill_norm_args){.y = none, .x = none, .gain = gain}),
         MILL_OK);
-    assert_int_equal(rig.ops->glu(rig.backend, &(struct mill_glu_args){.y = none, .x = wide}),
-                     MILL_OK);
     assert_int_equal(rig.ops->sample(rig.backend, &(struct mill_sample_args){.logits = none}),
                      MILL_OK);
     assert_int_equal(
@@ -253,7 +250,7 @@ static bool depends_on_spoiled(const struct fixture *f, int32_t i) {
     int32_t spoiled = f->x.columns / 2 % f->y.columns;
     if (c->op == OP_ATTN_DENSE)
         return i / c->head_dim == spoiled / c->head_dim;
-    if (c->op == OP_GLU || c->op == OP_MIX || c->norm == MILL_NORM_AFFINE)
+    if (c->op == OP_MIX || c->norm == MILL_NORM_AFFINE)
         return i == spoiled;
     return true;
 }
@@ -264,7 +261,7 @@ static bool visit_not_finite(const struct variant *v, void *context) {
     enum operator_kind op = v->c->op;
     if (v->rows != 9 || v->c->n_in == 1 || v->c->act == MILL_ACT_TANH ||
         v->c->flags & (IN_PLACE | OVERLAP | OPTIONAL) ||
-        (op != OP_LINEAR && op != OP_NORM && op != OP_GLU && op != OP_MIX && op != OP_ATTN_DENSE))
+        (op != OP_LINEAR && op != OP_NORM && op != OP_MIX && op != OP_ATTN_DENSE))
         return true;
     struct fixture f;
     struct output clean, spoiled;

@@ -172,7 +172,7 @@ static void scale_row(struct guarded *x, int32_t row, float scale) {
 
 static void init_linear(struct fixture *f, uint64_t *random) {
     const struct kernel_case *c = f->v.c;
-    int32_t n_out = c->range_out ? c->range_out : c->n_out;
+    int32_t n_out = (c->range_out ? c->range_out : c->n_out) / (c->pairs ? 2 : 1);
     init_weights(f, random);
     f->x = c->flags & OVERLAP ? poisoned(f, f->v.rows, c->n_in, c->stride)
                               : fixture_guarded(f, f->v.rows, c->n_in);
@@ -191,18 +191,10 @@ static void init_linear(struct fixture *f, uint64_t *random) {
     }
     if (c->flags & GROUPS)
         f->group = random_groups(f, f->v.rows, random);
-}
-
-static void init_glu(struct fixture *f, uint64_t *random) {
-    f->x = fixture_guarded(f, f->v.rows, 2 * f->v.c->n_in);
-    guarded_fill(&f->x, 0, f->v.rows, random);
-    if (f->v.c->glu != MILL_GLU_GELU) { /* its tolerance grows with the largest value */
-        scale_row(&f->x, 1, 30);
-        scale_row(&f->x, 3, 1000); /* exp overflows float32 */
-    } else {
-        scale_row(&f->x, 3, 8);
-    }
-    f->y = fixture_guarded(f, f->v.rows, f->v.c->n_in);
+    if (!(c->flags & NORMED))
+        return;
+    f->gain = random_values(f, (size_t)c->n_in, -2, 2, random);
+    f->z = fixture_guarded(f, f->v.rows, c->n_in);
 }
 
 /* Whole numbers in a row of logits: candidates that are equal. */
@@ -318,9 +310,6 @@ void fixture_init(struct fixture *f, const struct variant *v) {
         break;
     case OP_LINEAR:
         init_linear(f, &random);
-        break;
-    case OP_GLU:
-        init_glu(f, &random);
         break;
     case OP_ROPE_APPEND:
     case OP_ATTN_PAGED:

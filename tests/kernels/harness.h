@@ -33,11 +33,11 @@ struct fixture {
     void *owned[MAX_OWNED];
     int32_t n_owned;
     struct guarded x, y, residual; /* y = what it holds before the run */
-    struct guarded key, value, z;  /* attn_dense: x is q; mix: x and z; residual unit: z between */
+    struct guarded key, value, z;  /* attn_dense: x is q; mix: x and z; what is fused: z between */
     float *weights, *bias;         /* [n_out][n_taps][n_in]; [groups][n_out] */
     float *pointwise, *bias2;      /* residual unit: [n_out][n_in]; [n_out] */
     float *alpha, *alpha2, *gain, *shift;
-    bool in_two; /* residual unit: run it as two convolutions */
+    bool in_two; /* residual unit, linear behind a norm: run it as two operators */
     void *table;
     int32_t *group, *ids, *drawn;
     int32_t group_stride, n_groups, table_rows;

@@ -34,25 +34,53 @@ static double largest(const float *values, size_t n) {
     return max;
 }
 
-/* linear and the convolutions: n products of `term` each, see kernels/README.md. */
-static struct tolerance of_products(const struct fixture *f) {
+/* What an error of a sum does to a pair of them: `largest` bounds the sums. What is added to it may
+ * leave little of it, but not of its own error. */
+static struct tolerance of_pairs(const struct kernel_case *c, double sum, double largest) {
+    double gelu = c->act == MILL_ACT_GELU ? 0x1p-21 * largest : 0;
+    double absolute = c->pairs == MILL_PAIRS_GATE ? largest * (2.2 * sum + gelu) : 1.5 * sum;
+    double added = c->flags & (RESIDUAL | RESIDUAL_IS_Y) ? 0x1p-20 : 0x1p-60;
+    return (struct tolerance){absolute + added, 0x1p-20};
+}
+
+/* linear and the convolutions: n products of values of x up to `largest_x` and weights, root of the
+ * mean square of a product `term`; see kernels/README.md. */
+static struct tolerance of_sum(const struct fixture *f, double n, double term, double largest_x) {
     const struct kernel_case *c = f->v.c;
     struct mill_weight_shape shape = fixture_weight_shape(f);
-    size_t n_x = guarded_elements(&f->x);
-    size_t n_w = (size_t)shape.n_out * (size_t)shape.n_taps * (size_t)shape.n_in;
-    double n_taps =
-        c->op == OP_CONV_TRANSPOSE1D ? ceil((double)shape.n_taps / c->stride) : shape.n_taps;
-    double n = n_taps * shape.n_in, snake = c->flags & SNAKE ? 2 : 1;
-    double term = snake * rms(f->x.values, n_x) * rms(f->weights, n_w);
-    bool curved = c->act == MILL_ACT_GELU || c->act == MILL_ACT_TANH;
+    double w = largest(f->weights, (size_t)shape.n_out * (size_t)shape.n_taps * (size_t)shape.n_in);
     struct tolerance t = {0x1p-21 * (n + 8) * term, 0x1p-22};
     if (f->v.dtype == MILL_I8)
         t = (struct tolerance){0, 0};
-    if (curved)
-        t = (struct tolerance){1.2 * t.absolute + 0x1p-21, 0x1p-21};
-    if (f->v.dtype == MILL_BF16 && c->flags & SNAKE) /* pre(x) at the edge of two bf16 values */
-        t.absolute += 0x1p-7 * 2 * largest(f->x.values, n_x) * largest(f->weights, n_w);
+    if (f->v.dtype == MILL_BF16 && c->flags & (SNAKE | NORMED)) /* at the edge of two bf16 values */
+        t.absolute += 0x1p-7 * 2 * largest_x * w;
+    if (c->flags & NORMED) {
+        t.absolute += 0x1p-22 * (2 + sqrt(n) / 4) * 6 * sqrt(n) * term;
+        if (f->v.dtype == MILL_I8) /* ... of two codes, some of them */
+            t.absolute += (8 + n / 16) * largest_x / 32767 * w;
+    }
     return t;
+}
+
+static struct tolerance of_products(const struct fixture *f) {
+    const struct kernel_case *c = f->v.c;
+    struct mill_weight_shape shape = fixture_weight_shape(f);
+    size_t n_x = guarded_elements(&f->x), n_in = (size_t)shape.n_in;
+    size_t n_w = (size_t)shape.n_out * (size_t)shape.n_taps * n_in;
+    double n_taps =
+        c->op == OP_CONV_TRANSPOSE1D ? ceil((double)shape.n_taps / c->stride) : shape.n_taps;
+    double n = n_taps * shape.n_in, snake = c->flags & SNAKE ? 2 : 1;
+    double rms_x = rms(f->x.values, n_x), largest_x = largest(f->x.values, n_x);
+    if (c->flags & NORMED) { /* uniform values: their largest is 1.73 times their rms */
+        rms_x = rms(f->gain, n_in);
+        largest_x = 2 * largest(f->gain, n_in);
+    }
+    double term = snake * rms_x * rms(f->weights, n_w);
+    struct tolerance t = of_sum(f, n, term, largest_x);
+    bool curved = c->act == MILL_ACT_GELU || c->act == MILL_ACT_TANH || c->act == MILL_ACT_SILU;
+    if (c->pairs)
+        return of_pairs(c, t.absolute, 6 * sqrt(n) * term + (f->bias ? 1 : 0));
+    return curved ? (struct tolerance){1.2 * t.absolute + 0x1p-21, 0x1p-21} : t;
 }
 
 /* Two convolutions: the first one's error goes through snake (slope 2 at most) and a second sum of
@@ -86,12 +114,6 @@ static struct tolerance of_attention(const struct fixture *f) {
                               0};
 }
 
-static struct tolerance of_glu(const struct fixture *f) {
-    double gelu =
-        f->v.c->glu == MILL_GLU_GELU ? 0x1p-21 * largest(f->x.values, guarded_elements(&f->x)) : 0;
-    return (struct tolerance){gelu + 0x1p-60, 0x1p-20};
-}
-
 static struct tolerance of_attn_dense(const struct fixture *f) {
     double longest = f->key.rows;
     return (struct tolerance){0x1p-22 * (8 + f->v.c->head_dim * 0.125 + sqrt(longest)), 0};
@@ -119,8 +141,6 @@ struct tolerance tolerance_of(const struct fixture *f) {
         return of_products(f);
     case OP_RESIDUAL_UNIT:
         return of_residual_unit(f);
-    case OP_GLU:
-        return of_glu(f);
     case OP_ROPE_APPEND:
         return (struct tolerance){0x1p-20, 0};
     case OP_ATTN_PAGED:

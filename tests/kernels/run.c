@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 enum { MAX_SEQUENCES = 64, TOKEN_GUARD = 0x7fffffff };
+#define NORM_EPS 1e-6f
 
 bool rig_open(struct rig *rig, const char *backend, const char *isa, int32_t n_threads,
               struct mill_error *err) {
@@ -118,7 +119,8 @@ void prepare(struct rig *rig, struct prepared *p, const struct fixture *f) {
     size_t channels = (size_t)(c->flags & DEPTHWISE ? c->n_out : c->n_in);
     size_t groups = (size_t)(f->n_groups * f->group_stride);
     p->alpha = rig_put(rig, f->alpha, channels * sizeof(float));
-    p->gain = rig_put(rig, f->gain, groups * sizeof(float));
+    p->gain =
+        rig_put(rig, f->gain, (c->op == OP_LINEAR ? (size_t)c->n_in : groups) * sizeof(float));
     p->shift = rig_put(rig, f->shift, groups * sizeof(float));
     p->table = rig_put(rig, f->table,
                        (size_t)f->table_rows * (size_t)c->n_in * mill_dtype_bytes(f->v.dtype));
@@ -151,6 +153,31 @@ static const int32_t *from(const int32_t *values, struct piece piece) {
     return values ? values + piece.first : NULL;
 }
 
+static mill_status run_linear(struct rig *rig, const struct prepared *p, struct piece piece) {
+    const struct kernel_case *c = p->f->v.c;
+    struct mill_linear_args args = {.y = rows_of(p->y, piece),
+                                    .x = rows_of(p->x, piece),
+                                    .gain = p->gain,
+                                    .eps = NORM_EPS,
+                                    .w = p->w,
+                                    .first_out = c->first_out,
+                                    .n_out = c->range_out,
+                                    .act = c->act,
+                                    .pairs = c->pairs,
+                                    .residual = rows_of(p->residual, piece),
+                                    .bias_group = from(p->group, piece),
+                                    .bias_stride = p->f->group_stride};
+    if (p->f->in_two) {
+        struct mill_matrix z = rows_of(p->z, piece);
+        MILL_TRY(rig->ops->norm(
+            rig->backend,
+            &(struct mill_norm_args){.y = z, .x = args.x, .eps = args.eps, .gain = args.gain}));
+        args.x = z;
+        args.gain = NULL;
+    }
+    return rig->ops->linear(rig->backend, &args);
+}
+
 static mill_status run_rows(struct rig *rig, const struct prepared *p, struct piece piece) {
     const struct kernel_case *c = p->f->v.c;
     struct mill_matrix x = rows_of(p->x, piece), y = rows_of(p->y, piece);
@@ -165,14 +192,12 @@ static mill_status run_rows(struct rig *rig, const struct prepared *p, struct pi
                               &(struct mill_norm_args){.y = y,
                                                        .x = x,
                                                        .kind = c->norm,
-                                                       .eps = 1e-6f,
+                                                       .eps = NORM_EPS,
                                                        .gain = p->gain,
                                                        .shift = p->shift,
                                                        .group_stride = p->f->group_stride,
                                                        .group = from(p->group, piece),
                                                        .act = c->act});
-    if (c->op == OP_GLU)
-        return rig->ops->glu(rig->backend, &(struct mill_glu_args){.y = y, .x = x, .kind = c->glu});
     if (c->op == OP_MIX)
         return rig->ops->mix(rig->backend,
                              &(struct mill_mix_args){.y = y,
@@ -192,16 +217,7 @@ static mill_status run_rows(struct rig *rig, const struct prepared *p, struct pi
                                                      .top_p = p->top_p + piece.first,
                                                      .top_k = p->top_k + piece.first,
                                                      .u = p->u + piece.first});
-    return rig->ops->linear(rig->backend,
-                            &(struct mill_linear_args){.y = y,
-                                                       .x = x,
-                                                       .w = p->w,
-                                                       .first_out = c->first_out,
-                                                       .n_out = c->range_out,
-                                                       .act = c->act,
-                                                       .residual = rows_of(p->residual, piece),
-                                                       .bias_group = from(p->group, piece),
-                                                       .bias_stride = p->f->group_stride});
+    return run_linear(rig, p, piece);
 }
 
 static struct mill_residual_unit_args unit_args(const struct prepared *p,

@@ -19,10 +19,11 @@
  * 1,024, of i8 2,048. */
 static const struct shape {
     int32_t n_rows, n_out, n_in;
-    bool strided; /* rows not in aligned quads */
-} shapes[] = {{1, 5, 6, false},     {7, 13, 100, true},    {8, 8, 33, false},
-              {9, 70, 600, false},  {17, 33, 1056, false}, {33, 40, 2100, false},
-              {64, 72, 130, false}, {65, 130, 513, true},  {140, 136, 260, false}};
+    bool strided, normed; /* strided: rows not in aligned quads */
+} shapes[] = {
+    {1, 5, 6, false, false},    {7, 13, 100, true, true},    {8, 8, 33, false, true},
+    {9, 70, 600, false, false}, {17, 33, 1056, false, true}, {33, 40, 2100, false, false},
+    {64, 72, 132, false, true}, {65, 130, 513, true, false}, {140, 136, 260, false, true}};
 
 enum { N_GROUPS = 3, GUARD = 32 };
 
@@ -30,7 +31,7 @@ struct product {
     struct mill_backend *backend;
     struct mill_linear_args args;
     size_t y_floats;
-    float *x, *y, *bias, *residual, *image; /* device */
+    float *x, *y, *gain, *bias, *residual, *image; /* device */
     int32_t *group;
     float *first, *again; /* y on the host, of the first kernel and of another */
 };
@@ -76,6 +77,7 @@ static void product_open(struct product *p, const struct shape *s, enum mill_dty
     p->group = mill_cuda_alloc(b, sizeof n_groups);
     assert_int_equal(mill_cuda_copy_in(b, p->group, n_groups, rows * sizeof *n_groups), MILL_OK);
     p->x = numbers_on_device(b, rows * (size_t)(s->n_in + more), 2);
+    p->gain = s->normed ? numbers_on_device(b, (size_t)s->n_in, 5) : NULL;
     p->y = mill_cuda_alloc(b, p->y_floats * sizeof(float));
     p->bias = numbers_on_device(b, N_GROUPS * outs, 3);
     p->residual = numbers_on_device(b, rows * outs, 4);
@@ -86,6 +88,8 @@ static void product_open(struct product *p, const struct shape *s, enum mill_dty
     p->args = (struct mill_linear_args){
         .y = {p->y, MILL_F32, s->n_rows, s->n_out, s->n_out + more},
         .x = {p->x, MILL_F32, s->n_rows, s->n_in, s->n_in + more},
+        .gain = p->gain,
+        .eps = 1e-6f,
         .w = {shape, packed(b, &shape), p->bias},
         .residual = {p->residual, MILL_F32, s->n_rows, s->n_out, s->n_out + more},
         .bias_group = p->group,
@@ -129,9 +133,9 @@ static int check_kernels(struct product *p, unsigned kinds, const struct linear_
     for (int32_t k = 0; k < n_kernels; k++)
         for (int32_t n_splits = 1; n_splits <= 5; n_splits++) {
             struct linear_size size =
-                mill_cuda_linear_size(p->backend, &p->args, kernels[k].kind, p->args.x.rows);
+                mill_cuda_linear_size(p->backend, &p->args, kinds, p->args.x.rows);
             struct linear_plan plan = mill_cuda_linear_plan_with(&size, &kernels[k], n_splits);
-            if (!(kinds >> kernels[k].kind & 1) || !plan.kernel || plan.n_splits < n_splits)
+            if (!plan.kernel || plan.n_splits < n_splits)
                 continue;
             set_order(n_plans);
             run(p, &plan, n_plans ? p->again : p->first);
@@ -185,8 +189,9 @@ static void check_plans(int32_t shared_bytes, enum linear_kind kind,
     static const int32_t outs[] = {1, 896, 9728, 166000}, groups[] = {1, 28, 152, 1024};
     for (int32_t n_rows = 1; n_rows <= 5000; n_rows = 2 * n_rows + 1)
         for (int i = 0; i < 16; i++) {
-            struct linear_size size = {kind, n_rows,       outs[i / 4], groups[i % 4],
-                                       40,   shared_bytes, 1 << 22,     1024};
+            struct linear_size size = {1u << kind,   i % 2,         n_rows,
+                                       outs[i / 4],  groups[i % 4], 40,
+                                       shared_bytes, 1 << 22,       1024};
             struct linear_plan plan = mill_cuda_linear_plan(&size, kernels, n_kernels);
             assert_non_null(plan.kernel);
             assert_in_range(plan.shared_bytes, 1, shared_bytes);

@@ -62,7 +62,6 @@ static const struct mill_backend_ops *cpu(void) {
     X(copy_rows)                                                                                   \
     X(norm)                                                                                        \
     X(linear)                                                                                      \
-    X(glu)                                                                                         \
     X(rope_append)                                                                                 \
     X(attn_paged)                                                                                  \
     X(sample)                                                                                      \

@@ -11,7 +11,6 @@
     X(embed)                                                                                       \
     X(norm)                                                                                        \
     X(linear)                                                                                      \
-    X(glu)                                                                                         \
     X(rope_append)                                                                                 \
     X(attn_paged)                                                                                  \
     X(sample)                                                                                      \
