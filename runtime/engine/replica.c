@@ -247,9 +247,8 @@ static void cancel_jobs(struct mill_replica *r) {
  */
 static void give_back(struct mill_replica *r, enum mill_replica_state state) {
     r->state = state;
-    memcpy(r->returned + r->n_returned, r->assigned,
-           (size_t)r->n_assigned * sizeof(struct mill_request *));
-    r->n_returned += r->n_assigned;
+    for (int32_t i = 0; i < r->n_assigned; i++)
+        r->returned[r->n_returned++] = r->assigned[i];
     r->n_assigned = r->n_inbox = 0;
     r->inbox_frames = 0;
 }
