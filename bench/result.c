@@ -205,17 +205,10 @@ static mill_status write_file(const struct bench_result *result, const char *fol
     if (!path)
         return mill_fail(err, MILL_E_MEMORY, "no memory for the results");
     struct mill_buffer text;
-    struct mill_output file = {.fd = -1};
     mill_buffer_init(&text, MAX_BYTES);
     mill_status status = compose(result, &text, err);
-    if (status == MILL_OK && text.size > 0) {
-        status = mill_output_open(&file, path, err);
-        if (status == MILL_OK)
-            status = mill_output_write(&file, text.data, text.size, err);
-        if (status == MILL_OK)
-            status = mill_output_commit(&file, err);
-    }
-    mill_output_close(&file);
+    if (status == MILL_OK && text.size > 0)
+        status = mill_file_write(path, text.data, text.size, err);
     mill_buffer_deinit(&text);
     free(path);
     return status;

@@ -5,16 +5,12 @@
  * Bytes: 4 in, 2 out an input (f32: 4). Planned: 40 registers, 2 blocks' worth of shared memory for
  * the largest value, all warps: memory's speed, or for few rows the latency of two passes, of three
  * with the norm; those behind the first find the row in L1. */
+#include "kernels/cuda/codes.h"
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/row_norm.h"
 
-#include <math.h>
-
 enum { PREPARE_THREADS = 128 };
-
-/* Below this a largest value counts as zero: its inverse would not be finite. */
-#define SMALLEST_MAXIMUM 0x1p-100f
 
 template <bool WHOLE> struct input_row {
     const float *x, *gain;
@@ -73,7 +69,7 @@ template <bool WHOLE> static __device__ float largest(const input_row<WHOLE> &x)
     for (int32_t at = 4 * threadIdx.x; at < x.n; at += 4 * PREPARE_THREADS) {
         quad<float> q = x.at(at);
         for (int i = 0; i < 4; i++)
-            most = fmaxf(most, isfinite(q.v[i]) ? fabsf(q.v[i]) : INFINITY);
+            most = fmaxf(most, code_magnitude(q.v[i]));
     }
     return block_max(most);
 }
@@ -83,18 +79,16 @@ __global__ void __launch_bounds__(PREPARE_THREADS)
     linear_quantise(const struct linear_preparation p) {
     int32_t row = blockIdx.x, n_quads = p.row_bytes / 4;
     const input_row<WHOLE> x(p, row);
-    float most = largest(x);
-    bool has_codes = most >= SMALLEST_MAXIMUM && isfinite(most);
-    float inverse = has_codes ? 32767.0f / most : 0;
+    const code_range range = code_range_of(largest(x), 32767.0f);
     if (threadIdx.x == 0)
-        p.scale[row] = isfinite(most) ? (has_codes ? most / 32767.0f : 0) : NAN;
+        p.scale[row] = range.scale;
     uint32_t *high = reinterpret_cast<uint32_t *>(p.to + (int64_t)row * p.row_bytes);
     uint32_t *low = high + (int64_t)p.x.rows * n_quads;
     for (int32_t i = threadIdx.x; i < n_quads; i += PREPARE_THREADS) {
         quad<float> q = x.at(4 * i);
         uint32_t highs = 0, lows = 0;
         for (int j = 0; j < 4; j++) {
-            int32_t code = has_codes ? (int32_t)rintf(q.v[j] * inverse) : 0;
+            int32_t code = code_of(range, q.v[j]);
             highs |= (uint32_t)(code >> 8 & 0xff) << 8 * j;
             lows |= (uint32_t)(code & 0xff) << 8 * j;
         }

@@ -160,6 +160,17 @@ void mill_output_close(struct mill_output *output) {
     *output = (struct mill_output){.fd = -1};
 }
 
+mill_status mill_file_write(const char *path, const void *data, size_t size,
+                            struct mill_error *err) {
+    struct mill_output output;
+    MILL_TRY(mill_output_open(&output, path, err));
+    mill_status status = mill_output_write(&output, data, size, err);
+    if (status == MILL_OK)
+        status = mill_output_commit(&output, err);
+    mill_output_close(&output);
+    return status;
+}
+
 char *mill_path_join(const char *folder, const char *name) {
     char *path = NULL;
     return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;

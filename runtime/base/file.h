@@ -47,6 +47,10 @@ mill_status mill_output_commit(struct mill_output *output, struct mill_error *er
 /* Remove what was not committed; harmless after commit and on a zeroed struct with fd -1. */
 void mill_output_close(struct mill_output *output);
 
+/* A small file, whole, by way of an output. */
+mill_status mill_file_write(const char *path, const void *data, size_t size,
+                            struct mill_error *err);
+
 /* What it means that writing failed with this errno: MILL_E_FULL when there is no space, else
  * MILL_E_IO. */
 mill_status mill_write_failure(int cause);

@@ -58,16 +58,10 @@ mill_status mill_job_insert_file(struct mill_job_store *store, struct mill_job_f
 
 static mill_status write_bytes(const struct mill_job_store *store, const char *id, const void *data,
                                size_t size, struct mill_error *err) {
-    struct mill_output output = {.fd = -1};
     char *path = mill_job_file_path(store, id);
     if (!path)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
-    mill_status status = mill_output_open(&output, path, err);
-    if (status == MILL_OK)
-        status = mill_output_write(&output, data, size, err);
-    if (status == MILL_OK)
-        status = mill_output_commit(&output, err);
-    mill_output_close(&output);
+    mill_status status = mill_file_write(path, data, size, err);
     free(path);
     return status;
 }

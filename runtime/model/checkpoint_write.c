@@ -68,17 +68,11 @@ mill_status mill_tensor_stream_write(struct mill_tensor_stream *stream, struct m
 
 mill_status mill_checkpoint_write_text(const char *folder, const char *name, const char *text,
                                        size_t size, struct mill_error *err) {
-    struct mill_output output;
     char *path = mill_path_join(folder, name);
     if (!path)
         return mill_fail(err, MILL_E_MEMORY, "out of memory for a path");
-    mill_status status = mill_output_open(&output, path, err);
+    mill_status status = mill_file_write(path, text, size, err);
     free(path);
-    MILL_TRY(status);
-    status = mill_output_write(&output, text, size, err);
-    if (status >= 0)
-        status = mill_output_commit(&output, err);
-    mill_output_close(&output);
     return status;
 }
 

@@ -38,16 +38,10 @@ static char *path_of(const char *folder, const char *id, const char *ending) {
 
 static mill_status write_file(const char *folder, const char *id, const char *ending,
                               const void *data, size_t size, struct mill_error *err) {
-    struct mill_output output = {.fd = -1};
     char *path = path_of(folder, id, ending);
     if (!path)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
-    mill_status status = mill_output_open(&output, path, err);
-    if (status == MILL_OK)
-        status = mill_output_write(&output, data, size, err);
-    if (status == MILL_OK)
-        status = mill_output_commit(&output, err);
-    mill_output_close(&output);
+    mill_status status = mill_file_write(path, data, size, err);
     free(path);
     return status;
 }

@@ -192,18 +192,12 @@ static mill_status print_key(const struct mill_key *key, struct mill_buffer *out
 mill_status mill_keys_write(const struct mill_keys *keys, const char *path,
                             struct mill_error *err) {
     struct mill_buffer text;
-    struct mill_output output = {.fd = -1};
     mill_buffer_init(&text, FILE_BYTES);
     mill_status status = mill_buffer_printf(&text, err, keys->n ? "keys:\n" : "keys: []\n");
     for (size_t i = 0; i < keys->n && status == MILL_OK; i++)
         status = print_key(&keys->keys[i], &text, err);
     if (status == MILL_OK)
-        status = mill_output_open(&output, path, err);
-    if (status == MILL_OK)
-        status = mill_output_write(&output, text.data, text.size, err);
-    if (status == MILL_OK)
-        status = mill_output_commit(&output, err);
-    mill_output_close(&output);
+        status = mill_file_write(path, text.data, text.size, err);
     mill_buffer_deinit(&text);
     return status;
 }

@@ -70,22 +70,16 @@ static char *compose(const struct mill_usage *usage, double *sum_s) {
 }
 
 mill_status mill_usage_keep(struct mill_usage *usage, struct mill_error *err) {
-    struct mill_output file = {.fd = -1};
     double sum_s;
     if (!usage->clients)
         return MILL_OK;
     char *text = compose(usage, &sum_s);
     mill_status status = text ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory");
     if (status == MILL_OK && sum_s != usage->kept_s) {
-        status = mill_output_open(&file, usage->path, err);
-        if (status == MILL_OK)
-            status = mill_output_write(&file, text, strlen(text), err);
-        if (status == MILL_OK)
-            status = mill_output_commit(&file, err);
+        status = mill_file_write(usage->path, text, strlen(text), err);
         if (status == MILL_OK)
             usage->kept_s = sum_s;
     }
-    mill_output_close(&file);
     free(text);
     return status;
 }
