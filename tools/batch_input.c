@@ -30,21 +30,13 @@ bool mill_batch_id_is_valid(const char *id) {
 /* ------------------------------------------------------------------ one object */
 
 static mill_status check_keys(const json_t *object, struct mill_error *err) {
-    static const char *const known[] = {"id",        "text",     "voice",       "gender",
-                                        "pitch",     "speed",    "pitch_hz",    "speed_syllables",
-                                        "seed",      "top_k",    "temperature", "top_p",
-                                        "redraws",   "priority", "max_seconds", "ssml",
-                                        "dictionary"};
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
-        bool found = false;
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            found |= strcmp(key, known[i]) == 0;
-        if (!found)
-            return mill_fail(err, MILL_E_INPUT, "unknown key '%.64s'", key);
-    }
-    return MILL_OK;
+    static const char *const known[] = {"id",         "text",     "voice",       "gender",
+                                        "pitch",      "speed",    "pitch_hz",    "speed_syllables",
+                                        "seed",       "top_k",    "temperature", "top_p",
+                                        "redraws",    "priority", "max_seconds", "ssml",
+                                        "dictionary", NULL};
+    const char *unknown = mill_config_find_unknown(object, known);
+    return unknown ? mill_fail(err, MILL_E_INPUT, "unknown key '%.64s'", unknown) : MILL_OK;
 }
 
 static mill_status take_int(const json_t *object, const char *key, int64_t low, int64_t high,

@@ -3,6 +3,7 @@
 #include "runtime/io/config.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static const char *type_name(const json_t *value) {
     switch (json_typeof(value)) {
@@ -87,6 +88,19 @@ mill_status mill_config_object(const json_t *object, const char *key, const json
         return wrong_type(key, value, "a group of keys", err);
     *out = value;
     return MILL_OK;
+}
+
+const char *mill_config_find_unknown(const json_t *object, const char *const *names) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+        size_t i = 0;
+        while (names[i] && strcmp(names[i], key) != 0)
+            i++;
+        if (!names[i])
+            return key;
+    }
+    return NULL;
 }
 
 mill_status mill_config_ints(const json_t *object, const char *key, int64_t low, int64_t high,

@@ -36,6 +36,9 @@ mill_status mill_config_text(const json_t *object, const char *key, const char *
                              struct mill_error *err);
 mill_status mill_config_object(const json_t *object, const char *key, const json_t **out,
                                struct mill_error *err);
+/* The first member of an object that is not among `names`, which end with NULL; NULL when all are.
+ * Borrowed. */
+const char *mill_config_find_unknown(const json_t *object, const char *const *names);
 /* A list of whole numbers, each in [low, high]; at most `capacity`, their number in *n. */
 mill_status mill_config_ints(const json_t *object, const char *key, int64_t low, int64_t high,
                              int32_t *out, int32_t capacity, int32_t *n, struct mill_error *err);

@@ -92,19 +92,12 @@ static mill_status take_limit(const json_t *entry, const char *key, int64_t low,
 }
 
 static mill_status check_members(const json_t *entry, struct mill_error *err) {
-    static const char *const names[] = {
-        "name",    "sha256", "scopes", "requests_per_minute", "concurrent", "audio_seconds_per_day",
-        "priority"};
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)entry, key, value) {
-        size_t i = 0;
-        while (i < sizeof names / sizeof *names && strcmp(names[i], key) != 0)
-            i++;
-        if (i == sizeof names / sizeof *names)
-            return mill_fail(err, MILL_E_INPUT, "unknown key '%.40s'", key);
-    }
-    return MILL_OK;
+    static const char *const names[] = {"name",       "sha256",
+                                        "scopes",     "requests_per_minute",
+                                        "concurrent", "audio_seconds_per_day",
+                                        "priority",   NULL};
+    const char *unknown = mill_config_find_unknown(entry, names);
+    return unknown ? mill_fail(err, MILL_E_INPUT, "unknown key '%.40s'", unknown) : MILL_OK;
 }
 
 static mill_status read_entry(struct mill_key *key, const json_t *entry, struct mill_error *err) {

@@ -126,18 +126,12 @@ static bool is_metadata(const json_t *metadata) {
 
 static bool check_known(const json_t *root, struct mill_problem *problem) {
     static const char *const names[] = {"input_file_id", "endpoint", "completion_window",
-                                        "metadata"};
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)root, key, value) {
-        size_t i = 0;
-        while (i < sizeof names / sizeof *names && strcmp(names[i], key) != 0)
-            i++;
-        if (i == sizeof names / sizeof *names)
-            mill_problem_set(problem, 400, "unknown_parameter", NULL, "there is no field '%.40s'",
-                             key);
-    }
-    return problem->status == 0;
+                                        "metadata", NULL};
+    const char *unknown = mill_config_find_unknown(root, names);
+    if (unknown)
+        mill_problem_set(problem, 400, "unknown_parameter", NULL, "there is no field '%.40s'",
+                         unknown);
+    return !unknown;
 }
 
 static bool read_order(const json_t *root, struct mill_job_batch *batch,

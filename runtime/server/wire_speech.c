@@ -24,21 +24,13 @@ static int refuse(struct mill_problem *problem, const char *field, const char *w
 
 /* The functions below return false, with *problem filled in, for what is not acceptable. */
 
-static bool check_keys(const json_t *object, const char *const *names, size_t n, const char *in,
+static bool check_keys(const json_t *object, const char *const *names, const char *in,
                        struct mill_problem *problem) {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
-        size_t i = 0;
-        while (i < n && strcmp(names[i], key) != 0)
-            i++;
-        if (i == n) {
-            mill_problem_set(problem, 400, "unknown_parameter", NULL, "%sthere is no field '%.40s'",
-                             in, key);
-            return false;
-        }
-    }
-    return true;
+    const char *unknown = mill_config_find_unknown(object, names);
+    if (unknown)
+        mill_problem_set(problem, 400, "unknown_parameter", NULL, "%sthere is no field '%.40s'", in,
+                         unknown);
+    return !unknown;
 }
 
 static size_t count_chars(const char *text) {
@@ -125,9 +117,9 @@ static bool take_labels(const json_t *ours, struct mill_labels *labels,
 static bool take_ours(const json_t *root, struct mill_speech_wish *wish,
                       struct mill_problem *problem) {
     static const char *const names[] = {
-        "seed",         "temperature", "top_k",       "top_p",    "gender",    "pitch",
-        "rate",         "priority",    "redraws",     "language", "clause_ms", "sentence_ms",
-        "paragraph_ms", "deadline_ms", "sample_rate", "ssml",     "dictionary"};
+        "seed",         "temperature", "top_k",       "top_p",    "gender",     "pitch",
+        "rate",         "priority",    "redraws",     "language", "clause_ms",  "sentence_ms",
+        "paragraph_ms", "deadline_ms", "sample_rate", "ssml",     "dictionary", NULL};
     const json_t *ours = json_object_get(root, "sparkmill");
     if (!ours)
         return true;
@@ -135,7 +127,7 @@ static bool take_ours(const json_t *root, struct mill_speech_wish *wish,
         return !refuse(problem, "sparkmill", "an object is wanted");
     double seed = -1, top_k = -1, redraws = -1, priority = -1e9, deadline_ms = 0, rate = 0;
     double clause_ms = -1, sentence_ms = -1, paragraph_ms = -1;
-    if (!check_keys(ours, names, sizeof names / sizeof *names, "sparkmill: ", problem) ||
+    if (!check_keys(ours, names, "sparkmill: ", problem) ||
         !take_number(ours, "seed", 0, MAX_SEED, true, &seed, problem) ||
         !take_number(ours, "temperature", 0, 100, false, &wish->temperature, problem) ||
         !take_number(ours, "top_k", 0, 1000000, true, &top_k, problem) ||
@@ -217,13 +209,14 @@ static bool take_instructions(const json_t *root, struct mill_speech_wish *wish,
 
 static bool read_root(const json_t *root, size_t max_chars, struct mill_speech_wish *wish,
                       struct mill_problem *problem) {
-    static const char *const names[] = {"model",           "input", "voice",         "instructions",
-                                        "response_format", "speed", "stream_format", "sparkmill"};
+    static const char *const names[] = {"model",         "input",           "voice",
+                                        "instructions",  "response_format", "speed",
+                                        "stream_format", "sparkmill",       NULL};
     if (!json_is_object(root)) {
         mill_problem_set(problem, 400, "invalid_json", NULL, "the body: a JSON object is wanted");
         return false;
     }
-    if (!check_keys(root, names, sizeof names / sizeof *names, "", problem) ||
+    if (!check_keys(root, names, "", problem) ||
         !take_text(root, "model", MAX_NAME_BYTES, &wish->model, problem) ||
         !take_text(root, "input", max_chars, &wish->input, problem) ||
         !take_voice(root, &wish->voice, problem) || !take_format(root, wish, problem) ||

@@ -18,16 +18,9 @@ enum {
 /* An object may have these keys, up to a NULL, and no other. */
 static mill_status check_keys(const json_t *object, const char *where, const char *const *known,
                               struct mill_error *err) {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
-        int i = 0;
-        while (known[i] && strcmp(key, known[i]) != 0)
-            i++;
-        if (!known[i])
-            return mill_fail(err, MILL_E_INPUT, "%sunknown key '%.64s'", where, key);
-    }
-    return MILL_OK;
+    const char *unknown = mill_config_find_unknown(object, known);
+    return unknown ? mill_fail(err, MILL_E_INPUT, "%sunknown key '%.64s'", where, unknown)
+                   : MILL_OK;
 }
 
 /* jansson has checked that it is UTF-8. U+0080 .. U+009F are 0xC2 0x80 .. 0xC2 0x9F. */

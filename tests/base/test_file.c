@@ -98,6 +98,16 @@ static void failures(void **state) {
     assert_int_equal(mill_folder_make(MILL_SCRATCH "/file/deep/out/x", &err), MILL_E_IO);
 }
 
+static void whole_files(void **state) {
+    (void)state;
+    struct mill_error err;
+    assert_int_equal(mill_file_write(path, "whole", 5, &err), MILL_OK);
+    assert_content("whole");
+    assert_int_equal(count_files(), 1);
+    assert_int_equal(mill_file_write(MILL_SCRATCH "/file/nowhere/out", "x", 1, &err), MILL_E_IO);
+    assert_non_null(strstr(err.text, "nowhere"));
+}
+
 static void mappings(void **state) {
     (void)state;
     struct mill_output out;
@@ -131,10 +141,8 @@ static void paths(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(atomic_output),
-        cmocka_unit_test(failures),
-        cmocka_unit_test(mappings),
-        cmocka_unit_test(paths),
+        cmocka_unit_test(atomic_output), cmocka_unit_test(failures), cmocka_unit_test(whole_files),
+        cmocka_unit_test(mappings),      cmocka_unit_test(paths),
     };
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

@@ -216,6 +216,18 @@ static void write_file(const char *path, const char *text) {
     assert_int_equal(mill_output_commit(&output, NULL), MILL_OK);
 }
 
+static void unknown_members(void **state) {
+    (void)state;
+    static const char *const names[] = {"a", "b", NULL}, *const none[] = {NULL};
+    json_t *object = json_pack("{s:i, s:i, s:i}", "b", 1, "c", 2, "d", 3);
+    assert_string_equal(mill_config_find_unknown(object, names), "c");
+    json_object_del(object, "c");
+    json_object_del(object, "d");
+    assert_null(mill_config_find_unknown(object, names));
+    assert_string_equal(mill_config_find_unknown(object, none), "b");
+    json_decref(object);
+}
+
 static void files(void **state) {
     (void)state;
     json_t *json;
@@ -234,10 +246,10 @@ static void files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(yaml_values), cmocka_unit_test(published_traps),
-        cmocka_unit_test(bad_yaml),    cmocka_unit_test(deep_yaml),
-        cmocka_unit_test(bad_json),    cmocka_unit_test(getters),
-        cmocka_unit_test(files),
+        cmocka_unit_test(yaml_values),     cmocka_unit_test(published_traps),
+        cmocka_unit_test(bad_yaml),        cmocka_unit_test(deep_yaml),
+        cmocka_unit_test(bad_json),        cmocka_unit_test(getters),
+        cmocka_unit_test(unknown_members), cmocka_unit_test(files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
