@@ -8,6 +8,10 @@
 
 enum { BUSY_MS = 10000 };
 
+/* Where WAL's commits are synced, and where they are not: it is whole after a crash either way. */
+#define WAIT_FOR_DISK "PRAGMA synchronous=FULL"
+#define WAIT_FOR_NO_DISK "PRAGMA synchronous=NORMAL"
+
 mill_status mill_database_fail(struct mill_database *db, int code, struct mill_error *err) {
     const char *text = db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code);
     switch (code & 0xff) {
@@ -58,7 +62,7 @@ mill_status mill_database_open(struct mill_database *db, const char *path, bool 
         return MILL_OK;
     MILL_TRY(check_whole(db, err));
     MILL_TRY(mill_database_run(db, err, "PRAGMA journal_mode=WAL", ""));
-    MILL_TRY(mill_database_run(db, err, "PRAGMA synchronous=FULL", ""));
+    MILL_TRY(mill_database_run(db, err, WAIT_FOR_NO_DISK, ""));
     return mill_database_run(db, err, "PRAGMA temp_store=MEMORY", "");
 }
 
@@ -105,35 +109,39 @@ mill_status mill_database_ask(struct mill_database *db, sqlite3_stmt **out, stru
     return status;
 }
 
-mill_status mill_database_run(struct mill_database *db, struct mill_error *err, const char *sql,
-                              const char *kinds, ...) {
+/* Its first step; `number` (NULL = of no use): of the row that it gives. */
+static mill_status step_once(struct mill_database *db, int64_t *number, struct mill_error *err,
+                             const char *sql, const char *kinds, va_list values) {
     sqlite3_stmt *statement;
-    va_list values;
-    va_start(values, kinds);
     mill_status status = prepare(db, &statement, err, sql, kinds, values);
-    va_end(values);
     if (status == MILL_OK)
         status = mill_database_step(db, statement, err);
+    if (status == MILL_OK && number)
+        *number = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
+    return status;
+}
+
+mill_status mill_database_run(struct mill_database *db, struct mill_error *err, const char *sql,
+                              const char *kinds, ...) {
+    va_list values;
+    va_start(values, kinds);
+    mill_status status = step_once(db, NULL, err, sql, kinds, values);
+    va_end(values);
     return status < 0 ? status : MILL_OK; /* some pragmas answer with a row */
 }
 
 mill_status mill_database_ask_number(struct mill_database *db, int64_t *out, struct mill_error *err,
                                      const char *sql, const char *kinds, ...) {
-    sqlite3_stmt *statement;
     va_list values;
     va_start(values, kinds);
-    mill_status status = prepare(db, &statement, err, sql, kinds, values);
+    mill_status status = step_once(db, out, err, sql, kinds, values);
     va_end(values);
-    if (status == MILL_OK)
-        status = mill_database_step(db, statement, err);
-    if (status == MILL_OK)
-        *out = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
     return status;
 }
 
 mill_status mill_database_begin(struct mill_database *db, struct mill_error *err) {
+    MILL_TRY(mill_database_run(db, err, WAIT_FOR_DISK, ""));
     return mill_database_run(db, err, "BEGIN IMMEDIATE", "");
 }
 
@@ -146,6 +154,8 @@ mill_status mill_database_end(struct mill_database *db, mill_status status,
     /* What it says is of no use: some failures have rolled back already. */
     if (status < 0 && !sqlite3_get_autocommit(db->handle))
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    /* If this fails, single changes wait for the disk: that harms nobody. */
+    sqlite3_exec(db->handle, WAIT_FOR_NO_DISK, NULL, NULL, NULL);
     return status;
 }
 

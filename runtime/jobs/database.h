@@ -1,7 +1,9 @@
 /* database.h - one connection to a SQLite database, with our statuses and messages.
  *
- * A statement's values follow its text: in `kinds` 'i' is an int64_t, 't' a text (NULL = null). One
- * thread at a time. */
+ * A statement's values follow its text: in `kinds` 'i' is an int64_t, 't' a text (NULL = null).
+ * What is changed between begin and end is on the disk when end returns; a change by itself does
+ * not wait for the disk: it outlives the process, and the machine only by luck. One thread at a
+ * time. */
 #ifndef MILL_JOBS_DATABASE_H
 #define MILL_JOBS_DATABASE_H
 
@@ -18,8 +20,7 @@ struct mill_database {
     bool broken; /* a failure left it unknown what is durable */
 };
 
-/* `writes`: the file is made where it is not there, and changes are durable when they are
- * committed. On failure close it too. */
+/* `writes`: the file is made where it is not there. On failure close it too. */
 mill_status mill_database_open(struct mill_database *db, const char *path, bool writes,
                                struct mill_error *err);
 void mill_database_close(struct mill_database *db);
@@ -40,7 +41,7 @@ mill_status mill_database_step(struct mill_database *db, sqlite3_stmt *statement
 mill_status mill_database_ask_number(struct mill_database *db, int64_t *out, struct mill_error *err,
                                      const char *sql, const char *kinds, ...);
 
-/* Everything between these is durable, or nothing of it. */
+/* Everything between these is durable, or nothing of it is there. */
 mill_status mill_database_begin(struct mill_database *db, struct mill_error *err);
 /* `status` of what was done: a failure undoes it and is returned. */
 mill_status mill_database_end(struct mill_database *db, mill_status status, struct mill_error *err);

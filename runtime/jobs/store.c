@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SCHEMA = 1 };
+enum { SCHEMA = 2 };
 
 /* entered_0, ... are the times of the states. An item's line is kept by its place in the input. */
 static const char *const tables[] = {
@@ -41,6 +41,10 @@ static const char *const tables[] = {
     "CREATE UNIQUE INDEX item_ids ON items(batch, custom_id)",
     "CREATE INDEX waiting_items ON items(batch, line) WHERE state=0",
 };
+/* Schema 2 has this too: the items that were taken, should the process end meanwhile. */
+static const char under_way[] =
+    "CREATE TABLE under_way(batch INTEGER NOT NULL, line INTEGER NOT NULL, PRIMARY KEY(batch, "
+    "line)) WITHOUT ROWID";
 _Static_assert(MILL_JOB_STATE_COUNT == 7 && MILL_JOB_COMPLETED == 3 && MILL_JOB_SOUND == 2,
                "the tables say so");
 
@@ -130,10 +134,22 @@ static mill_status make_tables(struct mill_job_store *store, struct mill_error *
         return MILL_OK;
     MILL_TRY(mill_database_begin(db, err));
     mill_status status = MILL_OK;
-    for (size_t i = 0; i < sizeof tables / sizeof *tables && status == MILL_OK; i++)
+    for (size_t i = 0; version == 0 && i < sizeof tables / sizeof *tables && status == MILL_OK; i++)
         status = mill_database_run(db, err, tables[i], "");
     if (status == MILL_OK)
-        status = mill_database_run(db, err, "PRAGMA user_version=1", "");
+        status = mill_database_run(db, err, under_way, "");
+    if (status == MILL_OK)
+        status = mill_database_run(db, err, "PRAGMA user_version=2", "");
+    return mill_database_end(db, status, err);
+}
+
+/* What was under way when the last process ended was tried in vain. */
+static mill_status count_attempts(struct mill_database *db, struct mill_error *err) {
+    MILL_TRY(mill_database_begin(db, err));
+    mill_status status = mill_database_run(
+        db, err, "UPDATE items SET n_attempts=n_attempts+1 WHERE (batch, line) IN under_way", "");
+    if (status == MILL_OK)
+        status = mill_database_run(db, err, "DELETE FROM under_way", "");
     return mill_database_end(db, status, err);
 }
 
@@ -174,6 +190,7 @@ static mill_status open_parts(struct mill_job_store *store, const char *folder,
         status = mill_database_open(&store->view, path, false, err);
     free(path);
     MILL_TRY(status);
+    MILL_TRY(count_attempts(&store->db, err));
     MILL_TRY(mill_database_run(&store->db, err,
                                "CREATE TEMP TABLE taken(batch INTEGER NOT NULL, line INTEGER NOT "
                                "NULL, PRIMARY KEY(batch, line)) WITHOUT ROWID",

@@ -11,11 +11,11 @@
  *         ▼               └► CANCELLING ─► CANCELLED
  *       FAILED   a line of its input is none; `errors` names it
  *
- * Requests are taken by one runner, spoken, and settled. That one is taken is known to this process
- * alone, so a crash gives it back; what is settled is on the disk before settle returns
- * (synchronous = FULL), and its sound was there before it. Answers are kept as the lines of the
- * batch's two results files, which are views of the rows: in the order of the input, readable at
- * any time.
+ * Requests are taken by one runner, spoken, and settled. What a process had taken when it ended is
+ * to be taken again, and counts as tried, so that a request that ends processes is not tried for
+ * ever; what is settled is on the disk before settle returns, and its sound was there before it.
+ * Answers are kept as the lines of the batch's two results files, which are views of the rows: in
+ * the order of the input, readable at any time.
  *
  * Who owns a file or batch is a name, and no other name sees it. Any thread. Changes wait for one
  * another and for the disk; looking (get, list, read, open) does neither: it has a connection of
@@ -93,10 +93,12 @@ mill_status mill_job_store_cancel_batch(struct mill_job_store *store, const char
  * MILL_DONE when none does. */
 mill_status mill_job_store_turn(struct mill_job_store *store, int64_t now_s,
                                 struct mill_error *err);
-/* The next request: of the batch behind *batch (0 = the first), in a circle, its first that is not
- * taken. MILL_DONE when there is none. */
-mill_status mill_job_store_take_item(struct mill_job_store *store, int64_t *batch,
-                                     struct mill_job_item *out, struct mill_error *err);
+/* The next request: of the batch behind *batch (0 = the first), in a circle, whose owner may have
+ * one now (NULL = all may), its first that is not taken. MILL_DONE when there is none. */
+mill_status mill_job_store_take_item(struct mill_job_store *store,
+                                     bool (*may_have)(void *context, const char *owner),
+                                     void *context, int64_t *batch, struct mill_job_item *out,
+                                     struct mill_error *err);
 /* Not done: somebody may take it again. `failed`: it was tried, and that counts. */
 void mill_job_store_put_item(struct mill_job_store *store, const struct mill_job_item *item,
                              bool failed);

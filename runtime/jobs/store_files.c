@@ -86,7 +86,9 @@ mill_status mill_job_store_add_file(struct mill_job_store *store, struct mill_jo
     MILL_TRY(mill_job_make_id("file-", file->id, err));
     MILL_TRY(write_bytes(store, file->id, data, size, err));
     pthread_mutex_lock(&store->lock);
-    mill_status status = mill_job_insert_file(store, file, err);
+    mill_status status = mill_database_begin(&store->db, err);
+    if (status == MILL_OK)
+        status = mill_database_end(&store->db, mill_job_insert_file(store, file, err), err);
     pthread_mutex_unlock(&store->lock);
     if (status < 0)
         remove_bytes(store, file->id);

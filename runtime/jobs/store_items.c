@@ -164,24 +164,53 @@ static mill_status read_line(struct mill_job_store *store, const char *file, int
     return memory ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory");
 }
 
-static mill_status take(struct mill_job_store *store, int64_t behind, struct mill_job_item *out,
+static void give_back(struct mill_job_store *store, const struct mill_job_item *item) {
+    mill_database_run(&store->db, NULL, "DELETE FROM taken WHERE batch=? AND line=?", "ii",
+                      item->batch, item->line);
+}
+
+static mill_status forget(struct mill_job_store *store, const struct mill_job_item *item,
+                          struct mill_error *err) {
+    return mill_database_run(&store->db, err, "DELETE FROM under_way WHERE batch=? AND line=?",
+                             "ii", item->batch, item->line);
+}
+
+/* Known to this process, and for the next one. */
+static mill_status hold(struct mill_job_store *store, const struct mill_job_item *item,
                         struct mill_error *err) {
+    struct mill_database *db = &store->db;
+    MILL_TRY(
+        mill_database_run(db, err, "INSERT INTO taken VALUES(?,?)", "ii", item->batch, item->line));
+    mill_status status = mill_database_run(db, err, "INSERT OR IGNORE INTO under_way VALUES(?,?)",
+                                           "ii", item->batch, item->line);
+    if (status < 0)
+        give_back(store, item);
+    return status;
+}
+
+static mill_status take(struct mill_job_store *store,
+                        bool (*may_have)(void *context, const char *owner), void *context,
+                        int64_t behind, struct mill_job_item *out, struct mill_error *err) {
     struct mill_database *db = &store->db;
     sqlite3_stmt *statement;
     char file[MILL_JOB_ID_BYTES];
-    /* Walked in the order of two indexes: what it costs does not grow with the batch. */
+    /* A row a batch, walked in the order of two indexes: what one costs does not grow with the
+     * batch. */
     MILL_TRY(mill_database_ask(
         db, &statement, err,
         "SELECT b.number, b.owner, b.input_file, i.line, i.at, i.bytes, i.custom_id, i.n_attempts"
-        " FROM batches b CROSS JOIN items i INDEXED BY waiting_items"
-        " ON i.batch=b.number AND i.state=0"
-        " WHERE b.state<3 AND b.state=1 AND b.number>? AND NOT EXISTS"
-        " (SELECT 1 FROM taken t WHERE t.batch=i.batch AND t.line=i.line)"
-        " ORDER BY b.number, i.line LIMIT 1",
+        " FROM batches b CROSS JOIN items i ON i.batch=b.number AND i.line="
+        "(SELECT w.line FROM items w INDEXED BY waiting_items WHERE w.batch=b.number AND w.state=0"
+        " AND NOT EXISTS (SELECT 1 FROM taken t WHERE t.batch=w.batch AND t.line=w.line)"
+        " ORDER BY w.line LIMIT 1)"
+        " WHERE b.state<3 AND b.state=1 AND b.number>? ORDER BY b.number",
         "i", behind));
-    mill_status status = mill_database_step(db, statement, err);
+    mill_status status;
+    do {
+        status = mill_database_step(db, statement, err);
+        mill_database_copy_text(statement, 1, out->owner, sizeof out->owner);
+    } while (status == MILL_OK && may_have && !may_have(context, out->owner));
     out->batch = sqlite3_column_int64(statement, 0);
-    mill_database_copy_text(statement, 1, out->owner, sizeof out->owner);
     mill_database_copy_text(statement, 2, file, sizeof file);
     out->line = sqlite3_column_int64(statement, 3);
     int64_t at = sqlite3_column_int64(statement, 4);
@@ -192,27 +221,24 @@ static mill_status take(struct mill_job_store *store, int64_t behind, struct mil
     if (status != MILL_OK)
         return status;
     MILL_TRY(read_line(store, file, at, out, err));
-    return mill_database_run(db, err, "INSERT INTO taken VALUES(?,?)", "ii", out->batch, out->line);
+    return hold(store, out, err);
 }
 
-mill_status mill_job_store_take_item(struct mill_job_store *store, int64_t *batch,
-                                     struct mill_job_item *out, struct mill_error *err) {
+mill_status mill_job_store_take_item(struct mill_job_store *store,
+                                     bool (*may_have)(void *context, const char *owner),
+                                     void *context, int64_t *batch, struct mill_job_item *out,
+                                     struct mill_error *err) {
     *out = (struct mill_job_item){0};
     pthread_mutex_lock(&store->lock);
-    mill_status status = take(store, *batch, out, err);
+    mill_status status = take(store, may_have, context, *batch, out, err);
     if (status == MILL_DONE && *batch > 0)
-        status = take(store, 0, out, err);
+        status = take(store, may_have, context, 0, out, err);
     pthread_mutex_unlock(&store->lock);
     if (status == MILL_OK)
         *batch = out->batch;
     else
         mill_job_item_deinit(out);
     return status;
-}
-
-static void give_back(struct mill_job_store *store, const struct mill_job_item *item) {
-    mill_database_run(&store->db, NULL, "DELETE FROM taken WHERE batch=? AND line=?", "ii",
-                      item->batch, item->line);
 }
 
 void mill_job_store_put_item(struct mill_job_store *store, const struct mill_job_item *item,
@@ -222,6 +248,8 @@ void mill_job_store_put_item(struct mill_job_store *store, const struct mill_job
         mill_database_run(&store->db, NULL,
                           "UPDATE items SET n_attempts=n_attempts+1 WHERE batch=? AND line=?", "ii",
                           item->batch, item->line);
+    /* Where the disk is full it stays: one attempt too many, should the process end. */
+    forget(store, item, NULL);
     give_back(store, item);
     pthread_mutex_unlock(&store->lock);
 }
@@ -270,6 +298,7 @@ static mill_status settle(struct mill_job_store *store, const struct mill_job_it
                           struct mill_error *err) {
     struct mill_database *db = &store->db;
     bool done = answer->sound != NULL;
+    MILL_TRY(forget(store, item, err));
     MILL_TRY(mill_database_run(
         db, err,
         "UPDATE items SET state=?3, answer=?4 WHERE batch=?1 AND line=?2 AND state=0 AND"

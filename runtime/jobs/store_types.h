@@ -80,7 +80,7 @@ void mill_job_batch_deinit(struct mill_job_batch *batch);
 /* One request of a batch, taken. */
 struct mill_job_item {
     int64_t batch, line; /* its batch's number; of the input, from 1 */
-    int64_t n_attempts;  /* that failed */
+    int64_t n_attempts;  /* in vain: put back as failed, or the process ended under it */
     char owner[MILL_JOB_OWNER_BYTES];
     char custom_id[MILL_JOB_CUSTOM_ID_BYTES];
     char *text; /* owned: the line, JSON; of 0 bytes where it cannot be read any more */

@@ -15,8 +15,9 @@
 #include <string.h>
 #include <time.h>
 
-/* A request is given up when a device failed under it so often. While so many utterances wait for a
- * device no other is taken. */
+/* A request is given up after so many attempts during which a device failed or the process ended.
+ * The last one it makes alone: whoever was under way beside the culprit is not blamed with it.
+ * While so many utterances wait for a device no other is taken. */
 enum {
     MOST_FLIGHTS = 256,
     ATTEMPTS = 3,
@@ -38,6 +39,7 @@ struct mill_batch_runner {
     /* The thread's own: */
     int64_t batch; /* that the last request was taken from */
     double looked_s, paused_until_s;
+    bool alone; /* what is under way, or comes next, makes its last attempt */
 };
 
 /* One request under way. */
@@ -218,6 +220,30 @@ static bool plan_speech(struct mill_batch_runner *r, struct spoken *s,
     return true;
 }
 
+/* A day's sound that is used up holds up a batch as it does live requests. */
+static bool may_have(void *context, const char *owner) {
+    struct mill_batch_runner *r = context;
+    struct mill_client *client = mill_clients_find(r->server->clients, owner);
+    return !client || mill_client_has_day(client);
+}
+
+/* MILL_DONE: none may take off now. */
+static mill_status take(struct mill_batch_runner *r, struct mill_job_item *out,
+                        struct mill_error *err) {
+    int64_t behind = r->batch;
+    if (r->alone && mill_flights_count(r->flights) > 0)
+        return MILL_DONE;
+    mill_status status =
+        mill_job_store_take_item(r->server->jobs, may_have, r, &r->batch, out, err);
+    r->alone = status == MILL_OK && out->n_attempts == ATTEMPTS - 1;
+    if (!r->alone || mill_flights_count(r->flights) == 0)
+        return status;
+    mill_job_store_put_item(r->server->jobs, out, false);
+    mill_job_item_deinit(out);
+    r->batch = behind;
+    return MILL_DONE;
+}
+
 /* MILL_OK: one is on its way, or has its refusal; MILL_AGAIN: not now; MILL_DONE: there is none. */
 static mill_status take_off(struct mill_batch_runner *r, struct mill_error *err) {
     struct mill_passage_options options;
@@ -225,12 +251,16 @@ static mill_status take_off(struct mill_batch_runner *r, struct mill_error *err)
     struct spoken *s = mill_alloc_array(1, sizeof *s);
     if (!s)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
-    mill_status status = mill_job_store_take_item(r->server->jobs, &r->batch, &s->item, err);
+    mill_status status = take(r, &s->item, err);
     if (status != MILL_OK) {
         free(s);
         return status;
     }
-    if (plan_speech(r, s, &options, &problem)) {
+    if (s->item.n_attempts >= ATTEMPTS) {
+        mill_problem_set(&problem, 500, "too_many_attempts", NULL,
+                         "given up: %lld attempts ended with the server's process or a device",
+                         (long long)s->item.n_attempts);
+    } else if (plan_speech(r, s, &options, &problem)) {
         status = mill_flights_begin(r->flights, r->server->engine, &options, s, err);
         if (status == MILL_OK)
             return MILL_OK;

@@ -220,20 +220,28 @@ static double *today_of(struct mill_client *client) {
     return &client->day_audio_s;
 }
 
-static bool check_day(struct mill_client *client, struct mill_problem *problem) {
+/* Under the lock. */
+static bool has_day(struct mill_client *client) {
     double most = (double)client->key.audio_seconds_per_day;
-    if (most == 0 || *today_of(client) < most)
-        return true;
-    mill_problem_set(problem, 429, "insufficient_quota", NULL,
-                     "the day's %.0f seconds of sound are used up", most);
-    problem->retry_after_s = (double)(DAY_S - time(NULL) % DAY_S);
-    return false;
+    return most == 0 || *today_of(client) < most;
+}
+
+bool mill_client_has_day(struct mill_client *client) {
+    pthread_mutex_lock(&client->all->lock);
+    bool has = has_day(client);
+    pthread_mutex_unlock(&client->all->lock);
+    return has;
 }
 
 bool mill_client_begin(struct mill_client *client, struct mill_problem *problem) {
     pthread_mutex_lock(&client->all->lock);
-    bool allowed = check_day(client, problem);
-    if (allowed && client->key.concurrent > 0 && client->n_running >= client->key.concurrent) {
+    bool allowed = has_day(client);
+    if (!allowed) {
+        mill_problem_set(problem, 429, "insufficient_quota", NULL,
+                         "the day's %lld seconds of sound are used up",
+                         (long long)client->key.audio_seconds_per_day);
+        problem->retry_after_s = (double)(DAY_S - time(NULL) % DAY_S);
+    } else if (client->key.concurrent > 0 && client->n_running >= client->key.concurrent) {
         mill_problem_set(problem, 429, "rate_limit_exceeded", NULL,
                          "more than %lld requests at once", (long long)client->key.concurrent);
         problem->retry_after_s = 1;

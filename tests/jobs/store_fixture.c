@@ -72,7 +72,7 @@ struct mill_job_batch get_batch(struct mill_job_store *store, const struct mill_
 struct mill_job_item take_item(struct mill_job_store *store, const char *custom_id) {
     struct mill_job_item item;
     int64_t behind = 0;
-    assert_int_equal(mill_job_store_take_item(store, &behind, &item, NULL), MILL_OK);
+    assert_int_equal(mill_job_store_take_item(store, NULL, NULL, &behind, &item, NULL), MILL_OK);
     assert_string_equal(item.custom_id, custom_id);
     return item;
 }

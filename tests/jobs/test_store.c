@@ -1,6 +1,7 @@
 /* test_store.c - files and batches of the job store: owners, states, results in order, restarts. */
 #include "tests/jobs/store_fixture.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -82,7 +83,7 @@ static void test_batch(void **state) {
     struct mill_job_item a = take_item(store, "a"), b = take_item(store, "b"),
                          c = take_item(store, "c"), none;
     int64_t behind = 0;
-    assert_int_equal(mill_job_store_take_item(store, &behind, &none, NULL), MILL_DONE);
+    assert_int_equal(mill_job_store_take_item(store, NULL, NULL, &behind, &none, NULL), MILL_DONE);
     assert_true(a.line == 1 && c.line == 3 && a.text[0] == '{' && a.text[a.text_bytes - 1] == '}');
     mill_job_store_put_item(store, &b, true);
     mill_job_item_deinit(&b);
@@ -136,7 +137,8 @@ static void test_turns(void **state) {
     int64_t behind = 0;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         struct mill_job_item item;
-        assert_int_equal(mill_job_store_take_item(store, &behind, &item, NULL), MILL_OK);
+        assert_int_equal(mill_job_store_take_item(store, NULL, NULL, &behind, &item, NULL),
+                         MILL_OK);
         assert_string_equal(item.custom_id, wanted[i]);
         mill_job_item_deinit(&item);
     }
@@ -284,11 +286,114 @@ static void test_restart(void **state) {
     mill_job_store_close(store);
 }
 
+/* The next request, as a process that lives on gives it back. */
+static int64_t count_attempts(struct mill_job_store *store, const char *custom_id) {
+    struct mill_job_item item = take_item(store, custom_id);
+    int64_t n = item.n_attempts;
+    mill_job_store_put_item(store, &item, false);
+    mill_job_item_deinit(&item);
+    return n;
+}
+
+/* Only what was under way when a process ended was tried. */
+static void test_attempts(void **state) {
+    (void)state;
+    const char *folder = empty_folder("attempts");
+    struct mill_job_store *store = open_store(folder);
+    begin_batch(store, "ann", "abc");
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(count_attempts(store, "a"), i);
+        struct mill_job_item a = take_item(store, "a"), b = take_item(store, "b");
+        assert_int_equal(b.n_attempts, 0);
+        if (i == 3)
+            settle_item(store, &a, false);
+        mill_job_store_put_item(store, &b, false);
+        mill_job_item_deinit(&a);
+        mill_job_item_deinit(&b);
+        mill_job_store_close(store);
+        store = open_store(folder);
+    }
+    assert_int_equal(count_attempts(store, "b"), 0);
+    mill_job_store_close(store);
+}
+
+static bool is_not(void *context, const char *owner) {
+    return strcmp(context, owner) != 0;
+}
+
+/* Whoever may have nothing now holds up nobody else. */
+static void test_owners_that_wait(void **state) {
+    (void)state;
+    static char ann[] = "ann", bob[] = "bob";
+    struct mill_job_store *store = open_store(empty_folder("owners"));
+    struct mill_job_item item;
+    begin_batch(store, "ann", "ab");
+    begin_batch(store, "bob", "xy");
+    begin_batch(store, "ann", "c");
+    const struct {
+        char *waits;
+        const char *wanted; /* NULL = there is none */
+    } cases[] = {{ann, "x"}, {ann, "y"},  {ann, NULL}, {bob, "c"},
+                 {bob, "a"}, {ann, NULL}, {bob, "b"},  {bob, NULL}};
+    int64_t behind = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mill_status status =
+            mill_job_store_take_item(store, is_not, cases[i].waits, &behind, &item, NULL);
+        assert_int_equal(status, cases[i].wanted ? MILL_OK : MILL_DONE);
+        if (cases[i].wanted)
+            assert_string_equal(item.custom_id, cases[i].wanted);
+        mill_job_item_deinit(&item);
+    }
+    mill_job_store_close(store);
+}
+
+static void change_schema(const char *folder, const char *sql) {
+    char path[300];
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/jobs.db", folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* What an older version left goes on; what a newer one left is not touched. */
+static void test_schemas(void **state) {
+    (void)state;
+    const char *folder = empty_folder("schemas");
+    const struct mill_job_limits limits = {
+        .max_bytes = 1 << 20, .max_lines = 100, .max_line_bytes = 1000};
+    struct mill_error err;
+    struct mill_job_store *store = open_store(folder);
+    struct mill_job_batch batch = begin_batch(store, "ann", "a");
+    mill_job_store_close(store);
+    change_schema(folder, "DROP TABLE under_way; PRAGMA user_version=1");
+    store = open_store(folder);
+    struct mill_job_item a = take_item(store, "a");
+    mill_job_item_deinit(&a);
+    mill_job_store_close(store);
+    store = open_store(folder);
+    assert_int_equal(count_attempts(store, "a"), 1);
+    a = take_item(store, "a");
+    settle_item(store, &a, true);
+    struct mill_job_batch now = get_batch(store, &batch);
+    assert_int_equal(now.state, MILL_JOB_COMPLETED);
+    mill_job_batch_deinit(&now);
+    mill_job_store_close(store);
+    change_schema(folder, "PRAGMA user_version=3");
+    assert_int_equal(mill_job_store_open(&store, folder, &limits, &err), MILL_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "newer version"));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),     cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_batch),     cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_bad_lines), cmocka_unit_test(test_cancel_and_expiry),
-        cmocka_unit_test(test_restart)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_files),
+                                       cmocka_unit_test(test_lists),
+                                       cmocka_unit_test(test_batch),
+                                       cmocka_unit_test(test_turns),
+                                       cmocka_unit_test(test_bad_lines),
+                                       cmocka_unit_test(test_cancel_and_expiry),
+                                       cmocka_unit_test(test_restart),
+                                       cmocka_unit_test(test_attempts),
+                                       cmocka_unit_test(test_owners_that_wait),
+                                       cmocka_unit_test(test_schemas)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,8 @@
 /* ------------------------------------------------------------------ a disk that fails on demand */
 
 static int write_fault, sync_fault; /* errno; 0 = none */
-static bool no_sync;                /* for what only wants many runs */
+static int n_syncs;
+static bool no_sync; /* for what only wants many runs */
 
 static ssize_t faulty_pwrite(int fd, const void *data, size_t size, off_t at) {
     if (write_fault) {
@@ -44,6 +45,7 @@ __attribute__((visibility("default"))) int fsync(int fd);
 __attribute__((visibility("default"))) int fdatasync(int fd);
 
 static int faulty_sync(long number, int fd) {
+    n_syncs++;
     if (sync_fault) {
         errno = sync_fault;
         return -1;
@@ -131,6 +133,24 @@ static void test_failed_sync(void **state) {
     mill_job_store_close(store);
 }
 
+/* What was promised waits for the disk, once; taking and giving back do not. */
+static void test_syncs(void **state) {
+    (void)state;
+    struct mill_job_store *store = open_store(empty_folder("syncs"));
+    struct mill_job_file file = {.owner = "ann", .name = "f"};
+    begin_batch(store, "ann", "ab");
+    n_syncs = 0;
+    struct mill_job_item a = take_item(store, "a"), b = take_item(store, "b");
+    mill_job_store_put_item(store, &b, true);
+    mill_job_item_deinit(&b);
+    assert_int_equal(n_syncs, 0);
+    settle_item(store, &a, false);
+    assert_int_equal(n_syncs, 1);
+    assert_int_equal(mill_job_store_add_file(store, &file, "x", 1, NOW_S, NULL), MILL_OK);
+    assert_int_equal(n_syncs, 4); /* the bytes, their name, its row */
+    mill_job_store_close(store);
+}
+
 static void test_damaged(void **state) {
     (void)state;
     const char *folder = empty_folder("damaged");
@@ -203,7 +223,7 @@ static mill_status whole_life(void *context, struct mill_error *err) {
     if (status == MILL_OK)
         status = mill_job_store_turn(store, NOW_S, err);
     if (status == MILL_OK)
-        status = mill_job_store_take_item(store, &behind, &item, err);
+        status = mill_job_store_take_item(store, NULL, NULL, &behind, &item, err);
     if (status == MILL_OK)
         status = mill_job_store_settle_item(store, &item, &(struct mill_job_answer){.line = "a"},
                                             NOW_S, err);
@@ -235,8 +255,8 @@ static void test_memory(void **state) {
 int main(void) {
     replace_calls();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_full_store),
-        cmocka_unit_test(test_failed_sync), cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_memory)};
+        cmocka_unit_test(test_full_disk),   cmocka_unit_test(test_full_store),
+        cmocka_unit_test(test_failed_sync), cmocka_unit_test(test_syncs),
+        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

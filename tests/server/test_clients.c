@@ -5,10 +5,25 @@
 
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char path[] = MILL_SCRATCH "/keys.yaml";
 static const char alice[] = "sm-alice", bob[] = "sm-bob";
+
+/* The clock that all of this process reads; 0 = the machine's. */
+static time_t now_s;
+
+__attribute__((visibility("default"))) time_t time(time_t *out);
+
+time_t time(time_t *out) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    time_t s = now_s ? now_s : now.tv_sec;
+    if (out)
+        *out = s;
+    return s;
+}
 
 static struct mill_key make_key(const char *name, const char *text, uint32_t scopes) {
     struct mill_key key = {.scopes = scopes};
@@ -126,6 +141,40 @@ static void test_limits(void **state) {
     mill_clients_close(clients);
 }
 
+/* A day's sound is used up by live requests and batches alike, until the day turns. */
+static void test_day(void **state) {
+    (void)state;
+    struct mill_key key = make_key("alice", alice, 1u << MILL_SCOPE_SPEAK);
+    struct mill_problem problem = {0};
+    key.audio_seconds_per_day = 10;
+    write_keys(&key, 1);
+    struct mill_clients *clients = open_clients(path);
+    struct mill_client *client = mill_clients_find(clients, "alice");
+    for (time_t day = 20000; day < 20002; day++) {
+        now_s = day * 86400 + 86390;
+        assert_int_equal(mill_clients_today(), day);
+        assert_true(mill_client_has_day(client));
+        assert_true(mill_client_begin(client, &problem));
+        mill_client_end(client, 4);
+        mill_client_count_audio(client, 5);
+        assert_true(mill_client_has_day(client));
+        mill_client_count_audio(client, 1);
+        assert_false(mill_client_has_day(client));
+        assert_false(mill_client_begin(client, &problem));
+        assert_string_equal(problem.code, "insufficient_quota");
+        assert_true(problem.retry_after_s == 10);
+        now_s += 9;
+        assert_false(mill_client_has_day(client));
+    }
+    now_s = 0;
+    mill_clients_close(clients);
+    clients = open_clients(""); /* nobody counts */
+    client = mill_clients_find(clients, "anonymous");
+    mill_client_count_audio(client, 1e9);
+    assert_true(mill_client_has_day(client));
+    mill_clients_close(clients);
+}
+
 /* What is written is read as it was, by nobody else. */
 static void test_file(void **state) {
     (void)state;
@@ -234,8 +283,9 @@ static void test_usage_stays(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_admission), cmocka_unit_test(test_anonymous),
-        cmocka_unit_test(test_limits),    cmocka_unit_test(test_file),
-        cmocka_unit_test(test_bad_file),  cmocka_unit_test(test_usage_stays)};
+        cmocka_unit_test(test_admission),  cmocka_unit_test(test_anonymous),
+        cmocka_unit_test(test_limits),     cmocka_unit_test(test_day),
+        cmocka_unit_test(test_file),       cmocka_unit_test(test_bad_file),
+        cmocka_unit_test(test_usage_stays)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
