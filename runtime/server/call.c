@@ -128,6 +128,15 @@ void mill_call_reply(struct mill_call *call, int status, const char *type, const
            MHD_create_response_from_buffer(size, (void *)(uintptr_t)data, MHD_RESPMEM_MUST_COPY));
 }
 
+json_t *mill_call_list(json_t *taken, bool more) {
+    size_t n = json_array_size(taken);
+    const json_t *first = json_array_get(taken, 0),
+                 *last = n > 0 ? json_array_get(taken, n - 1) : NULL;
+    return json_pack("{s:s, s:o, s:s?, s:s?, s:b}", "object", "list", "data", taken, "first_id",
+                     json_string_value(json_object_get(first, "id")), "last_id",
+                     json_string_value(json_object_get(last, "id")), "has_more", more);
+}
+
 void mill_call_reply_json(struct mill_call *call, int status, json_t *taken) {
     char *text = taken ? json_dumps(taken, JSON_COMPACT) : NULL;
     json_decref(taken);

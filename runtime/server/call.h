@@ -68,6 +68,8 @@ void mill_call_reply(struct mill_call *call, int status, const char *type, const
                      size_t size);
 /* The reference is taken; NULL (no memory) becomes a failure. */
 void mill_call_reply_json(struct mill_call *call, int status, json_t *taken);
+/* OpenAI's list of objects with ids, to reply with; there are `more` behind them. */
+json_t *mill_call_list(json_t *taken, bool more);
 void mill_call_refuse(struct mill_call *call, const struct mill_problem *problem);
 /* The job's bytes. */
 void mill_call_stream(struct mill_call *call, int status, const char *type);

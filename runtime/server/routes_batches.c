@@ -87,10 +87,7 @@ void mill_route_batches(struct mill_call *call) {
     json_t *data = json_array();
     for (size_t i = 0; i < n; i++)
         json_array_append_new(data, describe(&batches[i]));
-    mill_call_reply_json(call, 200,
-                         json_pack("{s:s, s:o, s:s?, s:s?, s:b}", "object", "list", "data", data,
-                                   "first_id", n > 0 ? batches[0].id : NULL, "last_id",
-                                   n > 0 ? batches[n - 1].id : NULL, "has_more", more));
+    mill_call_reply_json(call, 200, mill_call_list(data, more));
     for (size_t i = 0; i < n; i++)
         mill_job_batch_deinit(&batches[i]);
     free(batches);
@@ -169,19 +166,24 @@ static bool read_order(const json_t *root, struct mill_job_batch *batch,
     return problem->status == 0;
 }
 
+/* The batch as it is now, or what else is to be said; the runner looks at what has changed. */
+static void answer(struct mill_file_task *task, mill_status status, const struct mill_error *err) {
+    struct mill_batch_runner *runner = atomic_load(&task->server->runner);
+    if (status == MILL_OK)
+        task->reply = describe(&task->batch);
+    else if (!task->problem.status)
+        mill_jobs_explain(task->server, status, err, &task->problem);
+    if (runner)
+        mill_batch_runner_wake(runner);
+}
+
 static void add_batch(struct mill_file_task *task) {
     struct mill_error err = {""};
     mill_status status =
         mill_job_store_add_batch(task->server->jobs, &task->batch, (int64_t)time(NULL), &err);
-    struct mill_batch_runner *runner = atomic_load(&task->server->runner);
     if (status == MILL_E_NOT_FOUND || status == MILL_E_INPUT)
         mill_problem_set(&task->problem, 400, "invalid_value", "input_file_id", "%s", err.text);
-    else if (status < 0)
-        mill_jobs_explain(task->server, status, &err, &task->problem);
-    else
-        task->reply = describe(&task->batch);
-    if (runner)
-        mill_batch_runner_wake(runner);
+    answer(task, status, &err);
 }
 
 void mill_route_create_batch(struct mill_call *call) {
@@ -215,15 +217,9 @@ static void cancel_batch(struct mill_file_task *task) {
         mill_job_store_cancel_batch(jobs, owner, task->subject, (int64_t)time(NULL), &err);
     if (status == MILL_OK)
         status = mill_job_store_get_batch(jobs, owner, task->subject, &task->batch, &err);
-    struct mill_batch_runner *runner = atomic_load(&task->server->runner);
     if (status == MILL_E_INPUT)
         mill_problem_set(&task->problem, 409, "batch_is_over", NULL, "%s", err.text);
-    else if (status < 0)
-        mill_jobs_explain(task->server, status, &err, &task->problem);
-    else
-        task->reply = describe(&task->batch);
-    if (runner)
-        mill_batch_runner_wake(runner);
+    answer(task, status, &err);
 }
 
 void mill_route_cancel_batch(struct mill_call *call) {

@@ -180,10 +180,7 @@ static void list_consents(struct mill_file_task *task) {
     size_t end = n - first < (size_t)task->limit ? n : first + (size_t)task->limit;
     for (size_t i = first; i < end; i++)
         json_array_append_new(data, describe(&consents[i]));
-    settle(task, status, &err,
-           json_pack("{s:s, s:o, s:s?, s:s?, s:b}", "object", "list", "data", data, "first_id",
-                     end > first ? consents[first].id : NULL, "last_id",
-                     end > first ? consents[end - 1].id : NULL, "has_more", end < n));
+    settle(task, status, &err, mill_call_list(data, end < n));
     free(consents);
 }
 

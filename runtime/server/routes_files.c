@@ -115,10 +115,7 @@ void mill_route_files(struct mill_call *call) {
     json_t *data = json_array();
     for (size_t i = 0; i < n; i++)
         json_array_append_new(data, describe(&files[i]));
-    mill_call_reply_json(call, 200,
-                         json_pack("{s:s, s:o, s:s?, s:s?, s:b}", "object", "list", "data", data,
-                                   "first_id", n > 0 ? files[0].id : NULL, "last_id",
-                                   n > 0 ? files[n - 1].id : NULL, "has_more", more));
+    mill_call_reply_json(call, 200, mill_call_list(data, more));
     free(files);
 }
 
