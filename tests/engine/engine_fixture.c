@@ -45,7 +45,7 @@ struct mill_engine *fixture_open(struct mill_engine_options options,
     static const struct mill_engine_hooks audited = {.find_backend = find_used, .audit = true};
     struct mill_engine *engine;
     struct mill_error err = {""};
-    options.model = folder;
+    options.model = options.model ? options.model : folder;
     if (mill_engine_open_hooked(&engine, &options, hooks ? hooks : &audited, &err) != MILL_OK ||
         mill_engine_start(engine, NULL, &err) != MILL_OK)
         fail_msg("%s", err.text);
@@ -110,14 +110,19 @@ struct mill_engine_request fixture_wish(const struct mill_engine *engine, int i,
     return wish;
 }
 
-void fixture_submit(struct mill_engine *engine, int i, bool polled, struct heard *heard) {
+void fixture_submit_wish(struct mill_engine *engine, const struct mill_engine_request *wish,
+                         struct heard *heard) {
     struct mill_error err = {""};
     *heard = (struct heard){0};
+    if (mill_engine_submit(engine, wish, &heard->request, NULL, &err) != MILL_OK)
+        fail_msg("%s", err.text);
+}
+
+void fixture_submit(struct mill_engine *engine, int i, bool polled, struct heard *heard) {
     struct mill_engine_request wish = fixture_wish(engine, i, heard);
     if (polled)
         wish.deliver = NULL;
-    if (mill_engine_submit(engine, &wish, &heard->request, NULL, &err) != MILL_OK)
-        fail_msg("%s", err.text);
+    fixture_submit_wish(engine, &wish, heard);
 }
 
 void fixture_finish(struct heard *heard) {

@@ -10,7 +10,7 @@ int fixture_write_checkpoint(void **state);
 const char *fixture_folder(void);
 /* The backend of engines that are opened without hooks from now on; NULL = the usual one. */
 void fixture_use(const struct mill_backend_ops *ops);
-/* Opened and started, or the test fails. `model` in options is filled in. */
+/* Opened and started, or the test fails. `model` NULL = the tiny checkpoint. */
 struct mill_engine *fixture_open(struct mill_engine_options options,
                                  const struct mill_engine_hooks *hooks);
 
@@ -32,6 +32,8 @@ void fixture_submit(struct mill_engine *engine, int i, bool polled, struct heard
 /* The same wish as a struct, to be changed before it is submitted. */
 struct mill_engine_request fixture_wish(const struct mill_engine *engine, int i,
                                         struct heard *heard);
+void fixture_submit_wish(struct mill_engine *engine, const struct mill_engine_request *wish,
+                         struct heard *heard);
 /* To its end; reads where it is polled; frees the request. */
 void fixture_finish(struct heard *heard);
 /* Wish i, alone on an engine that runs one at a time. */

@@ -2,6 +2,7 @@
  * beside it and on whichever card, how weights come to several, and what becomes of requests when a
  * call of CUDA's fails on one of them. */
 #include "tests/engine/engine_fixture.h"
+#include "tests/model/whole_checkpoint.h"
 #include "tests/support/emulated.h"
 
 #include <setjmp.h>
@@ -11,8 +12,10 @@
 
 #include <cmocka.h>
 
+static const char model[] = MILL_SCRATCH "/engine-cards-model";
+
 static struct mill_engine *open_cards(int n, mill_status *status) {
-    const struct mill_engine_options options = {.model = fixture_folder(),
+    const struct mill_engine_options options = {.model = model,
                                                 .devices = "emulator",
                                                 .precision = "int8",
                                                 .cache = MILL_SCRATCH "/engine-cards-cache",
@@ -111,21 +114,17 @@ static void test_a_copy_fails(void **state) {
 enum { N_WISHES = 4, FRAMES = 14 };
 
 static void submit(struct mill_engine *engine, int i, struct heard *heard) {
-    struct mill_error err = {""};
-    *heard = (struct heard){0};
     struct mill_engine_request wish = fixture_wish(engine, i, heard);
     wish.max_frames = FRAMES - 2 * i;
-    if (mill_engine_submit(engine, &wish, &heard->request, NULL, &err) != MILL_OK)
-        fail_msg("%s", err.text);
+    fixture_submit_wish(engine, &wish, heard);
 }
 
 static struct heard alone[N_WISHES];
 static uint64_t n_calls[EMULATOR_N_CALLS]; /* of all wishes on two cards */
 
 static int set_up(void **state) {
-    int failed = fixture_write_checkpoint(state);
-    if (failed)
-        return failed;
+    (void)state;
+    whole_checkpoint_write_small(model);
     struct mill_engine *engine = start_cards(1);
     for (int i = 0; i < N_WISHES; i++) {
         submit(engine, i, &alone[i]);
@@ -223,7 +222,7 @@ static void test_no_card_is_left(void **state) {
 /* As a list of "auto" would: cards that need not be there. */
 static struct mill_engine *open_auto(const struct emulator_settings *settings) {
     const struct mill_engine_options options = {
-        .model = fixture_folder(), .devices = "emulator", .max_running = 1};
+        .model = model, .devices = "emulator", .max_running = 1};
     struct mill_engine *engine;
     emulated()->configure(settings);
     assert_int_equal(mill_engine_open(&engine, &options, NULL), MILL_OK);

@@ -4,11 +4,10 @@
  * codewords, quantiser levels 5 3 4 4, other widths, depths and rates, 8 kHz with 40 samples a
  * frame, stored in bf16 and in fp16. The weights are synthetic, so the sound is noise; it must be
  * finite and the same in windows. */
-#include "tests/text/small_tokenizer.h"
+#include "tests/model/whole_checkpoint.h"
 
 #include "runtime/base/memory.h"
 #include "runtime/engine/engine.h"
-#include "runtime/model/checkpoint_write.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -19,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { N_IDS = 4000, N_MERGES = 300, N_FRAMES = 40 };
+enum { N_FRAMES = 40 };
 
 static void other_shape(struct mill_shape *shape) {
     mill_synth_shape(shape, MILL_SYNTH_TINY);
@@ -29,7 +28,7 @@ static void other_shape(struct mill_shape *shape) {
     shape->llm.n_layers = 3;
     shape->llm.n_heads = 3;
     shape->llm.n_kv_heads = 1;
-    shape->llm.vocab = N_IDS;
+    shape->llm.vocab = 4000;
     shape->llm.max_positions = 1000;
     struct mill_bicodec_shape *b = &shape->bicodec;
     b->sample_rate = 8000;
@@ -56,92 +55,9 @@ static void other_shape(struct mill_shape *shape) {
     memcpy(b->generator.kernels, (const int32_t[]){11, 8, 4}, 3 * sizeof(int32_t));
 }
 
-/* Members of a family by the name of its tokens; 2 where any number does. */
-static int family_size(const char *name) {
-    if (strstr(name, "semantic"))
-        return 1024;
-    if (strstr(name, "global"))
-        return 5 * 3 * 4 * 4;
-    if (strstr(name, "label"))
-        return 5;
-    if (strstr(name, "pitch_value"))
-        return 1001;
-    return strstr(name, "speed_value") ? 11 : 2;
-}
-
-static void add_token(json_t *list, int *id, const char *content, size_t n) {
-    json_t *token =
-        json_pack("{s:i,s:s%,s:b,s:b,s:b,s:b,s:b}", "id", (*id)++, "content", content, n,
-                  "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 1, "special", 0);
-    assert_non_null(token);
-    json_array_append_new(list, token);
-}
-
-/* The control tokens of the small tokenizer, each family at its full size, counted down from the
- * last id so that nothing stands where it is published. */
-static json_t *other_added_tokens(const json_t *small) {
-    json_t *list = json_array();
-    int id = 1000;
-    size_t i;
-    json_t *token;
-    json_array_foreach(small, i, token) {
-        const char *content = json_string_value(json_object_get(token, "content"));
-        size_t length = strlen(content);
-        if (length > 5 && strcmp(content + length - 4, "_1|>") == 0)
-            continue;
-        if (length < 5 || strcmp(content + length - 4, "_0|>") != 0) {
-            add_token(list, &id, content, length);
-            continue;
-        }
-        for (int k = 0; k < family_size(content); k++) {
-            char name[80];
-            int n = snprintf(name, sizeof name, "%.*s_%d|>", (int)length - 4, content, k);
-            add_token(list, &id, name, (size_t)n);
-        }
-    }
-    assert_true(id <= N_IDS);
-    return list;
-}
-
-static void write_tokenizer(const char *folder) {
-    json_t *root = text_small_tokenizer();
-    json_t *model = json_object_get(root, "model");
-    json_t *vocab = json_object_get(model, "vocab"), *merges = json_array();
-    json_object_del(vocab, "ab");
-    json_object_del(vocab, "bc");
-    json_object_del(vocab, "abc");
-    for (int i = 0; i < N_MERGES; i++) {
-        char left[2] = {(char)('a' + i % 26)}, right[2] = {(char)('a' + i / 26)}, both[3];
-        snprintf(both, sizeof both, "%s%s", left, right);
-        json_object_set_new(vocab, both, json_integer(256 + i));
-        json_array_append_new(merges, json_pack("[s,s]", left, right));
-    }
-    json_object_set_new(model, "merges", merges);
-    json_object_set_new(root, "added_tokens",
-                        other_added_tokens(json_object_get(root, "added_tokens")));
-    char *path = mill_path_join(folder, "tokenizer.json");
-    assert_non_null(path);
-    assert_int_equal(json_dump_file(root, path, JSON_COMPACT), 0);
-    free(path);
-    json_decref(root);
-}
-
 static void assert_done(mill_status status, const struct mill_error *err) {
     if (status < 0)
         fail_msg("%s", err->text);
-}
-
-static void make_checkpoint(const char *folder, enum mill_dtype dtype) {
-    struct mill_error err = {0};
-    struct mill_shape shape;
-    other_shape(&shape);
-    const struct mill_checkpoint_options options = {
-        .dtype = dtype, .label = "other", .without_tokenizer = true};
-    assert_done(mill_checkpoint_write(folder, &shape, &options, &err), &err);
-    char *llm = mill_path_join(folder, "LLM");
-    assert_non_null(llm);
-    write_tokenizer(llm);
-    free(llm);
 }
 
 /* ------------------------------------------------------------------ speaking */
@@ -220,7 +136,9 @@ static void check_backend(const char *folder, const char *backend, const char *p
 }
 
 static void check_dtype(const char *folder, enum mill_dtype dtype) {
-    make_checkpoint(folder, dtype);
+    struct mill_shape shape;
+    other_shape(&shape);
+    whole_checkpoint_write(folder, &shape, dtype);
     check_backend(folder, "reference", "fp32");
     check_backend(folder, "cpu", "fp32");
     check_backend(folder, "cpu", "bf16");
