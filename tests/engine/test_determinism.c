@@ -7,7 +7,8 @@
  * delivered, and who beside them is cancelled when; every few schedules a new engine draws how many
  * replicas there are, how many run at once, and how large steps, pages, windows and readers'
  * buffers are. Everything that was not cancelled must sound as it does alone, to the last bit: one
- * hash a wish and kind of device.
+ * hash a wish and kind of device. (Of the language model a hash shows the tokens that were drawn;
+ * its own last bits are compared by test_operators.)
  *
  * On the backend "cpu" an engine also draws threads, and which replicas compute at once and which
  * only when somebody waits for it (then steps are launched before the tokens of the one before are
@@ -29,6 +30,9 @@
 #include <xxhash.h>
 
 enum { MAX_REQUESTS = 10, PROGRESS = 500 };
+/* A wish more, for cards: where few rows are computed at once, several blocks share its keys. Only
+ * engines with room for LONG_TOKENS take it. */
+enum { LONG_WISH = FIXTURE_WISHES, MAX_WISHES, LONG_TEXT = 540, LONG_TOKENS = 1200 };
 
 static uint64_t n_schedules = 15, first_seed = 1;
 
@@ -44,7 +48,8 @@ static const struct subject {
     int32_t n_kinds;
     struct kind kinds[MAX_KINDS];
     int32_t n_requests; /* of a schedule, at most */
-    int32_t n_frames;   /* of the longest wish */
+    int32_t n_frames;   /* of a wish, at most */
+    int32_t n_wishes;
     uint64_t schedules_an_engine;
 } processor = {.backend = "cpu",
                .devices = "cpu:1",
@@ -53,6 +58,7 @@ static const struct subject {
                .kinds = {{"int8", 0}},
                .n_requests = MAX_REQUESTS,
                .n_frames = FIXTURE_FRAMES,
+               .n_wishes = FIXTURE_WISHES,
                .schedules_an_engine = 3},
   card = {.backend = "emulator",
           .devices = "emulator",
@@ -62,6 +68,7 @@ static const struct subject {
           .kinds = {{"bf16", 90}, {"bf16", 80}, {"int8", 75}},
           .n_requests = 7,
           .n_frames = 8,
+          .n_wishes = MAX_WISHES,
           .schedules_an_engine = 2};
 static const struct subject *subject = &processor;
 
@@ -123,8 +130,8 @@ static void draw_cards(struct chance *c, const struct kind *kind,
     settings.order = (enum emulator_order)between(c, EMULATOR_FORWARD, EMULATOR_RANDOM);
     settings.seed = c->seed;
     emulated()->configure(&settings);
-    options->max_tokens = between(c, 0, 3) ? 220 : 1200; /* so many that parts of a row's keys */
-    options->max_window = between(c, 2, 16);             /* go to several blocks */
+    options->max_tokens = between(c, 0, 3) ? 220 : LONG_TOKENS;
+    options->max_window = between(c, 2, 16);
     options->max_unread_s = between(c, 0, 1) ? 0 : 0.002 * between(c, 1, 6);
 }
 
@@ -137,13 +144,21 @@ static struct mill_engine *open_engine(struct chance *c, const struct kind *kind
     else
         draw_processors(c, &options, &lazy);
     hooks.find_backend = subject == &card ? NULL : find_backend;
-    hooks.prompt_rows = between(c, 6, 80);
+    hooks.prompt_rows = between(c, options.max_tokens < LONG_TOKENS ? 6 : 40, 80);
     options.max_running = between(c, 1, 6);
     options.cache_tokens = options.max_tokens + between(c, 0, 600);
     return fixture_open(options, &hooks);
 }
 
 /* ------------------------------------------------------------------ schedules */
+
+/* Letters that no merge of the small tokenizer has on its right: a token each. */
+static const char *long_text(void) {
+    static char text[LONG_TEXT];
+    for (int i = 0; i < LONG_TEXT; i++)
+        text[i] = (char)('m' + i % 13);
+    return text;
+}
 
 static void submit(struct mill_engine *engine, int i, bool polled, struct heard *heard) {
     struct mill_engine_request wish = fixture_wish(engine, i, heard);
@@ -154,7 +169,18 @@ static void submit(struct mill_engine *engine, int i, bool polled, struct heard 
         wish.max_redraws = wish.max_redraws > 0;
         wish.lookahead = i % 3 ? 2 : -1;
     }
+    if (i == LONG_WISH) {
+        wish.text = long_text();
+        wish.text_bytes = LONG_TEXT;
+    }
     fixture_submit_wish(engine, &wish, heard);
+}
+
+/* The long one often, where there is room. */
+static int32_t draw_wish(struct chance *c, const struct mill_engine *engine) {
+    bool has_room = mill_engine_get_info(engine)->max_tokens >= LONG_TOKENS;
+    int32_t i = between(c, 0, has_room ? LONG_WISH + 3 : FIXTURE_WISHES - 1);
+    return i < LONG_WISH ? i : LONG_WISH;
 }
 
 struct totals {
@@ -175,7 +201,7 @@ static void run_schedule(struct mill_engine *engine, struct chance c, const uint
     int32_t wishes[MAX_REQUESTS], cancel_at[MAX_REQUESTS];
     int32_t n = between(&c, 3, subject->n_requests);
     for (int32_t i = 0; i < n; i++) {
-        wishes[i] = between(&c, 0, FIXTURE_WISHES - 1);
+        wishes[i] = draw_wish(&c, engine);
         cancel_at[i] = between(&c, 0, 3) == 0 ? between(&c, 0, far) : -1;
         if (i > 0 && between(&c, 0, 3) == 0)
             await_progress(&heard[i - 1], between(&c, 0, far));
@@ -205,14 +231,14 @@ static void run_schedule(struct mill_engine *engine, struct chance c, const uint
 /* ------------------------------------------------------------------ the test */
 
 /* The hash of every wish, alone. */
-static void hear_alone(const struct kind *kind, uint64_t hashes[FIXTURE_WISHES]) {
+static void hear_alone(const struct kind *kind, uint64_t hashes[MAX_WISHES]) {
     if (subject == &card) {
         struct emulator_settings settings = emulated()->defaults();
         settings.capability = kind->capability;
         emulated()->configure(&settings);
     }
     struct mill_engine *engine = fixture_open(options_of(kind), NULL);
-    for (int i = 0; i < FIXTURE_WISHES; i++) {
+    for (int i = 0; i < subject->n_wishes; i++) {
         struct heard heard;
         submit(engine, i, false, &heard);
         fixture_finish(&heard);
@@ -231,7 +257,7 @@ static uint64_t n_repeated(void) {
 
 static void test_one_hash_a_wish(void **state) {
     (void)state;
-    uint64_t hashes[MAX_KINDS][FIXTURE_WISHES];
+    uint64_t hashes[MAX_KINDS][MAX_WISHES];
     struct mill_engine *engine = NULL;
     struct totals totals = {0};
     for (int32_t k = 0; k < subject->n_kinds; k++)
@@ -255,7 +281,7 @@ static void test_one_hash_a_wish(void **state) {
                   (unsigned long long)n_schedules, (unsigned long long)totals.n_requests,
                   (unsigned long long)totals.n_cancelled, (unsigned long long)totals.n_preemptions,
                   (unsigned long long)totals.n_deliveries, (unsigned long long)n_repeated(),
-                  FIXTURE_WISHES);
+                  subject->n_wishes);
     assert_true(totals.n_requests > totals.n_cancelled);
     assert_true(n_schedules < 15 || n_repeated() > 0); /* a few engines, some of them lazy */
 }
