@@ -5,6 +5,8 @@
  * programs can open the folder too. */
 #include "runtime/model/checkpoint_parts.h"
 
+#include "runtime/model/encoder_sizes.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +118,8 @@ static mill_status write_bicodec(const char *folder, const struct mill_bicodec_s
     SAY(&t, "    token_num: %d\n    fsq_levels: ", s->speaker.n_tokens);
     say_list(&t, s->speaker.levels, s->speaker.n_levels);
     SAY(&t, "\n    fsq_num_quantizers: 1\n");
+    if (s->speaker.ecapa_channels != MILL_ECAPA_CHANNELS)
+        SAY(&t, "    ecapa_channels: %d\n", s->speaker.ecapa_channels);
     say_vocos(&t, "prenet", &s->prenet, true);
     say_vocos(&t, "postnet", &s->postnet, true);
     return text_write(&t, folder, "BiCodec/config.yaml");

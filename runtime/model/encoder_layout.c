@@ -96,7 +96,7 @@ static void add_batch_norm(struct layout *layout, struct mill_conv_norm_weights 
 
 static void plan_ecapa_block(struct layout *layout, struct mill_ecapa_block_weights *block,
                              int32_t index) {
-    const int32_t c = MILL_ECAPA_CHANNELS, w = MILL_ECAPA_WIDTH;
+    const int32_t c = layout->shape->bicodec.speaker.ecapa_channels, w = c / MILL_ECAPA_SCALE;
     char prefix[MILL_PREFIX_BYTES];
     snprintf(prefix, sizeof prefix, "speaker_encoder.speaker_encoder.layer%d.se_res2block.",
              index + 2);
@@ -119,7 +119,8 @@ static void plan_perceiver(struct layout *layout, struct mill_speaker_weights *s
     static const char prefix[] = "speaker_encoder.perceiver_sampler.";
     const int32_t d = layout->shape->bicodec.speaker.latent, inner = MILL_PERCEIVER_INNER;
     const int32_t wide = mill_perceiver_feed_forward(d);
-    add_speaker(layout, &speaker->context, prefix, "proj_context", d, 1, MILL_ECAPA_LATENT, true);
+    add_speaker(layout, &speaker->context, prefix, "proj_context", d, 1,
+                MILL_ECAPA_BLOCKS * layout->shape->bicodec.speaker.ecapa_channels, true);
     mill_walk_add_vector(&layout->walk, layout->bicodec,
                          layout->shape->bicodec.speaker.n_tokens * d, &speaker->latents, prefix,
                          "latents");
@@ -148,14 +149,14 @@ static void plan_perceiver(struct layout *layout, struct mill_speaker_weights *s
 static void plan_speaker(struct layout *layout, struct mill_speaker_weights *speaker) {
     static const char prefix[] = "speaker_encoder.speaker_encoder.";
     const struct mill_bicodec_shape *s = &layout->shape->bicodec;
+    const int32_t channels = s->speaker.ecapa_channels, features = MILL_ECAPA_BLOCKS * channels;
     plan_spectrogram(layout, speaker);
-    add_speaker(layout, &speaker->first.conv, prefix, "layer1.conv", MILL_ECAPA_CHANNELS,
-                MILL_ECAPA_TAPS, s->speaker.input, true);
-    add_batch_norm(layout, &speaker->first, MILL_ECAPA_CHANNELS, prefix, "layer1.bn");
+    add_speaker(layout, &speaker->first.conv, prefix, "layer1.conv", channels, MILL_ECAPA_TAPS,
+                s->speaker.input, true);
+    add_batch_norm(layout, &speaker->first, channels, prefix, "layer1.bn");
     for (int32_t i = 0; i < MILL_ECAPA_BLOCKS; i++)
         plan_ecapa_block(layout, &speaker->blocks[i], i);
-    add_speaker(layout, &speaker->last, prefix, "conv", MILL_ECAPA_LATENT, 1, MILL_ECAPA_LATENT,
-                true);
+    add_speaker(layout, &speaker->last, prefix, "conv", features, 1, features, true);
     plan_perceiver(layout, speaker);
     add_speaker(layout, &speaker->project, "speaker_encoder.quantizer.", "project_in",
                 s->speaker.n_levels, 1, s->speaker.latent, true);

@@ -4,14 +4,12 @@
 #define MILL_MODEL_ENCODER_SIZES_H
 
 enum {
-    MILL_ECAPA_CHANNELS = 512,
+    MILL_ECAPA_CHANNELS = 512, /* of the published models; "ecapa_channels" tells of others */
     MILL_ECAPA_TAPS = 5,
     MILL_ECAPA_BLOCKS = 3, /* "layer2" to "layer4"; block i has dilation 2 + i */
     MILL_ECAPA_RES_TAPS = 3,
     MILL_ECAPA_SCALE = 8, /* Res2: pieces of a row, the last of which is passed on as it is */
-    MILL_ECAPA_WIDTH = MILL_ECAPA_CHANNELS / MILL_ECAPA_SCALE,
     MILL_ECAPA_SQUEEZE = 128,
-    MILL_ECAPA_LATENT = MILL_ECAPA_BLOCKS * MILL_ECAPA_CHANNELS,
     MILL_PERCEIVER_LAYERS = 2,
     MILL_PERCEIVER_HEADS = 8,
     MILL_PERCEIVER_INNER = MILL_PERCEIVER_HEADS * 64,

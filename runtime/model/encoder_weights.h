@@ -20,9 +20,9 @@ struct mill_conv_norm_weights {
 };
 
 struct mill_ecapa_block_weights {
-    struct mill_conv_norm_weights before, after;             /* [512, 512] */
-    struct mill_conv_norm_weights res[MILL_ECAPA_SCALE - 1]; /* [64][3][64] */
-    struct mill_weight squeeze, excite;                      /* [128, 512], [512, 128], bias */
+    struct mill_conv_norm_weights before, after;             /* [channels, channels] */
+    struct mill_conv_norm_weights res[MILL_ECAPA_SCALE - 1]; /* [an eighth][3][an eighth] */
+    struct mill_weight squeeze, excite; /* [128, channels], [channels, 128], bias */
 };
 
 struct mill_perceiver_layer_weights {
@@ -33,10 +33,10 @@ struct mill_perceiver_layer_weights {
 struct mill_speaker_weights {
     struct mill_weight fourier;          /* [2 bins, window]: of each bin cosine, sine */
     struct mill_weight mel;              /* [n_mels, bins] */
-    struct mill_conv_norm_weights first; /* [512][5][n_mels] */
+    struct mill_conv_norm_weights first; /* [channels][5][n_mels] */
     struct mill_ecapa_block_weights blocks[MILL_ECAPA_BLOCKS];
-    struct mill_weight last;    /* [1536, 1536], bias */
-    struct mill_weight context; /* [latent, 1536], bias */
+    struct mill_weight last;    /* [3 channels, 3 channels], bias */
+    struct mill_weight context; /* [latent, 3 channels], bias */
     const float *latents;       /* [n_tokens, latent] */
     struct mill_perceiver_layer_weights layers[MILL_PERCEIVER_LAYERS];
     const float *norm;          /* [latent] */

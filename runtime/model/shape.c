@@ -9,6 +9,7 @@
 
 #include "runtime/base/file.h"
 #include "runtime/io/config.h"
+#include "runtime/model/encoder_sizes.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -216,6 +217,12 @@ static void read_speaker(struct mill_bicodec_shape *s, struct reader *parent) {
     if (whole(&r, "fsq_num_quantizers", 1, 64) != 1 && r.status >= 0)
         r.status =
             mill_fail(r.err, MILL_E_INPUT, "fsq_num_quantizers: only one quantizer is supported");
+    s->speaker.ecapa_channels = MILL_ECAPA_CHANNELS;
+    if (r.status >= 0 && has(&r, "ecapa_channels"))
+        s->speaker.ecapa_channels = whole(&r, "ecapa_channels", MILL_ECAPA_SCALE, MAX_WIDTH / 3);
+    require(&r, s->speaker.ecapa_channels % MILL_ECAPA_SCALE == 0,
+            "ecapa_channels %d is not a multiple of %d", s->speaker.ecapa_channels,
+            MILL_ECAPA_SCALE);
     close_section(parent, &r, "speaker_encoder");
 }
 

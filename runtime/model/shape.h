@@ -35,6 +35,7 @@ struct mill_bicodec_shape {
     } quantizer;
     struct {
         int32_t input, output, latent, n_tokens, n_levels, levels[MILL_MAX_LEVELS];
+        int32_t ecapa_channels; /* 512 unless the configuration says otherwise; eighths are used */
     } speaker;
     struct {
         int32_t input, channels, n_stages, rates[MILL_MAX_STAGES], kernels[MILL_MAX_STAGES];

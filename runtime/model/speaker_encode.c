@@ -22,9 +22,9 @@ struct run {
     int32_t n_frames, n_latents;
     float *wave;                               /* reflected at both ends */
     struct mill_matrix spectrum, mel;          /* [n_frames, bins | n_mels] */
-    struct mill_matrix first, inner, outer;    /* [n_frames, 512] */
-    struct mill_matrix piece;                  /* [n_frames, 64] */
-    struct mill_matrix blocks, features;       /* [n_frames, 1536] */
+    struct mill_matrix first, inner, outer;    /* [n_frames, channels of ECAPA] */
+    struct mill_matrix piece;                  /* [n_frames, an eighth of them] */
+    struct mill_matrix blocks, features;       /* [n_frames, three times them] */
     struct mill_matrix mean, squeezed, excite; /* one row */
     struct mill_matrix context;                /* [n_latents + n_frames, latent]: latents first */
     struct mill_matrix query, attended;        /* [n_latents, 512] */
@@ -49,18 +49,19 @@ static void carve(struct run *run, struct mill_arena *arena) {
     const struct mill_bicodec_shape *s = run->shape;
     int32_t n = run->n_frames, all = run->n_latents + n, n_bins = s->mel.n_fft / 2 + 1;
     int32_t feed_forward = mill_perceiver_feed_forward(s->speaker.latent);
+    int32_t channels = s->speaker.ecapa_channels;
     run->wave = mill_arena_take(arena, padded_samples(run) * sizeof *run->wave);
     run->spectrum = mill_matrix_take(arena, n, n_bins);
     run->mel = mill_matrix_take(arena, n, s->mel.n_mels);
-    run->first = mill_matrix_take(arena, n, MILL_ECAPA_CHANNELS);
-    run->inner = mill_matrix_take(arena, n, MILL_ECAPA_CHANNELS);
-    run->outer = mill_matrix_take(arena, n, MILL_ECAPA_CHANNELS);
-    run->piece = mill_matrix_take(arena, n, MILL_ECAPA_WIDTH);
-    run->blocks = mill_matrix_take(arena, n, MILL_ECAPA_LATENT);
-    run->features = mill_matrix_take(arena, n, MILL_ECAPA_LATENT);
-    run->mean = mill_matrix_take(arena, 1, MILL_ECAPA_CHANNELS);
+    run->first = mill_matrix_take(arena, n, channels);
+    run->inner = mill_matrix_take(arena, n, channels);
+    run->outer = mill_matrix_take(arena, n, channels);
+    run->piece = mill_matrix_take(arena, n, channels / MILL_ECAPA_SCALE);
+    run->blocks = mill_matrix_take(arena, n, MILL_ECAPA_BLOCKS * channels);
+    run->features = mill_matrix_take(arena, n, MILL_ECAPA_BLOCKS * channels);
+    run->mean = mill_matrix_take(arena, 1, channels);
     run->squeezed = mill_matrix_take(arena, 1, MILL_ECAPA_SQUEEZE);
-    run->excite = mill_matrix_take(arena, 1, MILL_ECAPA_CHANNELS);
+    run->excite = mill_matrix_take(arena, 1, channels);
     run->context = mill_matrix_take(arena, all, s->speaker.latent);
     run->query = mill_matrix_take(arena, run->n_latents, MILL_PERCEIVER_INNER);
     run->attended = mill_matrix_take(arena, run->n_latents, MILL_PERCEIVER_INNER);
@@ -153,7 +154,7 @@ static mill_status run_mel(const struct run *run) {
  * the first has none before it. */
 static mill_status run_res2(const struct run *run, const struct mill_ecapa_block_weights *block,
                             int32_t dilation) {
-    const int32_t width = MILL_ECAPA_WIDTH;
+    const int32_t width = run->piece.columns;
     for (int32_t i = 0; i < MILL_ECAPA_SCALE - 1; i++) {
         struct mill_matrix part = mill_matrix_columns(run->inner, i * width, width);
         if (i > 0)
@@ -184,7 +185,7 @@ static mill_status run_ecapa(const struct run *run) {
     struct mill_matrix x = run->first;
     for (int32_t i = 0; i < MILL_ECAPA_BLOCKS; i++) {
         struct mill_matrix y =
-            mill_matrix_columns(run->blocks, i * MILL_ECAPA_CHANNELS, MILL_ECAPA_CHANNELS);
+            mill_matrix_columns(run->blocks, i * run->first.columns, run->first.columns);
         MILL_TRY(run_block(run, &w->blocks[i], y, x, 2 + i));
         x = y;
     }

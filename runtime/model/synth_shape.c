@@ -1,6 +1,8 @@
 /* synth_shape.c - see synth_shape.h. */
 #include "runtime/model/synth_shape.h"
 
+#include "runtime/model/encoder_sizes.h"
+
 #include <string.h>
 
 static const struct {
@@ -61,6 +63,7 @@ static void shape_bicodec(struct mill_bicodec_shape *s, const struct sizes *z) {
     s->speaker.output = width;
     s->speaker.latent = z->bicodec.latent;
     s->speaker.n_tokens = 32;
+    s->speaker.ecapa_channels = MILL_ECAPA_CHANNELS;
     s->speaker.n_levels = 6;
     for (int i = 0; i < 6; i++)
         s->speaker.levels[i] = 4;

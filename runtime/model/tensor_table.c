@@ -217,32 +217,34 @@ static void add_batch_norm(struct builder *b, const char *prefix, int64_t channe
 }
 
 /* One of ECAPA-TDNN's three residual blocks: pointwise, Res2 convolutions, pointwise, squeeze. */
-static void add_ecapa_block(struct builder *b, int layer) {
+static void add_ecapa_block(struct builder *b, int64_t channels, int layer) {
+    const int64_t width = channels / MILL_ECAPA_SCALE;
     PREFIX(p, "speaker_encoder.speaker_encoder.layer%d.se_res2block.", layer);
     for (int j = 0; j <= 2; j += 2) {
         PREFIX(conv, "%s%d.conv.", p, j);
         PREFIX(bn, "%s%d.bn.", p, j);
-        add_affine(b, conv, MILL_ECAPA_CHANNELS, MILL_ECAPA_CHANNELS, 1);
-        add_batch_norm(b, bn, MILL_ECAPA_CHANNELS);
+        add_affine(b, conv, channels, channels, 1);
+        add_batch_norm(b, bn, channels);
     }
     for (int j = 0; j < MILL_ECAPA_SCALE - 1; j++) {
         PREFIX(conv, "%s1.convs.%d.", p, j);
         PREFIX(bn, "%s1.bns.%d.", p, j);
-        add_affine(b, conv, MILL_ECAPA_WIDTH, MILL_ECAPA_WIDTH, MILL_ECAPA_RES_TAPS);
-        add_batch_norm(b, bn, MILL_ECAPA_WIDTH);
+        add_affine(b, conv, width, width, MILL_ECAPA_RES_TAPS);
+        add_batch_norm(b, bn, width);
     }
     PREFIX(squeeze, "%s3.linear1.", p);
     PREFIX(excite, "%s3.linear2.", p);
-    add_affine(b, squeeze, MILL_ECAPA_SQUEEZE, MILL_ECAPA_CHANNELS, 0);
-    add_affine(b, excite, MILL_ECAPA_CHANNELS, MILL_ECAPA_SQUEEZE, 0);
+    add_affine(b, squeeze, MILL_ECAPA_SQUEEZE, channels, 0);
+    add_affine(b, excite, channels, MILL_ECAPA_SQUEEZE, 0);
 }
 
 static void add_perceiver(struct builder *b, const struct mill_bicodec_shape *s) {
     static const char p[] = "speaker_encoder.perceiver_sampler.";
     int64_t d = s->speaker.latent;
     int64_t inner = mill_perceiver_feed_forward(s->speaker.latent);
+    int64_t features = MILL_ECAPA_BLOCKS * (int64_t)s->speaker.ecapa_channels;
     add(b, p, "latents", s->speaker.n_tokens, d, 0);
-    add_affine(b, "speaker_encoder.perceiver_sampler.proj_context.", d, MILL_ECAPA_LATENT, 0);
+    add_affine(b, "speaker_encoder.perceiver_sampler.proj_context.", d, features, 0);
     for (int i = 0; i < MILL_PERCEIVER_LAYERS; i++) {
         PREFIX(attention, "%slayers.%d.0.", p, i);
         PREFIX(up, "%slayers.%d.1.0.", p, i);
@@ -258,18 +260,17 @@ static void add_perceiver(struct builder *b, const struct mill_bicodec_shape *s)
 
 static void add_speaker(struct builder *b, const struct mill_bicodec_shape *s) {
     int64_t d = s->speaker.latent, n = s->speaker.n_levels, out = s->speaker.output;
-    add_affine(b, "speaker_encoder.speaker_encoder.layer1.conv.", MILL_ECAPA_CHANNELS,
-               s->speaker.input, MILL_ECAPA_TAPS);
-    add_batch_norm(b, "speaker_encoder.speaker_encoder.layer1.bn.", MILL_ECAPA_CHANNELS);
+    int64_t channels = s->speaker.ecapa_channels, features = MILL_ECAPA_BLOCKS * channels;
+    add_affine(b, "speaker_encoder.speaker_encoder.layer1.conv.", channels, s->speaker.input,
+               MILL_ECAPA_TAPS);
+    add_batch_norm(b, "speaker_encoder.speaker_encoder.layer1.bn.", channels);
     for (int layer = 2; layer <= 4; layer++)
-        add_ecapa_block(b, layer);
-    add_affine(b, "speaker_encoder.speaker_encoder.conv.", MILL_ECAPA_LATENT, MILL_ECAPA_LATENT, 1);
-    add_affine(b, "speaker_encoder.speaker_encoder.pool.linear1.", ECAPA_POOL,
-               3 * MILL_ECAPA_LATENT, 1);
-    add_affine(b, "speaker_encoder.speaker_encoder.pool.linear2.", MILL_ECAPA_LATENT, ECAPA_POOL,
-               1);
-    add_batch_norm(b, "speaker_encoder.speaker_encoder.bn.", 2 * MILL_ECAPA_LATENT);
-    add_affine(b, "speaker_encoder.speaker_encoder.linear.", out, 2 * MILL_ECAPA_LATENT, 0);
+        add_ecapa_block(b, s->speaker.ecapa_channels, layer);
+    add_affine(b, "speaker_encoder.speaker_encoder.conv.", features, features, 1);
+    add_affine(b, "speaker_encoder.speaker_encoder.pool.linear1.", ECAPA_POOL, 3 * features, 1);
+    add_affine(b, "speaker_encoder.speaker_encoder.pool.linear2.", features, ECAPA_POOL, 1);
+    add_batch_norm(b, "speaker_encoder.speaker_encoder.bn.", 2 * features);
+    add_affine(b, "speaker_encoder.speaker_encoder.linear.", out, 2 * features, 0);
     add_perceiver(b, s);
     add_affine(b, "speaker_encoder.quantizer.project_in.", n, d, 0);
     add_affine(b, "speaker_encoder.quantizer.project_out.", d, n, 0);

@@ -26,7 +26,12 @@ const struct mill_bicodec_shape decoder_small = {
                .n_samplings = 1,
                .condition = 20},
     .quantizer = {.input = 20, .codebook_size = 50, .codebook_dim = 4},
-    .speaker = {.output = 20, .latent = 8, .n_tokens = 5, .n_levels = 3, .levels = {5, 3, 4}},
+    .speaker = {.output = 20,
+                .latent = 8,
+                .n_tokens = 5,
+                .n_levels = 3,
+                .ecapa_channels = 16,
+                .levels = {5, 3, 4}},
     .generator = {
         .input = 20, .channels = 24, .n_stages = 3, .rates = {5, 4, 2}, .kernels = {11, 8, 4}}};
 
@@ -42,7 +47,12 @@ const struct mill_bicodec_shape decoder_other = {
                .n_samplings = 2,
                .condition = 12},
     .quantizer = {.input = 8, .codebook_size = 9, .codebook_dim = 2},
-    .speaker = {.output = 12, .latent = 4, .n_tokens = 2, .n_levels = 2, .levels = {2, 7}},
+    .speaker = {.output = 12,
+                .latent = 4,
+                .n_tokens = 2,
+                .n_levels = 2,
+                .ecapa_channels = 8,
+                .levels = {2, 7}},
     .generator = {.input = 12, .channels = 16, .n_stages = 2, .rates = {3, 2}, .kernels = {3, 6}}};
 
 /* ------------------------------------------------------------------ memory that is not zero */

@@ -39,6 +39,7 @@ static void small_shape(struct mill_shape *out) {
     fixture_small_shape(out);
     out->bicodec.sample_rate = 1600;
     out->bicodec.hop = 6;
+    out->bicodec.speaker.ecapa_channels = 48;
     out->bicodec.encoder = (struct mill_vocos_shape){
         .input = 48, .dim = 16, .intermediate = 20, .n_layers = 3, .output = 10, .n_samplings = 2};
     out->wav2vec2 = (struct mill_wav2vec2_shape){.n_convs = 7,

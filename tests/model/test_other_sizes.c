@@ -45,6 +45,7 @@ static void other_shape(struct mill_shape *shape) {
     b->quantizer.codebook_size = 1024;
     b->quantizer.codebook_dim = 5;
     b->speaker.output = 40;
+    b->speaker.ecapa_channels = 48;
     b->speaker.n_tokens = 6;
     b->speaker.n_levels = 4;
     memcpy(b->speaker.levels, (const int32_t[]){5, 3, 4, 4}, 4 * sizeof(int32_t));

@@ -130,6 +130,8 @@ static const struct {
     {"BiCodec/config.yaml", "[4, 4, 4, 4, 4, 4]", "[65536, 65536, 65536, 65536, 65536]",
      "fsq_levels"},
     {"BiCodec/config.yaml", "fsq_num_quantizers: 1", "fsq_num_quantizers: 2", "fsq_num_quantizers"},
+    {"BiCodec/config.yaml", "fsq_num_quantizers: 1",
+     "fsq_num_quantizers: 1\n    ecapa_channels: 60", "ecapa_channels 60"},
     {"config.yaml", "sample_rate: 16000", "sample_rate: 24000", "sample_rate"},
     {"config.yaml", "latent_hop_length: 320", "latent_hop_length: 160", "latent_hop_length"},
     {"config.yaml", "volume_normalize: true", "volume_normalize: 3", "volume_normalize"},
