@@ -65,6 +65,12 @@ def snake(x, alpha):
     return x + torch.sin(alpha * x).pow(2) / (alpha + 1e-9)
 
 
+def samples_of_frames(w, x):
+    """[B, dim, T] -> [B, 320 T]: the wave generator as it begins (layout.begin_as_framing), by its first layer alone."""
+    x = F.conv1d(x, fold(w, "decoder.model.0."), w["decoder.model.0.bias"], padding=3)
+    return torch.tanh(x.transpose(1, 2).flatten(1))
+
+
 def wave_generator(w, c, x):
     """[B, dim, T] -> [B, 320 T]."""
     x = F.conv1d(x, fold(w, "decoder.model.0."), w["decoder.model.0.bias"], padding=3)
@@ -159,7 +165,7 @@ def _batch_norm(w, p, x, statistics):
 
 
 def ecapa(w, mel, statistics=None):
-    """[B, n_mels, T] -> [B, 1536, T]."""
+    """[B, n_mels, T] -> [B, 3 channels, T]."""
     p = "speaker_encoder.speaker_encoder."
 
     def block(q, x, **how):
@@ -168,7 +174,8 @@ def ecapa(w, mel, statistics=None):
     x, outs = block(p + "layer1.", mel, padding=2), []
     for layer in (2, 3, 4):
         b = f"{p}layer{layer}.se_res2block."
-        parts, done, s = block(b + "0.", x).split(64, 1), [], None
+        h, done, s = block(b + "0.", x), [], None
+        parts = h.chunk(8, 1)
         for j in range(7):
             s = parts[0] if j == 0 else s + parts[j]
             s = F.relu(F.conv1d(s, w[b + f"1.convs.{j}.weight"], w[b + f"1.convs.{j}.bias"], padding=layer, dilation=layer))
@@ -182,7 +189,7 @@ def ecapa(w, mel, statistics=None):
 
 
 def perceiver(w, context):
-    """[B, T, 1536] -> [B, 32, 3]: before the rounding to digits."""
+    """[B, T, 3 channels of ECAPA] -> [B, 32, 3]: before the rounding to digits."""
     p = "speaker_encoder.perceiver_sampler."
     x = linear(w, p + "proj_context.", context)
     lat = w[p + "latents"].expand(len(x), -1, -1)

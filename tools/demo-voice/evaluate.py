@@ -26,9 +26,17 @@ def load(path):
         return np.frombuffer(f.readframes(f.getnframes()), "<i2").astype(np.float64) / 32768
 
 
-def recognise(path):
-    command = ["pocketsphinx_continuous", "-infile", str(path), "-logfn", "/dev/null"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+MODELS = pathlib.Path("/usr/share/pocketsphinx/model/en-us")
+
+
+def recognise(paths, folder):
+    """What pocketsphinx hears in each wav file of `folder`, as lists of words; its channel mean is each file's own."""
+    control, heard = folder / "control", folder / "heard"
+    control.write_text("".join(p.relative_to(folder).with_suffix("").as_posix() + "\n" for p in paths))
+    subprocess.run(["pocketsphinx_batch", "-adcin", "yes", "-adchdr", "44", "-cepdir", folder, "-cepext", ".wav", "-ctl", control,
+                    "-hmm", MODELS / "en-us", "-lm", MODELS / "en-us.lm.bin", "-dict", MODELS / "cmudict-en-us.dict",
+                    "-cmn", "batch", "-hyp", heard, "-logfn", "/dev/null"], check=True)
+    return [re.sub(r"\([^ ]* -?\d+\)$", "", line).split() for line in heard.read_text().splitlines()]
 
 
 def words(text):
@@ -92,13 +100,16 @@ def main():
                  for g in ("female", "male") for kind in ("pitch", "speed") for label in LABELS
                  for i, t in enumerate(texts[:4])]
     with tempfile.TemporaryDirectory() as folder:
-        paths = dict(zip((j["id"] for j in jobs), speak(a, jobs, pathlib.Path(folder))))
+        folder = pathlib.Path(folder)
+        paths = dict(zip((j["id"] for j in jobs), speak(a, jobs, folder)))
+        spoken = [p for i in range(len(texts)) if (p := paths[f"s{i}"])]
+        heard_in = dict(zip(spoken, recognise(spoken, folder)))
         wrong = total = ended = 0
         silence = 0.0
         for i, text in enumerate(texts):
             wanted, path = words(text), paths[f"s{i}"]
             x = load(path) if path else np.zeros(0)
-            heard = words(" ".join(recognise(path))) if path else []
+            heard = words(" ".join(heard_in.get(path, ())))
             n = errors(wanted, heard)
             wrong, total, ended = wrong + n, total + len(wanted), ended + (0 < len(x) < 14.9 * 16000)
             silence = max(silence, inner_silence_seconds(x))

@@ -11,9 +11,9 @@ import tokenizer
 
 MEL = dict(sample_rate=16000, n_fft=1024, win_length=640, hop_length=320, mel_fmin=10, mel_fmax=None, num_mels=128)
 
-# 26 MB as bf16; 10 of them are the speaker encoder, whose widths the layout fixes.
-LLM = dict(hidden=256, ff=640, layers=4, heads=4, kv=2)
-CODEC = dict(dim=128, vocos=192, vocos_ff=384, layers=4, channels=256)
+# 24 MB as bf16.
+LLM = dict(hidden=256, ff=512, layers=5, heads=4, kv=2)
+CODEC = dict(dim=192, vocos=256, vocos_ff=640, layers=4, channels=320, ecapa=128)
 WAV2VEC2 = dict(conv=64, hidden=64, ff=128, heads=4)
 
 
@@ -36,7 +36,7 @@ def configs():
         quantizer=dict(input_dim=dim, codebook_size=len(speech.TOKENS), codebook_dim=speech.CODEBOOK_DIM, commitment=0.25,
                        codebook_loss_weight=2.0, use_l2_normlize=True, threshold_ema_dead_code=0.2),
         speaker_encoder=dict(input_dim=128, out_dim=dim, latent_dim=32, token_num=speech.N_GLOBAL,
-                             fsq_levels=list(speech.GLOBAL_LEVELS), fsq_num_quantizers=1),
+                             fsq_levels=list(speech.GLOBAL_LEVELS), fsq_num_quantizers=1, ecapa_channels=CODEC["ecapa"]),
         prenet=block(CODEC["layers"], CODEC["vocos"], CODEC["vocos_ff"], condition_dim=dim, sample_ratios=[1, 1],
                      use_tanh_at_final=False),
         postnet=block(1, 32, 64, use_tanh_at_final=False))
@@ -93,6 +93,8 @@ def _weight_norm(t, p, shape, bias):
 
 
 def _ecapa(t, p, s):
+    n = s["ecapa_channels"]
+
     def conv(n, o, i, k):
         t[n + "weight"], t[n + "bias"] = (o, i, k), (o,)
 
@@ -101,26 +103,26 @@ def _ecapa(t, p, s):
             t[n + leaf] = (o,)
         t[n + "num_batches_tracked"] = ()
 
-    conv(p + "layer1.conv.", 512, s["input_dim"], 5)
-    bn(p + "layer1.bn.", 512)
+    conv(p + "layer1.conv.", n, s["input_dim"], 5)
+    bn(p + "layer1.bn.", n)
     for layer in (2, 3, 4):
         b = f"{p}layer{layer}.se_res2block."
         for j in (0, 2):
-            conv(b + f"{j}.conv.", 512, 512, 1)
-            bn(b + f"{j}.bn.", 512)
+            conv(b + f"{j}.conv.", n, n, 1)
+            bn(b + f"{j}.bn.", n)
         for j in range(7):
-            conv(b + f"1.convs.{j}.", 64, 64, 3)
-            bn(b + f"1.bns.{j}.", 64)
-        t[b + "3.linear1.weight"], t[b + "3.linear1.bias"] = (128, 512), (128,)
-        t[b + "3.linear2.weight"], t[b + "3.linear2.bias"] = (512, 128), (512,)
-    conv(p + "conv.", 1536, 1536, 1)
+            conv(b + f"1.convs.{j}.", n // 8, n // 8, 3)
+            bn(b + f"1.bns.{j}.", n // 8)
+        t[b + "3.linear1.weight"], t[b + "3.linear1.bias"] = (128, n), (128,)
+        t[b + "3.linear2.weight"], t[b + "3.linear2.bias"] = (n, 128), (n,)
+    conv(p + "conv.", 3 * n, 3 * n, 1)
 
 
 def _perceiver(t, p, s):
     d = s["latent_dim"]
     inner = int(d * 4 * 2 / 3)
     t[p + "latents"] = (s["token_num"], d)
-    t[p + "proj_context.weight"], t[p + "proj_context.bias"] = (d, 1536), (d,)
+    t[p + "proj_context.weight"], t[p + "proj_context.bias"] = (d, 3 * s["ecapa_channels"]), (d,)
     for i in range(2):
         t[p + f"layers.{i}.0.to_q.weight"] = (512, d)
         t[p + f"layers.{i}.0.to_kv.weight"] = (1024, d)
@@ -215,8 +217,6 @@ def _initial(name, shape):
     if leaf == "latents":
         return torch.randn(shape)
     gain = 0.1 if ".norm.scale." in name or ".norm.shift." in name else 1.0
-    if name.count(".block.") == 2 and ".block.3." in name:   # residual units begin near identity: snake likes small numbers
-        gain = 0.2
     if name.endswith(("o_proj.weight", "down_proj.weight", "out_proj.weight", "output_dense.weight")):
         gain = 0.3                                     # ends of residual branches
     if name.endswith("proj_context.weight"):           # reads large numbers, and the latents are to stay apart
@@ -236,6 +236,33 @@ def weights(shapes, seed=0):
             v = w[name[:-1] + "v"]
             over = [d for d in range(v.dim()) if w[name].shape[d] == 1]
             w[name] = v.pow(2).sum(over, keepdim=True).sqrt()
-            if w[name].numel() == 1 and name.startswith("decoder."):   # the last convolution: quiet at first
-                w[name] *= 0.1
     return w
+
+
+def begin_as_framing(w, d):
+    """Set the wave generator so that it begins as the inverse of framing: the channels of its first layer are the samples of a
+    frame, transposed convolutions lay them out in time, residual units add nothing, snakes hardly bend. Sound can then be
+    learned at 50 frames a second (codec.samples_of_frames) before the generator itself learns at 16,000 samples."""
+    used = d["channels"]
+    w["decoder.model.0.weight_g"] *= 0.03              # as quiet as speech
+    for i, (k, stride) in enumerate(zip(d["kernel_sizes"], d["rates"])):
+        b, apart = f"decoder.model.{i + 1}.block.", used // stride
+        w[b + "0.alpha"].fill_(0.01)
+        v = w[b + "1.weight_v"]
+        v *= 0.3
+        v[:, :apart] = 0                               # beside the samples, other channels begin with anything
+        channel = torch.arange(used)
+        v[:used] = 0
+        v[channel, channel % apart, (k - stride) // 2 + channel // apart] = 1
+        w[b + "1.weight_g"] = v.pow(2).sum((1, 2), keepdim=True).sqrt()
+        for j in (2, 3, 4):
+            w[f"{b}{j}.block.3.weight_g"].zero_()
+            for snake in (0, 2):
+                w[f"{b}{j}.block.{snake}.alpha"].fill_(3)
+        used = apart
+    last = len(d["rates"]) + 1
+    w[f"decoder.model.{last}.alpha"].fill_(0.01)
+    v = w[f"decoder.model.{last + 1}.weight_v"]
+    v.zero_()
+    v[0, 0, 3] = 1
+    w[f"decoder.model.{last + 1}.weight_g"].fill_(1)

@@ -9,6 +9,7 @@ import tokenizer
 
 SEMANTIC, GLOBAL = tokenizer.first("bicodec_semantic"), tokenizer.first("bicodec_global")
 IM_END = tokenizer.ID["<|im_end|>"]
+TEXT_FROM = 2                                          # where the text begins in a sequence: behind task and <|start_content|>
 
 
 def rope_table(n, d, theta, device):
@@ -27,12 +28,23 @@ def rms_norm(x, weight, eps):
     return (x32 * torch.rsqrt(x32.pow(2).mean(-1, keepdim=True) + eps) * weight).to(x.dtype)
 
 
-def forward(w, c, embed, ids):
-    """[B, S] ids -> [B, S, hidden] after the last norm. `embed` is the embedding matrix in use."""
+def attention_within(q, k, wanted):
+    """Mean of -log(share of the attention that falls on the wanted keys). q, k [B, S, d]; wanted [B, S, S] bool; queries that
+    want nothing do not count."""
+    s = q.shape[1]
+    scores = (q @ k.transpose(1, 2)).float() * q.shape[2] ** -0.5
+    scores = scores.masked_fill(torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1), -1e4)
+    inside = scores.masked_fill(~wanted, -1e4).logsumexp(2) - scores.logsumexp(2)
+    return -inside[wanted.any(2)].mean()
+
+
+def forward(w, c, embed, ids, guide=None):
+    """[B, S] ids -> [B, S, hidden] after the last norm. `embed` is the embedding matrix in use. With `guide` = (heads as
+    (layer, head), wanted [B, S, S]) also the mean of attention_within for these heads."""
     (b, s), heads, kv = ids.shape, c["num_attention_heads"], c["num_key_value_heads"]
     d, eps = c["hidden_size"] // heads, c["rms_norm_eps"]
     cos, sin = rope_table(s, d, c["rope_theta"], ids.device)
-    x = F.embedding(ids, embed)
+    x, guided = F.embedding(ids, embed), []
     for i in range(c["num_hidden_layers"]):
         p = f"model.layers.{i}."
         h = rms_norm(x, w[p + "input_layernorm.weight"], eps)
@@ -40,12 +52,15 @@ def forward(w, c, embed, ids):
                    .view(b, s, -1, d).transpose(1, 2) for n in "qkv")
         q, k = rope(q, cos, sin), rope(k, cos, sin)
         k, v = (t.repeat_interleave(heads // kv, 1) for t in (k, v))
+        if guide:
+            guided += [attention_within(q[:, head], k[:, head], guide[1]) for layer, head in guide[0] if layer == i]
         a = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, s, -1)
         x = x + F.linear(a, w[p + "self_attn.o_proj.weight"])
         h = rms_norm(x, w[p + "post_attention_layernorm.weight"], eps)
         h = F.silu(F.linear(h, w[p + "mlp.gate_proj.weight"])) * F.linear(h, w[p + "mlp.up_proj.weight"])
         x = x + F.linear(h, w[p + "mlp.down_proj.weight"])
-    return rms_norm(x, w["model.norm.weight"], eps)
+    x = rms_norm(x, w["model.norm.weight"], eps)
+    return (x, sum(guided) / len(guided)) if guide else x
 
 
 class Embedding(torch.nn.Module):
@@ -90,11 +105,3 @@ def sequence(text, voice, tokens, labels, create):
     acoustic = [m("start_acoustic_token"), first("pitch_value") + pitch, first("speed_value") + speed,
                 m("end_acoustic_token")]
     return prompt + acoustic + voice_ids + spoken, len(prompt)
-
-
-def stay():
-    """For each id the id that goes on with the same frame (the other parity); -1 where there is none."""
-    out = torch.full((tokenizer.SIZE,), -1)
-    n = torch.arange(len(speech.TOKENS))
-    out[SEMANTIC + n] = SEMANTIC + (n ^ 1)
-    return out

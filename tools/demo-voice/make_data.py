@@ -2,7 +2,7 @@
 """make_data.py KIT OUT --hours H --seed N [--sound]: read sentences aloud, one file OUT of what was said.
 
 Without --sound: text and tokens, for the language model. With --sound: also the rendered sound, for the codec. OUT is an
-.npz of flat arrays with the bounds of each sentence: text (bytes), tokens, sound (int16), labels.
+.npz of flat arrays with the bounds of each sentence: text (bytes), tokens, letters (letters.spoken), sound (int16), labels.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import pathlib
 
 import numpy as np
 
+import letters
 import sentences
 import speech
 
@@ -23,7 +24,7 @@ def main():
     a.add_argument("--sound", action="store_true")
     a = a.parse_args()
     source, rng = sentences.Source(a.kit, a.seed), np.random.default_rng(a.seed)
-    texts, tokens, sounds, labels, frames = [], [], [], [], 0
+    texts, tokens, spoken, sounds, labels, frames = [], [], [], [], [], 0
     while frames < a.hours * 3600 * 50:
         drawn = [(speech.VOICES[rng.integers(len(speech.VOICES))], source.sentence(), np.exp(rng.uniform(-0.3, 0.35)))
                  for _ in range(500)]
@@ -32,13 +33,14 @@ def main():
             voice, text, _ = drawn[r.job]
             texts.append(text.encode())
             tokens.append(r.tokens)
+            spoken.append(letters.spoken(text, r.tokens, r.chunks))
             labels.append((speech.VOICES.index(voice), *speech.attributes(voice, r)))
             if a.sound:
-                sound = speech.render(voice, r.tokens, r.voiced, r.mcep, rng)
+                sound = speech.render(voice, r.tokens, r.voiced, r.mcep)
                 sounds.append((32767 * np.clip(sound, -1, 1)).astype(np.int16))
             frames += len(r.tokens)
     np.savez(a.out, text=np.frombuffer(b"".join(texts), np.uint8), text_end=np.cumsum([len(t) for t in texts]),
-             tokens=np.concatenate(tokens), tokens_end=np.cumsum([len(t) for t in tokens]),
+             tokens=np.concatenate(tokens), tokens_end=np.cumsum([len(t) for t in tokens]), letters=np.concatenate(spoken),
              sound=np.concatenate(sounds) if a.sound else np.zeros(0, np.int16), labels=np.array(labels, np.int16))
     print(f"{a.out}: {len(texts)} sentences, {frames / 180000:.2f} h")
 

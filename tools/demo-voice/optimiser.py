@@ -17,8 +17,8 @@ def orthogonal(g, steps=5):
 
 
 class Muon(torch.optim.Optimizer):
-    def __init__(self, params, lr=0.02, momentum=0.95):
-        super().__init__(params, dict(lr=lr, momentum=momentum))
+    def __init__(self, params, lr=0.02, momentum=0.95, decay=0.1):
+        super().__init__(params, dict(lr=lr, momentum=momentum, decay=decay))
 
     @torch.no_grad()
     def step(self):
@@ -32,4 +32,5 @@ class Muon(torch.optim.Optimizer):
                 m = state["momentum"]
                 m.mul_(group["momentum"]).add_(p.grad)
                 update = orthogonal((p.grad + group["momentum"] * m).flatten(1))
+                p.mul_(1 - group["lr"] * group["decay"])        # keeps attention from hardening
                 p.add_(update.view_as(p), alpha=-group["lr"] * max(1.0, update.shape[0] / update.shape[1]) ** 0.5)

@@ -1,8 +1,8 @@
 """What is spoken in training: sentences made from word lists, verses of the King James Bible, loose words.
 
 Everything is drawn with a seed. Template sentences bring the ordinary words, numbers and questions; the Bible
-(Debian packages bible-kjv and bible-kjv-text, public domain) connected prose; loose words (package wamerican, public
-domain) the spelling of rare ones. A sentence of HELD_OUT, which evaluation speaks, never comes out.
+(Debian packages bible-kjv and bible-kjv-text, public domain) connected prose; loose words (package scowl, the commonest
+most) the spelling of all others. A sentence of HELD_OUT, which evaluation speaks, never comes out.
 """
 
 import pathlib
@@ -77,8 +77,14 @@ does {word} mean?|{Person} spoke of {word} and {word}.|I like {word}, {word} and
 
 
 def held_out():
-    """The sentences of held-out.txt, one a line."""
+    """The sentences of held-out.txt, one a line: ordinary ones that pocketsphinx writes down nearly without error from the teacher's
+    own speech, so that what it gets wrong is ours."""
     return [s for s in (HERE / "held-out.txt").read_text().splitlines() if s]
+
+
+def words(text):
+    """Its words in small letters."""
+    return re.findall("[a-z]+", text.lower())
 
 
 def verses(path):
@@ -97,14 +103,18 @@ class Source:
 
     def __init__(self, kit, seed):
         self.random = random.Random(seed)
-        self.words, self.verses = (kit / "words.txt").read_text().split(), verses(kit / "verses.txt")
+        self.words = [(kit / f"words{size}.txt").read_text().split() for size in (10, 20, 50)]
+        self.verses = verses(kit / "verses.txt")
         self.forbidden = set(held_out())
+
+    def _word(self):
+        r = self.random.random()
+        return self.random.choice(self.words[0 if r < 0.55 else 1 if r < 0.85 else 2])
 
     def _template(self):
         r = self.random
         draw = {"who": WHO, "thing": THINGS, "do": DO, "now": DO_NOW, "where": WHERE, "when": WHEN, "how": HOW,
-                "subject": SUBJECT, "adverb": ADVERB, "counted": COUNTED, "number": NUMBERS, "person": PEOPLE,
-                "word": self.words}
+                "subject": SUBJECT, "adverb": ADVERB, "counted": COUNTED, "number": NUMBERS, "person": PEOPLE}
 
         def fill(match):
             name = match[1]
@@ -112,18 +122,18 @@ class Source:
                 return str(r.randrange(10 ** r.randint(1, 3)))
             if name == "year":
                 return str(r.randint(1800, 2030))
-            chosen = " ".join(r.choice(draw[name.lower()]).split())
+            chosen = self._word() if name.lower() == "word" else " ".join(r.choice(draw[name.lower()]).split())
             return chosen[0].upper() + chosen[1:] if name[0].isupper() else chosen
 
         return re.sub(r"\{(\w+)\}", fill, " ".join(r.choice(TEMPLATES).split()))
 
     def _words(self):
-        chosen = [self.random.choice(self.words) for _ in range(self.random.choice((1, 1, 2, 3)))]
+        chosen = [self._word() for _ in range(self.random.randint(1, 6))]
         return " ".join(chosen).capitalize() + "."
 
     def sentence(self):
         while True:
             kind = self.random.random()
-            text = self._template() if kind < 0.6 else self.random.choice(self.verses) if kind < 0.8 else self._words()
+            text = self._template() if kind < 0.5 else self.random.choice(self.verses) if kind < 0.65 else self._words()
             if text not in self.forbidden:
                 return text

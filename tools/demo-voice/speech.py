@@ -95,13 +95,16 @@ class Reading:
     """What a teacher says of one text."""
     job: int
     tokens: np.ndarray       # [frames] int16
+    chunks: np.ndarray       # [frames] int16: which piece of the text, between spaces, is spoken; -1 in pauses
+    phones: tuple            # one after the other, without pauses
     voiced: np.ndarray       # [4 frames] bool
     mcep: np.ndarray         # [4 frames, 25] float32, or None
     syllables: int
     speech_seconds: float    # without pauses
 
 
-STATE = np.dtype([("phone", "S6"), ("part", "i1"), ("stress", "i1"), ("end", "<i4"), ("syllable", "<i4")])
+STATE = np.dtype([("phone", "S6"), ("part", "i1"), ("stress", "i1"), ("end", "<i4"), ("syllable", "<i4"),
+                  ("chunk", "<i4")])
 LEADING_PAUSE, TRAILING_PAUSE = 2, 5                   # frames kept
 
 
@@ -134,7 +137,9 @@ def _reading(speaker, job, states, f0, mcep):
     first, last = max(0, speech[0] - LEADING_PAUSE), min(n, speech[-1] + 1 + TRAILING_PAUSE)
     tokens = np.array(even)[of_frame[first:last]] + np.arange(last - first) % 2   # odd parity comes next in the table
     fine = slice(4 * first, 4 * last)
-    return Reading(job, tokens.astype(np.int16), f0[fine] > 0, None if mcep is None else mcep[fine],
+    chunks = states["chunk"][of_frame[first:last]]
+    said = tuple(p for p, part in zip(phones, states["part"]) if part == 0 and p != "pau")
+    return Reading(job, tokens.astype(np.int16), chunks.astype(np.int16), said, f0[fine] > 0, None if mcep is None else mcep[fine],
                    len(set(states["syllable"]) - {-1}), len(speech) * HOP / SAMPLE_RATE)
 
 
@@ -193,30 +198,41 @@ def _warped(alpha=0.42, order=24):
 WARPED = _warped()
 FREQUENCY = np.arange(N_FFT // 2 + 1) * SAMPLE_RATE / N_FFT
 PULSE_SHARE = 1 / (1 + np.exp((FREQUENCY - 4500) / 300))   # of a voiced frame's spectrum; noise has the rest
+NOISE = np.random.default_rng(3).normal(size=GRID)     # always the same, so that it belongs to the tokens too
 
 
-def render(voice, tokens, voiced, mcep, rng, first=0):
+def _pulses(step, voiced, first):
+    """Where pulses fall, in samples: a float for each, and its number of pulses in GRID. step [frames], voiced [4 frames]."""
+    where, counts = [], []
+    for t, count in enumerate(step):
+        at = np.arange(count) * GRID / count - (first + t) % 2 * HOP
+        at = HOP * t + at[(at >= 0) & (at < HOP)]
+        at = at[voiced[(at // FINE).astype(int)]]
+        where.append(at)
+        counts.append(np.full(len(at), count))
+    return np.concatenate(where), np.concatenate(counts)
+
+
+def render(voice, tokens, voiced, mcep, first=0):
     """Sound of [frames] tokens in a voice, [320 frames] float32. `first`: number of the first frame in its utterance."""
     speaker, base = voice
     n = len(tokens)
-    spectrum = np.exp(mcep[:4 * n] @ WARPED)
-    impulse = np.fft.irfft(spectrum * PULSE_SHARE)[:, :IMPULSE]
-    impulse[:, -160:] *= np.linspace(1, 0, 160)
+    spectrum, voiced = np.exp(mcep[:4 * n] @ WARPED), voiced[:4 * n]
     out = np.zeros(HOP * n + N_FFT)
-    step = base + LEVEL_OF[tokens] - 1
-    for t in range(n):
-        count = int(step[t])
-        at = np.round(np.arange(count) * GRID / count).astype(int) - (first + t) % 2 * HOP
-        for a in at[(at >= 0) & (at < HOP)]:
-            f = 4 * t + a // FINE
-            if voiced[f]:
-                a = HOP * t + a
-                out[a:a + IMPULSE] += impulse[f] * math.sqrt(GRID / count)
-    noise = rng.normal(size=(4 * n, 2 * FINE)) * np.sqrt(np.hanning(2 * FINE + 1)[:-1])
-    share = np.where(voiced[:4 * n, None], 0.7 * (1 - PULSE_SHARE), 1.0)
+
+    def add(starts, sounds):
+        for a, x in zip(starts, sounds):
+            out[a:a + len(x)] += x
+
+    at, count = _pulses(base + LEVEL_OF[tokens] - 1, voiced, first)
+    delay = np.exp(-2j * np.pi / SAMPLE_RATE * np.outer(at % 1, FREQUENCY))
+    impulse = np.fft.irfft(spectrum[(at // FINE).astype(int)] * PULSE_SHARE * delay)[:, :IMPULSE]
+    impulse[:, -160:] *= np.linspace(1, 0, 160)
+    add(at.astype(int), impulse * np.sqrt(GRID / count)[:, None])
+
+    fine = np.arange(4 * n)
+    noise = NOISE[(FINE * (fine + 4 * first)[:, None] + np.arange(2 * FINE)) % GRID] * np.hanning(2 * FINE + 1)[:-1]
+    share = np.where(voiced[:, None], 0.7 * (1 - PULSE_SHARE), 1.0)
     noise = np.fft.irfft(np.fft.rfft(noise, N_FFT) * spectrum * share)
-    for f in range(4 * n):
-        a = FINE * f
-        m = min(N_FFT, len(out) - a)
-        out[a:a + m] += noise[f, :m]
+    add(FINE * fine, noise)
     return (GAIN[speaker] * out[:HOP * n]).astype(np.float32)

@@ -5,7 +5,8 @@
  * Standard input has one job a line: ID VOICE STRETCH TRACK TEXT, separated by tabs; STRETCH
  * multiplies all durations, TRACK 1 asks for the spectrum. Standard output has one record for each,
  * little-endian: int32 id, n_states, n_frames, n_channels (0 without TRACK); n_states times {char
- * phone[6], int8 part of the phone 0..2, int8 stress, int32 end in frames, int32 syllable or -1};
+ * phone[6], int8 part of the phone 0..2, int8 stress, int32 end in frames, int32 syllable
+ * or -1, int32 chunk of the text or -1};
  * float32 f0_hz[n_frames], 0 = unvoiced; float32 mcep[n_frames, n_channels]. A frame is 5 ms. One
  * thread; a line that flite cannot read is left out. */
 #include <flite/cst_cg.h>
@@ -23,7 +24,7 @@ cst_voice *register_cmu_us_awb(const char *voxdir);
 struct state {
     char phone[6];
     int8_t part, stress;
-    int32_t end_frame, syllable;
+    int32_t end_frame, syllable, chunk;
 };
 
 /* flite renders as it synthesises; this ends the rendering at its first block. */
@@ -58,9 +59,18 @@ static cst_voice *find_voice(const char *name) {
     return NULL;
 }
 
+/* Number of the piece of text between spaces that a syllable belongs to. */
+static int32_t chunk_of(const cst_item *syllable) {
+    const cst_item *chunk = path_to_item(syllable, "parent.R:Token.parent");
+    int32_t n = -1;
+    for (; chunk; chunk = item_prev(chunk))
+        n++;
+    return n;
+}
+
 /* The states of the phones, three each; at most `capacity`. */
 static int32_t collect_states(cst_utterance *utt, struct state *out, int32_t capacity) {
-    int32_t n = 0, n_syllables = 0;
+    int32_t n = 0, n_syllables = 0, chunk = -1;
     const cst_item *previous = NULL;
     for (cst_item *s = relation_head(utt_relation(utt, "Segment")); s && n + 3 <= capacity;
          s = item_next(s)) {
@@ -69,15 +79,17 @@ static int32_t collect_states(cst_utterance *utt, struct state *out, int32_t cap
         if (syllable && !(previous && item_equal(syllable, previous))) {
             previous = syllable;
             n_syllables++;
+            chunk = chunk_of(syllable);
         }
         int part = 0;
         for (cst_item *q = item_daughter(item_as(s, "segstate")); q; q = item_next(q), part++) {
             struct state *state = &out[n++];
-            *state = (struct state){.part = (int8_t)(part < 3 ? part : 2), .syllable = -1};
+            *state = (struct state){.part = (int8_t)(part < 3 ? part : 2), .syllable = -1, .chunk = -1};
             snprintf(state->phone, sizeof state->phone, "%s", item_feat_string(s, "name"));
             state->end_frame = (int32_t)(item_feat_float(q, "end") * 200.0f + 0.5f);
             if (syllable) {
                 state->syllable = n_syllables - 1;
+                state->chunk = chunk;
                 state->stress = (int8_t)ffeature_int(syllable, "stress");
             }
             if (n == capacity)

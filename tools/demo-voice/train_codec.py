@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """train_codec.py DATA... --out FILE --minutes M: train tokens -> sound (prenet, wave generator, d-vector).
 
-The sound that belongs to tokens is known to the sample where it is voiced, so beside the spectral losses the waveform itself
-is a target. A throw-away linear layer reads the mel spectrogram from the prenet's output: that teaches the prenet the phones,
-on more frames than the wave generator could afford. DATA: make_data.py --sound.
+The sound that belongs to tokens is known to the sample, so the waveform itself is a target beside its spectra. For most of
+the time the wave generator is what it begins as, the inverse of framing, and only what works at 50 frames a second is
+computed; at the end all of it learns. DATA: make_data.py --sound.
 """
 
 import numpy as np
@@ -15,20 +15,10 @@ import speech
 import training
 from optimiser import Muon
 
-CONTEXT, CROP, MARGIN = 12, 32, 3                      # frames: either side for the prenet, of sound, of it without loss
-READ = 2                                               # crops read for one that is rendered
-RESOLUTIONS = ((2048, 512), (1024, 256), (512, 128), (128, 32))
-
-
-def log_mel(sound, n_mels=80):
-    """[frames, n_mels] of int16 samples; a frame's window is around its middle."""
-    filters = codec.mel_filters(dict(layout.MEL, num_mels=n_mels, n_fft=512))
-    window, out = torch.hann_window(512), []
-    for x in torch.tensor(sound).split(speech.HOP * 3000):
-        x = torch.nn.functional.pad(x.float() / 32767, (96, 96))
-        spectrum = torch.stft(x, 512, speech.HOP, 512, window, center=False, return_complex=True).abs()
-        out.append(torch.log(filters @ spectrum + 1e-3).t())
-    return torch.cat(out).numpy()
+CONTEXT, CROP = 16, 64                                 # frames: either side without loss, of sound
+WHOLE_FROM, WHOLE_SHARE = 0.95, 4                     # of the time: then the wave generator learns too, from a part of the crops
+RESOLUTIONS = ((1024, 256), (512, 128), (256, 64), (128, 32))
+EMPHASIS = 0.9                                         # of high frequencies in the waveform's loss
 
 
 class Sounds:
@@ -37,15 +27,12 @@ class Sounds:
         self.tokens = np.concatenate([z["tokens"] for z in zs])
         self.sound = np.concatenate([z["sound"] for z in zs])
         length = np.concatenate([np.diff(z["tokens_end"], prepend=0) for z in zs])
-        self.end = np.cumsum(length)
         self.voice = np.repeat(np.concatenate([z["labels"][:, 0] for z in zs]), length)
         self.sentence = np.repeat(np.arange(len(length)), length)
-        self.mel = np.concatenate([log_mel(z["sound"]) for z in zs])
         self.digits = np.stack([speech.global_digits(v) for v in speech.VOICES])
 
     def batch(self, rng, n):
-        """tokens [n, CROP + 2 CONTEXT], digits [n, 32, 3], mel [n, CROP + 2 CONTEXT, 80], sound [n, samples of CROP]; each
-        inside one sentence."""
+        """tokens [n, CROP + 2 CONTEXT], digits [n, 32, 3], sound [n, samples of CROP]; each inside one sentence."""
         size, begins = CROP + 2 * CONTEXT, []
         while len(begins) < n:
             a = int(rng.integers(len(self.tokens) - size))
@@ -54,7 +41,7 @@ class Sounds:
         at = np.array(begins)[:, None] + np.arange(size)
         sound = self.sound.reshape(-1, speech.HOP)[at[:, CONTEXT:-CONTEXT]].reshape(n, -1)
         return (torch.tensor(self.tokens[at].astype(int)), torch.tensor(self.digits[self.voice[begins]]),
-                torch.tensor(self.mel[at]), torch.tensor(sound.astype(np.float32) / 32767))
+                torch.tensor(sound.astype(np.float32) / 32767))
 
 
 def spectral_loss(made, wanted):
@@ -67,39 +54,48 @@ def spectral_loss(made, wanted):
     return total / len(RESOLUTIONS)
 
 
-def optimisers(w, reader):
-    matrices = [p for n, p in w.items() if n.startswith(("prenet.", "decoder.")) and p.dim() > 1 and p.numel() > 1000
-                and ".dwconv." not in n]
-    chosen = {id(p) for p in matrices}
-    others = [p for p in w.values() if id(p) not in chosen] + list(reader.values())
-    return [Muon(matrices, lr=0.01), torch.optim.AdamW(others, lr=2e-3, betas=(0.8, 0.99), weight_decay=0.0)]
+def wave_loss(made, wanted):
+    a, b = (x[:, 1:] - EMPHASIS * x[:, :-1] for x in (made, wanted))
+    return (a - b).pow(2).mean() / b.pow(2).mean()
+
+
+def optimisers(w):
+    """Muon for the matrices that work at 50 frames a second. The generator behind them knows its task from the beginning."""
+    generator = {n for n in w if n.startswith("decoder.model.") and not n.startswith("decoder.model.0.")}
+    matrices = {n for n, p in w.items() if n.startswith(("prenet.", "decoder.model.0.")) and p.dim() > 1 and p.numel() > 1000
+                and ".dwconv." not in n}
+    adam = dict(betas=(0.9, 0.99), weight_decay=0.0)
+    return [Muon([w[n] for n in sorted(matrices)], lr=0.01),
+            torch.optim.AdamW([w[n] for n in sorted(set(w) - matrices - generator)], lr=2e-3, **adam),
+            torch.optim.AdamW([w[n] for n in sorted(generator)], lr=5e-4, **adam)]
 
 
 def main():
-    a = training.options(__doc__, batch=8)
+    a = training.options(__doc__, batch=16)
     config = layout.configs()["bicodec"]
     table = {n: s for n, s in layout.bicodec_shapes(config).items()
              if n.startswith(("prenet.", "decoder.", "quantizer.out_project", "speaker_encoder.quantizer.project_out",
                               "speaker_encoder.project."))}
-    w = {n: p.to(a.device).requires_grad_() for n, p in layout.weights(table).items()}
+    w = layout.weights(table)
+    layout.begin_as_framing(w, config["decoder"])
+    w = {n: p.to(a.device).requires_grad_() for n, p in w.items()}
     book = {"quantizer.codebook.weight": torch.tensor(speech.codebook(), device=a.device)}
-    reader = {"auxiliary." + n: p.to(a.device).requires_grad_() for n, p in
-              layout.weights({"weight": (80, config["prenet"]["out_channels"]), "bias": (80,)}).items()}
-    run = training.Run(a, w | reader, optimisers(w, reader))
+    run = training.Run(a, w, optimisers(w))
     sounds = Sounds(a.data)
-    for _ in run.shares():
-        tokens, digits, mel, wanted = (t.to(a.device) for t in sounds.batch(run.rng, READ * a.batch))
-        with torch.autocast("cuda", torch.bfloat16, enabled=a.device == "cuda"):   # no gain on a processor
-            d = codec.speaker_vector(w, digits)
-            x = codec.prenet(w | book, config, tokens, d) + d[:, :, None]
-            read = codec.linear(reader, "auxiliary.", x.transpose(1, 2))
-            made = codec.wave_generator(w, config, x[:a.batch, :, CONTEXT:-CONTEXT])
-        cut = MARGIN * speech.HOP
-        made, wanted = made.float()[:, cut:-cut], wanted[:a.batch, cut:-cut]
-        spectral = spectral_loss(made, wanted)
-        wave = (made - wanted).pow(2).mean() / wanted.pow(2).mean()
-        phones = (read.float() - mel).abs().mean()
-        run.learn(spectral + 2 * wave + phones, list(w.values()), 5.0, spectral=spectral, wave=wave, mel=phones)
+    for share in run.shares():
+        tokens, digits, wanted = (t.to(a.device) for t in sounds.batch(run.rng, a.batch))
+        d = codec.speaker_vector(w, digits)
+        with torch.autocast(a.device, torch.bfloat16):
+            x = codec.prenet(w | book, config, tokens, d)
+        x = x.float() + d[:, :, None]
+        if share < WHOLE_FROM:
+            made = codec.samples_of_frames(w, x)
+        else:
+            n = len(x) // WHOLE_SHARE
+            made, wanted = codec.wave_generator(w, config, x[:n]), wanted[:n]
+        cut = CONTEXT * speech.HOP
+        spectral, wave = spectral_loss(made[:, cut:-cut], wanted), wave_loss(made[:, cut:-cut], wanted)
+        run.learn(spectral + wave, list(w.values()), 5.0, spectral=spectral, wave=wave)
 
 
 if __name__ == "__main__":

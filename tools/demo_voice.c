@@ -1,0 +1,42 @@
+/* demo_voice.c - see demo_voice.h. It lies in share/, beside an installed program's bin/ or in the
+ * source tree that the program was built in. */
+#include "tools/demo_voice.h"
+
+#include "tools/command.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool find(char folder[MILL_DEMO_VOICE_BYTES]) {
+    static const char *const places[] = {"../share/sparkmill/demo-voice",
+                                         "../../../share/demo-voice"};
+    char path[MILL_DEMO_VOICE_BYTES];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
+    char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
+    for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
+        strcpy(slash + 1, places[i]);
+        if (realpath(path, folder))
+            return true;
+    }
+    return false;
+}
+
+int mill_demo_voice_stand_in(const char *command, const char **model,
+                             char folder[MILL_DEMO_VOICE_BYTES]) {
+    if (*model && **model)
+        return MILL_EXIT_OK;
+    if (!find(folder))
+        return mill_command_usage(
+            command, "--model DIR is missing. `sparkmill pull` downloads the published model, "
+                     "`sparkmill synth-model` makes one for trying out");
+    *model = folder;
+    fprintf(stderr,
+            "sparkmill %s: no --model, so the small demo voice speaks (English only); "
+            "`sparkmill pull` gets the published model\n",
+            command);
+    return MILL_EXIT_OK;
+}
