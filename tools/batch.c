@@ -8,6 +8,7 @@
 #include "tools/batch_results.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
+#include "tools/demo_voice.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/user_folders.h"
@@ -29,6 +30,7 @@ struct options {
     long long max_running;
     bool no_cache, help;
     enum mill_audio_format format;
+    char demo_voice[MILL_DEMO_VOICE_BYTES]; /* where no model was given */
 };
 
 struct batch {
@@ -52,14 +54,14 @@ struct batch {
 /* ------------------------------------------------------------------ options */
 
 static void print_help(void) {
-    puts("Usage: sparkmill batch IN.jsonl|- --model DIR -o DIR [OPTION]...\n"
+    puts("Usage: sparkmill batch IN.jsonl|- -o DIR [OPTION]...\n"
          "Speak many texts into a folder; run again, it goes on where it was.\n\n"
          "Each line of the input is an object: id (names the file), text; voice (a file or\n"
          "a kept name) or gender, pitch, speed, pitch_hz, speed_syllables; ssml (true: markup),\n"
          "dictionary (lines `written = spoken`); seed, temperature, top_k, top_p, max_seconds (of "
          "a\n"
          "segment), redraws, priority. DIR/results.jsonl tells of each.\n\n"
-         "  --model DIR          checkpoint folder, as sparkmill pull makes it\n"
+         "  --model DIR          checkpoint folder (sparkmill pull), or the demo voice\n"
          "  -o, --output DIR     folder for sound files and results\n"
          "  --format NAME        wav wav24 wavfloat pcm flac mp3 opus aac m4a; else wav\n"
          "  --voices DIR         the folder of kept voices\n"
@@ -112,13 +114,10 @@ static int read_options(struct options *o, int argc, char **argv) {
     o->input = argv[optind];
     if (!o->output)
         return mill_command_usage("batch", "where to? -o DIR");
-    if (!o->model)
-        return mill_command_usage("batch",
-                                  "which model? --model DIR, as `sparkmill pull` makes it");
     if (o->format_name && !mill_audio_format_find(o->format_name, &o->format))
         return mill_command_usage("batch", "--format '%s': there are " MILL_AUDIO_FORMAT_NAMES,
                                   o->format_name);
-    return MILL_EXIT_OK;
+    return mill_demo_voice_stand_in("batch", &o->model, o->demo_voice);
 }
 
 /* ------------------------------------------------------------------ items that end */

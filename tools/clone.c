@@ -4,6 +4,7 @@
 #include "runtime/voice/cloner.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
+#include "tools/demo_voice.h"
 #include "tools/sha256.h"
 #include "tools/user_folders.h"
 #include "tools/voice_open.h"
@@ -27,15 +28,15 @@ struct cloning_request {
     double temperature, top_p; /* -1 = not given, as the next two */
     long long top_k, seed, n_threads;
     bool keep_silence, help;
-    char *cache; /* owned: the folder; NULL = none */
+    char *cache;                            /* owned: the folder; NULL = none */
+    char demo_voice[MILL_DEMO_VOICE_BYTES]; /* where no model was given */
 };
 
 static void print_help(void) {
-    puts("Usage: sparkmill clone RECORDING -o NAME.voice --model DIR --consent TEXT|FILE "
-         "[OPTION]...\n"
+    puts("Usage: sparkmill clone RECORDING -o NAME.voice --consent TEXT|FILE [OPTION]...\n"
          "Make a voice from a recording of one person: 3 to 10 seconds of clear speech are best.\n"
          "Prints what was found in the recording, and refuses what would not make a voice.\n\n"
-         "  --model DIR         checkpoint folder\n"
+         "  --model DIR         checkpoint folder; the demo voice\n"
          "  -o, --output FILE   the voice file\n"
          "  --consent TEXT|FILE the speaker's statement, in words or as a text file\n"
          "  --consent-by NAME   who agreed\n"
@@ -296,10 +297,9 @@ static int parse(struct cloning_request *r, int argc, char **argv) {
     if (argc - optind != 1)
         return mill_command_usage(command, "one recording is wanted");
     r->recording = argv[optind];
-    if (!r->output || !r->model_folder)
-        return mill_command_usage(command,
-                                  r->output ? "--model DIR is missing" : "where to? -o NAME.voice");
-    return MILL_EXIT_OK;
+    if (!r->output)
+        return mill_command_usage(command, "where to? -o NAME.voice");
+    return mill_demo_voice_stand_in(command, &r->model_folder, r->demo_voice);
 }
 
 int mill_command_clone(int argc, char **argv) {

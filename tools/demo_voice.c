@@ -14,11 +14,12 @@
 static bool find(char folder[MILL_DEMO_VOICE_BYTES]) {
     static const char *const places[] = {"../share/sparkmill/demo-voice",
                                          "../../../share/demo-voice"};
+    enum { PLACE_BYTES = 64 };
     char path[MILL_DEMO_VOICE_BYTES];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - PLACE_BYTES);
     char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
     for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
-        strcpy(slash + 1, places[i]);
+        snprintf(slash + 1, PLACE_BYTES, "%s", places[i]);
         if (realpath(path, folder))
             return true;
     }

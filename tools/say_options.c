@@ -48,9 +48,9 @@ static const struct mill_option rows[] = {
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
 void mill_say_options_help(void) {
-    puts("Usage: sparkmill say TEXT|-|--file FILE --model DIR -o FILE|- [OPTION]...\n"
+    puts("Usage: sparkmill say TEXT|-|--file FILE -o FILE|- [OPTION]...\n"
          "Speak a text (- = from standard input) into a file or a pipe.\n\n"
-         "  --model DIR            checkpoint folder, as sparkmill pull makes it\n"
+         "  --model DIR            checkpoint folder (sparkmill pull), or the demo voice\n"
          "  -o, --output FILE      sound file, - = standard output, while it is made\n"
          "  --format NAME          wav wav24 wavfloat pcm flac mp3 opus aac m4a, where\n"
          "                         the file's ending does not say it\n"
@@ -135,10 +135,6 @@ static int check_rest(const struct mill_say_options *o) {
         return mill_command_usage("say", o->text ? "a text and --file: only one of them"
                                                  : "what? A text, --file FILE, or - for standard "
                                                    "input");
-    if (!o->model)
-        return mill_command_usage(
-            "say", "--model DIR is missing. `sparkmill pull` downloads the published "
-                   "model, `sparkmill synth-model` makes one for trying out");
     if (o->temperature > 0 && o->temperature < 0.01)
         return mill_command_usage("say", "--temperature %g: 0, or 0.01 and more", o->temperature);
     return MILL_EXIT_OK;
@@ -159,5 +155,8 @@ int mill_say_options_read(struct mill_say_options *out, int argc, char **argv) {
     result = check_rest(out);
     if (result == MILL_EXIT_OK)
         result = check_voice(out);
-    return result == MILL_EXIT_OK ? check_output(out) : result;
+    if (result == MILL_EXIT_OK)
+        result = check_output(out);
+    return result == MILL_EXIT_OK ? mill_demo_voice_stand_in("say", &out->model, out->demo_voice)
+                                  : result;
 }

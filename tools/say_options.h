@@ -4,6 +4,7 @@
 #define MILL_TOOLS_SAY_OPTIONS_H
 
 #include "runtime/audio/writer.h"
+#include "tools/demo_voice.h"
 
 struct mill_say_options {
     /* As given: borrowed from the command line, NULL where not given. */
@@ -18,6 +19,7 @@ struct mill_say_options {
     int gender, pitch, speed; /* numbers of the labels */
     enum mill_audio_format format;
     bool to_pipe;
+    char demo_voice[MILL_DEMO_VOICE_BYTES]; /* where no model was given */
 };
 
 /* MILL_EXIT_OK, or MILL_EXIT_USAGE after saying what is wrong. */

@@ -8,6 +8,7 @@
 #include "runtime/server/server.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
+#include "tools/demo_voice.h"
 #include "tools/notify.h"
 #include "tools/user_folders.h"
 
@@ -34,7 +35,8 @@ struct serving {
     struct mill_server_options options;
     const char *config;
     bool help, print_config;
-    char *cache, *voices, *state; /* owned: the user's folders */
+    char *cache, *voices, *state;           /* owned: the user's folders */
+    char demo_voice[MILL_DEMO_VOICE_BYTES]; /* where no model was given */
     struct mill_log log;
     struct mill_server *server;
     int notify;
@@ -50,7 +52,7 @@ struct serving {
 
 static void print_help(void) {
     puts(
-        "Usage: sparkmill serve --model DIR [OPTION]...\n"
+        "Usage: sparkmill serve [OPTION]...\n"
         "Serve speech over HTTP, as OpenAI's and FlashTTS' clients want it. See docs/server.md.\n\n"
         "  --config FILE    options as lines of `name: value`\n"
         "  --print-config   print all options, what they come to and mean, as such a file\n\n"
@@ -142,6 +144,9 @@ static int read_options(struct serving *s, int argc, char **argv) {
     if (status == MILL_OK)
         status = mill_server_options_read_variables(&s->options, getenv, &err);
     fill_folders(s);
+    if (status == MILL_OK && !s->print_config &&
+        mill_demo_voice_stand_in(command, &s->options.model, s->demo_voice))
+        return MILL_EXIT_USAGE;
     if (status == MILL_OK && !s->print_config)
         status = mill_server_options_check(&s->options, &err);
     return status < 0 ? mill_command_fail(command, status, &err) : MILL_EXIT_OK;

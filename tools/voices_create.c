@@ -9,6 +9,7 @@
 #include "runtime/engine/engine.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
+#include "tools/demo_voice.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/user_folders.h"
@@ -38,10 +39,11 @@ struct creation {
     struct mill_voice_model voice_model;
     char *voices; /* owned: the registry's folder */
     const atomic_bool *interrupted;
+    char demo_voice[MILL_DEMO_VOICE_BYTES]; /* where no model was given */
 };
 
 static void print_help(void) {
-    puts("Usage: sparkmill voices create NAME --model DIR [OPTION]...\n"
+    puts("Usage: sparkmill voices create NAME [OPTION]...\n"
          "Let the model invent voices: writes NAME-1.wav and NAME-1.voice, NAME-2.wav ...\n\n"
          "  --gender NAME       female male\n"
          "  --pitch NAME        very_low low moderate high very_high\n"
@@ -49,6 +51,7 @@ static void print_help(void) {
          "  --text TEXT         what they say\n"
          "  --seed N            of the first candidate; the next has N + 1    [0]\n"
          "  -n N                candidates, at most 100                       [4]\n"
+         "  --model DIR         checkpoint folder                 [the demo voice]\n"
          "  -o, --output DIR    where the files go                            [.]\n"
          "  --keep K            put candidate K into the registry as NAME\n"
          "  --language TAG      said in the files, such as en or zh-CN\n"
@@ -272,8 +275,6 @@ static int check(struct creation *c) {
     c->gender = mill_gender_find(c->gender_name);
     c->pitch = mill_level_find(c->pitch_name);
     c->speed = mill_level_find(c->speed_name);
-    if (!c->model_folder)
-        return mill_command_usage(command, "--model DIR is missing");
     if (c->gender < 0)
         return mill_command_usage(command, "--gender: there are " MILL_GENDER_LABELS);
     if (c->pitch < 0 || c->speed < 0)
@@ -328,7 +329,10 @@ static int parse(struct creation *c, int argc, char **argv) {
     if (argc - optind != 1)
         return mill_command_usage(command, "one name is wanted");
     c->name = argv[optind];
-    return check(c);
+    int result = check(c);
+    if (result < 0 && mill_demo_voice_stand_in(command, &c->model_folder, c->demo_voice))
+        result = MILL_EXIT_USAGE;
+    return result;
 }
 
 int mill_voices_create(int argc, char **argv) {

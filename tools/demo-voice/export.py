@@ -17,6 +17,8 @@ import lm
 import speech
 import tokenizer
 
+SHARPENED = 1.6                                        # logits: the engine's own temperature, 0.8, then draws as 0.5 did in training
+
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -42,6 +44,8 @@ def main():
             continue
         part = "llm" if n.startswith("model.") else "wav2vec2" if n.startswith("wav2vec2.") else "bicodec"
         w[part][n.removeprefix("wav2vec2.")] = x
+    if a.lm:
+        w["llm"]["model.norm.weight"] = w["llm"]["model.norm.weight"] * SHARPENED
     names = {"llm": "LLM", "bicodec": "BiCodec", "wav2vec2": "wav2vec2-large-xlsr-53"}
     for part, name in names.items():
         (a.folder / name).mkdir(parents=True, exist_ok=True)
