@@ -9,6 +9,7 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/plugin.h"
 #include "kernels/reference/reference.h"
+#include "runtime/base/file.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -24,8 +25,8 @@ static bool own_folder(char folder[PATH_MAX]) {
     if (!dladdr1((const void *)own_folder, &info, (void **)&map, RTLD_DL_LINKMAP) || !map)
         return false;
     if (map->l_name[0] == '\0') { /* the program itself */
-        ssize_t n = readlink("/proc/self/exe", folder, PATH_MAX - 1);
-        folder[n > 0 ? n : 0] = '\0';
+        if (!mill_path_beside_program(folder, PATH_MAX, ""))
+            return false;
     } else {
         snprintf(folder, PATH_MAX, "%s", map->l_name);
     }

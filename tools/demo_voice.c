@@ -2,27 +2,19 @@
  * source tree that the program was built in. */
 #include "tools/demo_voice.h"
 
+#include "runtime/base/file.h"
 #include "tools/command.h"
 
-#include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 static bool find(char folder[MILL_DEMO_VOICE_BYTES]) {
     static const char *const places[] = {"../share/sparkmill/demo-voice",
                                          "../../../share/demo-voice"};
-    enum { PLACE_BYTES = 64 };
     char path[MILL_DEMO_VOICE_BYTES];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - PLACE_BYTES);
-    char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
-    for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
-        snprintf(slash + 1, PLACE_BYTES, "%s", places[i]);
-        if (realpath(path, folder))
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (mill_path_beside_program(path, sizeof path, places[i]) && realpath(path, folder))
             return true;
-    }
     return false;
 }
 

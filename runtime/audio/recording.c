@@ -11,6 +11,7 @@
 #include "runtime/audio/recording_wire.h"
 #include "runtime/base/buffer.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,17 +79,6 @@ static mill_status open_file(struct decoding *d, const char *path, struct mill_e
     return MILL_OK;
 }
 
-/* "sparkmill-decode" in the folder of the running program. */
-static bool decoder_beside_program(char *path, size_t size) {
-    ssize_t n = readlink("/proc/self/exe", path, size - 1);
-    if (n <= 0)
-        return false;
-    path[n] = '\0';
-    char *name = strrchr(path, '/');
-    size_t left = name ? size - (size_t)(name + 1 - path) : 0;
-    return name && (size_t)snprintf(name + 1, left, "sparkmill-decode") < left;
-}
-
 /* What the child begins with: two objects that are initialised already. An errno. */
 static int plan_child(const struct decoding *d, int pipe_in, posix_spawnattr_t *attributes,
                       posix_spawn_file_actions_t *actions) {
@@ -138,7 +128,7 @@ static int spawn(struct decoding *d, const char *decoder, int pipe_in) {
 static mill_status start(struct decoding *d, struct mill_error *err) {
     char beside[PATH_MAX];
     const char *decoder = d->decoder;
-    if (!decoder && !decoder_beside_program(beside, sizeof beside))
+    if (!decoder && !mill_path_beside_program(beside, sizeof beside, "sparkmill-decode"))
         return mill_fail(err, MILL_E_UNSUPPORTED,
                          "not opened: the running program's folder is unknown, so the decoder "
                          "cannot be found");

@@ -171,6 +171,16 @@ mill_status mill_file_write(const char *path, const void *data, size_t size,
     return status;
 }
 
+bool mill_path_beside_program(char *path, size_t size, const char *name) {
+    ssize_t n = readlink("/proc/self/exe", path, size - 1);
+    if (n <= 0)
+        return false;
+    path[n] = '\0';
+    char *end = strrchr(path, '/');
+    size_t left = end ? size - (size_t)(end + 1 - path) : 0;
+    return end && (size_t)snprintf(end + 1, left, "%s", name) < left;
+}
+
 char *mill_path_join(const char *folder, const char *name) {
     char *path = NULL;
     return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;

@@ -10,6 +10,7 @@
 #include "runtime/base/buffer.h"
 #include "runtime/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,6 +56,9 @@ mill_status mill_file_write(const char *path, const void *data, size_t size,
  * MILL_E_IO. */
 mill_status mill_write_failure(int cause);
 
+/* "<folder of the running program>/<name>" into `path`, of `size` bytes; false where the folder
+ * cannot be told, or there is no room. */
+bool mill_path_beside_program(char *path, size_t size, const char *name);
 /* "folder/name" in new memory; NULL when memory is short. */
 char *mill_path_join(const char *folder, const char *name);
 /* Make a folder and its parents; existing ones are fine. */

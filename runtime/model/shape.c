@@ -219,7 +219,8 @@ static void read_speaker(struct mill_bicodec_shape *s, struct reader *parent) {
             mill_fail(r.err, MILL_E_INPUT, "fsq_num_quantizers: only one quantizer is supported");
     s->speaker.ecapa_channels = MILL_ECAPA_CHANNELS;
     if (r.status >= 0 && has(&r, "ecapa_channels"))
-        s->speaker.ecapa_channels = whole(&r, "ecapa_channels", MILL_ECAPA_SCALE, MAX_WIDTH / 3);
+        s->speaker.ecapa_channels =
+            whole(&r, "ecapa_channels", MILL_ECAPA_SCALE, MAX_WIDTH / MILL_ECAPA_BLOCKS);
     require(&r, s->speaker.ecapa_channels % MILL_ECAPA_SCALE == 0,
             "ecapa_channels %d is not a multiple of %d", s->speaker.ecapa_channels,
             MILL_ECAPA_SCALE);

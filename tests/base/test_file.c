@@ -137,6 +137,10 @@ static void paths(void **state) {
     char *joined = mill_path_join("a/b", "c");
     assert_string_equal(joined, "a/b/c");
     free(joined);
+    char beside[4096];
+    assert_true(mill_path_beside_program(beside, sizeof beside, "test_file"));
+    assert_int_equal(access(beside, X_OK), 0); /* this program */
+    assert_false(mill_path_beside_program(beside, strlen(beside), "test_file"));
 }
 
 int main(void) {

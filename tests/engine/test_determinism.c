@@ -294,8 +294,14 @@ static int write_checkpoint(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc > 1 && strcmp(argv[1], card.backend) == 0)
-        subject = &card;
+    if (argc > 1)
+        subject = strcmp(argv[1], card.backend) == 0        ? &card
+                  : strcmp(argv[1], processor.backend) == 0 ? &processor
+                                                            : NULL;
+    if (!subject) {
+        print_error("'%s' is no backend: cpu or emulator\n", argv[1]);
+        return 2;
+    }
     if (argc > 2)
         n_schedules = strtoull(argv[2], NULL, 10);
     if (argc > 3)

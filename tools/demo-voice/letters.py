@@ -80,7 +80,8 @@ def _letters_of_phones(word, phones):
 def spoken(text, tokens, chunks):
     """For each frame the index of the letter of the text that it speaks, -1 where that is not known (pauses, numbers)."""
     out = np.full(len(tokens), -1, np.int16)
-    starts = np.cumsum([0] + [len(w) + 1 for w in text.split(" ")])
+    words = text.lower().split(" ")
+    starts = np.cumsum([0] + [len(w) + 1 for w in words])
     phones, parts = speech.PHONE_OF[tokens], speech.PART_OF[tokens]
     begins = np.flatnonzero(np.diff(chunks, prepend=-1) != 0)
     for a, b in zip(begins, [*begins[1:], len(tokens)]):
@@ -89,7 +90,7 @@ def spoken(text, tokens, chunks):
         new = np.ones(b - a, bool)                     # another phone, or the same once more
         new[1:] = (phones[a + 1:b] != phones[a:b - 1]) | (parts[a + 1:b] < parts[a:b - 1])
         said = tuple(speech.PHONES[p] for p in phones[a:b][new])
-        letters = _letters_of_phones(text.split(" ")[chunks[a]].lower(), said)
+        letters = _letters_of_phones(words[chunks[a]], said)
         if letters is not None:
             out[a:b] = starts[chunks[a]] + letters[np.cumsum(new) - 1]
     return out

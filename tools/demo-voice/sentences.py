@@ -82,11 +82,6 @@ def held_out():
     return [s for s in (HERE / "held-out.txt").read_text().splitlines() if s]
 
 
-def words(text):
-    """Its words in small letters."""
-    return re.findall("[a-z]+", text.lower())
-
-
 def verses(path):
     """Pieces of at most 14 words, cut at punctuation."""
     pieces = []

@@ -16,7 +16,7 @@ import training
 from optimiser import Muon
 
 CONTEXT, CROP = 16, 64                                 # frames: either side without loss, of sound
-WHOLE_FROM, WHOLE_SHARE = 0.95, 4                     # of the time: then the wave generator learns too, from a part of the crops
+WHOLE_FROM, WHOLE_SHARE = 0.95, 4                      # of the time: then the wave generator learns too, from a part of the crops
 RESOLUTIONS = ((1024, 256), (512, 128), (256, 64), (128, 32))
 EMPHASIS = 0.9                                         # of high frequencies in the waveform's loss
 

@@ -15,9 +15,8 @@ import speech
 import training
 from optimiser import Muon
 
-
 GUIDED = ((1, 0), (1, 2), (2, 0), (2, 2), (3, 0), (3, 2))   # (layer, head): one of each pair that shares keys
-READING = 1.0                                          # weight of its loss
+READING, GUIDANCE = 1.0, 0.5                           # weights of their losses
 
 
 class Corpus:
@@ -93,7 +92,7 @@ def main():
         batch = [t.to(a.device) for t in corpus.batch(run.rng, min(600, 90 + 1500 * share), a.batch)]
         with torch.autocast(a.device, torch.bfloat16):
             plain, reading, astray = loss_of(w, config, embedding, batch, phones)
-        run.learn(plain + READING * reading + 0.5 * astray, others, 1.0, next=plain, reading=reading, astray=astray,
+        run.learn(plain + READING * reading + GUIDANCE * astray, others, 1.0, next=plain, reading=reading, astray=astray,
                   length=batch[0].shape[1])
 
 
