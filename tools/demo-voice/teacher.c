@@ -84,7 +84,8 @@ static int32_t collect_states(cst_utterance *utt, struct state *out, int32_t cap
         int part = 0;
         for (cst_item *q = item_daughter(item_as(s, "segstate")); q; q = item_next(q), part++) {
             struct state *state = &out[n++];
-            *state = (struct state){.part = (int8_t)(part < 3 ? part : 2), .syllable = -1, .chunk = -1};
+            *state =
+                (struct state){.part = (int8_t)(part < 3 ? part : 2), .syllable = -1, .chunk = -1};
             snprintf(state->phone, sizeof state->phone, "%s", item_feat_string(s, "name"));
             state->end_frame = (int32_t)(item_feat_float(q, "end") * 200.0f + 0.5f);
             if (syllable) {
