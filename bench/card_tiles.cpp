@@ -127,7 +127,7 @@ static double seconds_of(const struct bench *b, const struct conv_tile *tile,
                          const struct conv_args *args, int32_t n_spans) {
     double seconds[MOST_RUNS], total = 0;
     int n = 0;
-    if (tile->shared_bytes + CONV_STATIC_SHARED_BYTES > (size_t)b->backend->shared_bytes ||
+    if (tile->shared_bytes + MILL_CUDA_STATIC_SHARED_BYTES > (size_t)b->backend->shared_bytes ||
         tile->launch(b->backend, args, n_spans, tile) < 0 || mill_cuda_synchronize(b->backend) < 0)
         return 0;
     while (n < MOST_RUNS && total < 0.05) {

@@ -57,7 +57,7 @@ static mill_status launch_best(struct mill_backend *backend, const struct conv_a
     float least = 0;
     for (int32_t i = 0, n = tiles_for(backend, args, tiles); i < n; i++) {
         float time = time_of(&tiles[i], args, n_spans, backend->n_processors);
-        bool fits = tiles[i].shared_bytes + CONV_STATIC_SHARED_BYTES <= shared_bytes;
+        bool fits = tiles[i].shared_bytes + MILL_CUDA_STATIC_SHARED_BYTES <= shared_bytes;
         if (!fits || (best && least <= time))
             continue;
         best = &tiles[i];

@@ -16,9 +16,8 @@
 #include "kernels/cuda/device.h"
 
 enum {
-    CONV_SPANS = 128,                /* of one launch */
-    CONV_STATIC_SHARED_BYTES = 1024, /* a kernel's barriers, and alignment behind them */
-    CONV_TILES = 3                   /* of a kernel, at most */
+    CONV_SPANS = 128, /* of one launch */
+    CONV_TILES = 3    /* of a kernel, at most */
 };
 
 /* The parameter of a kernel: under 4 KB. */

@@ -23,8 +23,11 @@ enum {
      * quantised rows, partial sums. Larger work goes in blocks of rows. */
     MILL_CUDA_SCRATCH_BYTES = 32 << 20,
     MILL_CUDA_ARRIVALS = 1024, /* counters of blocks that work on one thing: arrival.h */
-    MILL_CUDA_PLAIN_SHARED_BYTES = 48 << 10, /* dynamic, that a kernel has without being asked */
-    MILL_CUDA_LARGE_KERNELS = 64,            /* that want more, and are remembered */
+    /* Shared memory of a kernel: what is fixed when it is compiled, and alignment behind it; and
+     * what a launch can add to that without asking, 48 KB in all. */
+    MILL_CUDA_STATIC_SHARED_BYTES = 1024,
+    MILL_CUDA_PLAIN_SHARED_BYTES = (48 << 10) - MILL_CUDA_STATIC_SHARED_BYTES,
+    MILL_CUDA_LARGE_KERNELS = 64, /* that want more, and are remembered */
     /* What CUDA itself takes, context, code and queues: so much, and so much for each
      * multiprocessor. An estimate, not measured; counts towards a limit. */
     MILL_CUDA_CONTEXT_BYTES = 96 << 20,

@@ -6,7 +6,6 @@
 enum {
     MAX_I8_INPUTS = 8192, /* of a sum that int32 holds */
     MAX_PREPARED_ROWS = 1 << 17,
-    STATIC_SHARED_BYTES = 1024, /* a kernel's flag (arrival.h), and alignment behind it */
     /* The scratch memory: prepared rows, their scales, partial sums. */
     PREPARED_BYTES = 16 << 20,
     SCALES_AT = PREPARED_BYTES,
@@ -118,7 +117,7 @@ struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
         .n_out = outputs_of(args),
         .n_groups = weight_groups(&args->w.shape),
         .n_processors = backend->n_processors,
-        .shared_bytes = backend->shared_bytes - STATIC_SHARED_BYTES,
+        .shared_bytes = backend->shared_bytes - MILL_CUDA_STATIC_SHARED_BYTES,
         .partial_words = (MILL_CUDA_SCRATCH_BYTES - PARTIAL_AT) / (int)sizeof(int32_t),
         .max_shared_tiles = MILL_CUDA_ARRIVALS,
     };

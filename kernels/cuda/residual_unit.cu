@@ -20,7 +20,7 @@ static struct unit_kernel choose_kernel(const struct mill_backend *backend,
                                           ? mill_cuda_unit_hopper(dilated)
                                           : mill_cuda_unit_mma(dilated);
     if (!kernel.launch ||
-        kernel.shared_bytes + CONV_STATIC_SHARED_BYTES > (size_t)backend->shared_bytes)
+        kernel.shared_bytes + MILL_CUDA_STATIC_SHARED_BYTES > (size_t)backend->shared_bytes)
         return none;
     int64_t blocks = 0;
     for (int32_t s = 0; s < n_spans; s++)

@@ -228,7 +228,8 @@ static block_order order_blocks(uint64_t n) {
     return {n, step % n, random_below((uint32_t)n)};
 }
 
-cudaError_t launch_run(const launch &l, const emulator_settings &settings) {
+cudaError_t launch_run(const launch &l, size_t most_shared_bytes,
+                       const emulator_settings &settings) {
     state.order = settings.order;
     state.random = settings.seed * 0x9e3779b97f4a7c15 + 0x2545f4914f6cdd1d;
     state.error = cudaSuccess;
@@ -238,7 +239,7 @@ cudaError_t launch_run(const launch &l, const emulator_settings &settings) {
     resident.n_threads = l.block.x * l.block.y * l.block.z;
     if (checker)
         checker->launch_begins();
-    shared_begin_launch(l.shared_bytes);
+    shared_begin_launch(l.shared_bytes, most_shared_bytes);
     fault_handler_install();
     uint64_t n = (uint64_t)l.grid.x * l.grid.y * l.grid.z;
     block_order order = order_blocks(n);

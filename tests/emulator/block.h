@@ -78,7 +78,7 @@ extern block resident;
 emulator_order order_running();
 
 /* Runs all blocks of a launch; what went wrong is reported and its error returned. */
-cudaError_t launch_run(const launch &, const emulator_settings &);
+cudaError_t launch_run(const launch &, size_t most_shared_bytes, const emulator_settings &);
 
 /* Lets others run until *counter is not what it is now. */
 void wait_for_change(const uint64_t *counter, const char *what, site);

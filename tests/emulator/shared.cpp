@@ -23,6 +23,7 @@ static struct {
     unsigned n_pieces;
     size_t end;          /* of the last piece's red zone */
     size_t static_bytes; /* of all but the dynamic part */
+    size_t most_bytes;   /* of both */
 } arena;
 
 static void poison_piece(piece *p) {
@@ -39,9 +40,10 @@ static piece *add_piece(const shared_site *site, size_t at, size_t bytes) {
     return p;
 }
 
-void shared_begin_launch(size_t dynamic_bytes) {
+void shared_begin_launch(size_t dynamic_bytes, size_t most_bytes) {
     arena.n_pieces = 0;
     arena.static_bytes = 0;
+    arena.most_bytes = most_bytes;
     add_piece(nullptr, dynamic_at, dynamic_bytes);
 }
 
@@ -58,12 +60,12 @@ void *shared_dynamic() {
 static piece *new_piece(const shared_site *site) {
     arena.static_bytes += site->bytes;
     if (arena.static_bytes > shared_default_bytes ||
-        arena.static_bytes + arena.pieces[0].bytes > shared_most_bytes ||
+        arena.static_bytes + arena.pieces[0].bytes > arena.most_bytes ||
         arena.n_pieces == sizeof arena.pieces / sizeof *arena.pieces)
         fail(cudaErrorLaunchOutOfResources, site->at,
              "%s: %zu bytes of CU_SHARED, %zu dynamic: a kernel has %zu, together at most %zu",
              site->name, arena.static_bytes, arena.pieces[0].bytes, shared_default_bytes,
-             shared_most_bytes);
+             arena.most_bytes);
     size_t at = arena.end + red_zone_bytes + site->alignment - 1;
     return add_piece(site, at / site->alignment * site->alignment, site->bytes);
 }

@@ -14,7 +14,8 @@ const size_t shared_default_bytes = 48 << 10; /* what a kernel has without askin
 const size_t shared_most_bytes = 227 << 10;
 const size_t shared_arena_bytes = 320 << 10; /* with red zones */
 
-void shared_begin_launch(size_t dynamic_bytes);
+/* most_bytes: of dynamic and all CU_SHARED together. */
+void shared_begin_launch(size_t dynamic_bytes, size_t most_bytes);
 void shared_begin_block();
 /* Complains about red zones that were written. */
 void shared_end_block();

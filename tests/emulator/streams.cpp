@@ -166,7 +166,8 @@ static cudaError_t check_launch(const launch &l) {
 }
 
 static cudaError_t run_launch(const launch &l) {
-    cudaError_t error = launch_run(l, settings());
+    bool asked = state.most_shared_bytes.count(l.function) > 0;
+    cudaError_t error = launch_run(l, asked ? shared_most_bytes : shared_default_bytes, settings());
     if (!memory_check_red_zones()) {
         report("... by kernel %s, or by one in front of it", l.kernel);
         error = error == cudaSuccess ? cudaErrorIllegalAddress : error;
