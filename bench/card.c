@@ -1,13 +1,13 @@
 /* card.c - how fast a card runs the two networks, each figure beside its limit on that card.
  *
- *     bench_card BACKEND [--peak TFLOP] [--least]
+ *     bench_card BACKEND [--peak TFLOP] [--least] [--only N]
  *
  * Made-up weights of the published sizes, so it needs no checkpoint, and of libraries only the
  * backend's plugin: it can be built on a bare machine. The bandwidth is measured by copying within
  * the device (bytes read plus bytes written); the peak of bf16 products is given, by whoever
  * measured it with the best library at hand. Limits are those of bench/paper.h. Comma-separated on
  * standard output, the same for people on standard error. --least: few steps of few sizes, to see
- * that it runs. */
+ * that it runs. --only: that batch, that many streams; for a profiler. */
 #include "bench/made_up.h"
 #include "bench/paper.h"
 #include "bench/statistics.h"
@@ -36,6 +36,7 @@ struct bench {
     struct bench_paper_model paper;
     double bytes_per_s, flop_per_s; /* 0 = not known */
     bool least;
+    int32_t only; /* 0 = every size */
 };
 
 static void report(const char *what, double value, const char *unit, double limit) {
@@ -71,6 +72,11 @@ static mill_status measure_bandwidth(struct bench *b, struct mill_error *err) {
                          mill_backend_failure(b->ops, b->backend, status));
     report("copy within the device", b->bytes_per_s / 1e9, "GB/s", 0);
     return MILL_OK;
+}
+
+/* Whether size n is wanted. */
+static bool wants(const struct bench *b, int32_t n) {
+    return b->only == 0 || b->only == n;
 }
 
 /* ------------------------------------------------------------------ the language model */
@@ -151,7 +157,7 @@ static mill_status time_batch(struct bench *b, struct mill_qwen2 *lm, struct bat
 
 static mill_status bench_language_model(struct bench *b, enum mill_dtype dtype,
                                         struct mill_error *err) {
-    int32_t largest = b->least ? 4 : MAX_BATCH;
+    int32_t largest = b->least && !b->only ? 4 : MAX_BATCH;
     struct mill_qwen2_options options = {.max_rows = largest,
                                          .max_sequences = largest,
                                          .max_pages = (CONTEXT + MAX_STEPS) / PAGE_TOKENS + 1,
@@ -168,6 +174,8 @@ static mill_status bench_language_model(struct bench *b, enum mill_dtype dtype,
     if (status == MILL_OK)
         status = mill_qwen2_open(&lm, b->ops, b->backend, &b->made.lm, &options, err);
     for (int32_t n = 1; status == MILL_OK && n <= largest; n *= n < 64 ? 4 : 2) {
+        if (!wants(b, n))
+            continue;
         fill_batch(batch, n, table, options.max_pages);
         status = time_batch(b, lm, batch, mill_dtype_name(dtype), err);
     }
@@ -220,9 +228,11 @@ static mill_status bench_decoder(struct bench *b, struct mill_error *err) {
     int32_t semantic[N_SEMANTIC], global[MILL_MAX_LEVELS * 16] = {0};
     for (int32_t i = 0; i < N_SEMANTIC; i++)
         semantic[i] = i * 37 % s->quantizer.codebook_size;
-    int32_t largest = b->least ? 1 : 256;
+    int32_t largest = b->least && !b->only ? 1 : 256;
     mill_status status = MILL_OK;
     for (int32_t n = 1; status == MILL_OK && n <= largest; n *= n == 1 ? 8 : 4) {
+        if (!wants(b, n))
+            continue;
         const struct mill_bicodec_streams_options options = {
             .n_streams = n, .max_pieces = n, .max_frames = n * STREAM_FRAMES};
         struct mill_bicodec_streams *streams = NULL;
@@ -267,6 +277,8 @@ int main(int argc, char **argv) {
         b.least |= strcmp(argv[i], "--least") == 0;
         if (strcmp(argv[i], "--peak") == 0 && i + 1 < argc)
             b.flop_per_s = 1e12 * strtod(argv[++i], NULL);
+        if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
+            b.only = (int32_t)strtol(argv[++i], NULL, 10);
     }
     b.ops = mill_backend_find(name, &err);
     mill_status status =

@@ -38,13 +38,17 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
         hopper_sums<TILE> sums;
         clear(sums);
         multiply_tiles(sums, pipes, shared, ring, args, rows);
-        barrier_sync(1, TILE::MULTIPLIERS);
+        barrier_sync(1, TILE::THREADS);
         stage_sums(sums, staged);
-    } else if (warp < (TILE::MULTIPLIERS + TILE::LOADERS) / 32) {
-        load_tiles(pipes, shared, args, rows);
     } else {
-        hopper_sender sender = {};
-        send_stages(pipes, sender, ring, args.w, out, rows.n_taps, rows.first_tap, rows.tap_step);
+        if (warp < (TILE::MULTIPLIERS + TILE::LOADERS) / 32) {
+            load_tiles(pipes, shared, args, rows);
+        } else {
+            hopper_sender sender = {};
+            send_stages(pipes, sender, ring, args.w, out, rows.n_taps, rows.first_tap,
+                        rows.tap_step);
+        }
+        barrier_sync(1, TILE::THREADS); /* all pass each barrier, or racecheck loses count */
     }
     __syncthreads();
     finish_rows<TILE::OUTS, TILE::ROWS, TILE::STAGED_PITCH, TILE::THREADS>(

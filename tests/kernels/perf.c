@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { N_RUNS_MOST = 51, N_COPIES_MOST = 64, BURST = 20 };
+enum { N_RUNS_MOST = 51, N_COPIES_MOST = 64, BURST = 64 };
 static const double SECONDS_A_CASE = 0.3, BYTES_TO_CYCLE = 128e6;
 
 static int compare(const void *a, const void *b) {
@@ -76,35 +76,60 @@ static int32_t upload_copies(struct rig *rig, const struct prepared *p, const vo
     return n;
 }
 
+/* Runs one behind the other, each with the next copy of the weights. */
+static mill_status run_burst(struct rig *rig, struct prepared *p, int32_t n_runs,
+                             const void **copies, int32_t n_copies, int32_t *next) {
+    struct piece all = {0, fixture_rows(p->f)};
+    mill_status status = MILL_OK;
+    for (int32_t i = 0; i < n_runs && status == MILL_OK; i++) {
+        if (n_copies)
+            p->w.image = copies[(*next)++ % n_copies];
+        status = run_piece(rig, p, all);
+    }
+    return status;
+}
+
+/* A card repeats a recorded burst, as it does in a model: else it would mostly wait for launches.
+ * What copies arrays from the host in between cannot be repeated without them. */
+static struct mill_graph *record_burst(struct rig *rig, struct prepared *p, const void **copies,
+                                       int32_t n_copies, int32_t *next) {
+    struct mill_graph *graph = NULL;
+    if (!rig->ops->graph_begin || p->f->pages || rig->ops->graph_begin(rig->backend) < 0)
+        return NULL;
+    run_burst(rig, p, BURST, copies, n_copies, next);
+    return rig->ops->graph_end(rig->backend, &graph) < 0 ? NULL : graph;
+}
+
 /* Negative where the operator failed, 0 where it is optional and not there. */
 static double median_seconds(struct rig *rig, struct prepared *p) {
     const void *copies[N_COPIES_MOST];
     double seconds[N_RUNS_MOST], total = 0;
     const void *original = p->w.image;
     int32_t n_copies = upload_copies(rig, p, copies), n = 0, next = 0;
-    struct piece all = {0, fixture_rows(p->f)};
-    /* A card is kept busy, so that the time of waiting for it is shared by many runs. */
-    int32_t burst = rig->ops->asynchronous ? BURST : 1;
-    mill_status status = run_piece(rig, p, all);
+    mill_status status = run_burst(rig, p, 1, copies, n_copies, &next);
     if (status < 0)
         seconds[n++] = status == MILL_E_UNSUPPORTED && variant_is_optional(&p->f->v) ? 0 : -1;
+    struct mill_graph *graph =
+        status == MILL_OK ? record_burst(rig, p, copies, n_copies, &next) : NULL;
+    int32_t n_runs = rig->ops->asynchronous ? BURST : 1; /* for one time of waiting */
     while (status == MILL_OK && n < N_RUNS_MOST && (n < 3 || total < SECONDS_A_CASE)) {
         double start = mill_clock_seconds();
-        for (int32_t i = 0; i < burst; i++) {
-            if (n_copies)
-                p->w.image = copies[next++ % n_copies];
-            run_piece(rig, p, all);
-        }
+        if (graph)
+            status = rig->ops->graph_launch(rig->backend, graph);
+        else
+            status = run_burst(rig, p, n_runs, copies, n_copies, &next);
         rig->ops->synchronize(rig->backend);
         double passed = mill_clock_seconds() - start;
         total += passed;
-        seconds[n++] = passed / burst;
+        seconds[n++] = passed / n_runs;
     }
+    if (graph)
+        rig->ops->graph_free(rig->backend, graph);
     p->w.image = original;
     for (int32_t i = 0; i < n_copies; i++)
         rig->ops->free(rig->backend, (void *)(uintptr_t)copies[i]);
     qsort(seconds, (size_t)n, sizeof *seconds, compare);
-    return seconds[n / 2];
+    return status < 0 && n > 1 ? -1 : seconds[n / 2];
 }
 
 static bool visit_perf(const struct variant *v, void *context) {
