@@ -82,6 +82,30 @@ def held_out():
     return [s for s in (HERE / "held-out.txt").read_text().splitlines() if s]
 
 
+def fill(template, r, word):
+    """A sentence of a template, by the random numbers of `r`; `word` draws a loose word."""
+    draw = {"who": WHO, "thing": THINGS, "do": DO, "now": DO_NOW, "where": WHERE, "when": WHEN, "how": HOW, "subject": SUBJECT,
+            "adverb": ADVERB, "counted": COUNTED, "number": NUMBERS, "person": PEOPLE}
+
+    def drawn(match):
+        name = match[1]
+        if name == "digits":
+            return str(r.randrange(10 ** r.randint(1, 3)))
+        if name == "year":
+            return str(r.randint(1800, 2030))
+        chosen = word() if name.lower() == "word" else " ".join(r.choice(draw[name.lower()]).split())
+        return chosen[0].upper() + chosen[1:] if name[0].isupper() else chosen
+
+    return re.sub(r"\{(\w+)\}", drawn, " ".join(template.split()))
+
+
+def plain(n, seed):
+    """n sentences of templates that need no list of words: like those of training, hardly ever one of them."""
+    r = random.Random(seed)
+    usable = [t for t in TEMPLATES if "ord}" not in t]
+    return [fill(r.choice(usable), r, None) for _ in range(n)]
+
+
 def verses(path):
     """Pieces of at most 14 words, cut at punctuation."""
     pieces = []
@@ -107,20 +131,7 @@ class Source:
         return self.random.choice(self.words[0 if r < 0.55 else 1 if r < 0.85 else 2])
 
     def _template(self):
-        r = self.random
-        draw = {"who": WHO, "thing": THINGS, "do": DO, "now": DO_NOW, "where": WHERE, "when": WHEN, "how": HOW,
-                "subject": SUBJECT, "adverb": ADVERB, "counted": COUNTED, "number": NUMBERS, "person": PEOPLE}
-
-        def fill(match):
-            name = match[1]
-            if name == "digits":
-                return str(r.randrange(10 ** r.randint(1, 3)))
-            if name == "year":
-                return str(r.randint(1800, 2030))
-            chosen = self._word() if name.lower() == "word" else " ".join(r.choice(draw[name.lower()]).split())
-            return chosen[0].upper() + chosen[1:] if name[0].isupper() else chosen
-
-        return re.sub(r"\{(\w+)\}", fill, " ".join(r.choice(TEMPLATES).split()))
+        return fill(self.random.choice(TEMPLATES), self.random, self._word)
 
     def _words(self):
         chosen = [self._word() for _ in range(self.random.randint(1, 6))]
