@@ -8,8 +8,8 @@
  * / 256 a multiply-add for weights and 4 (1 + reach / 256) / (96 n_taps) for rows: 67 multiply-adds
  * a byte at 7 taps, reach 54.
  * Planned (rows, threads: registers, shared memory at reach 54 -> blocks an sm):
- *   256, 672: 96, 127 KB -> 1
- *   64,  288: 112, 79 KB -> 2 */
+ *   256, 768: 80, 127 KB -> 1
+ *   64,  384: 80, 79 KB  -> 2 */
 #include "kernels/cuda/conv_hopper_feed.h"
 #include "kernels/cuda/conv_rates.h"
 
@@ -44,9 +44,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
         if (warp < (TILE::MULTIPLIERS + TILE::LOADERS) / 32) {
             load_tiles(pipes, shared, args, rows);
         } else {
-            hopper_sender sender = {};
-            send_stages(pipes, sender, ring, args.w, out, rows.n_taps, rows.first_tap,
-                        rows.tap_step);
+            send_stages(pipes, ring, args.w, out, rows.n_taps, rows.first_tap, rows.tap_step, 0);
         }
         barrier_sync(1, TILE::THREADS); /* all pass each barrier, or racecheck loses count */
     }

@@ -2,9 +2,9 @@
  * that conv_hopper.cu and residual_unit_hopper.cu are made of.
  *
  * A block's warps have three trades. Four warps load: the input's tile, 64 channels at a time, two
- * tiles in turn. One warp sends: weights, a stage for each tap of a tile's channels, through a
- * ring. The others multiply, a warp group 64 rows by all outputs of the block. Barriers that count
- * hand tiles and stages over and back; nobody waits for all.
+ * tiles in turn. Four warps send: weights, a stage for each tap of a tile's channels, through a
+ * ring, of which each warp fills a place. The others multiply, a warp group 64 rows by all outputs
+ * of the block. Barriers that count hand tiles and stages over and back; nobody waits for all.
  *
  * Rows are the A side, weights the B side. Both lie in planes of chunks (hopper.h): row r of a tile
  * is 16 bytes behind row r - 1 in each of 8 planes, so a tap's rows begin anywhere. Products go
@@ -23,8 +23,8 @@ template <int GROUPS_, int N96_, int BLOCKS_> struct hopper_tile {
     static constexpr int BLOCKS = BLOCKS_; /* of a multiprocessor, as planned */
     static constexpr int ROWS = 64 * GROUPS, OUTS = 96 * N96;
     static constexpr int MULTIPLIERS = 128 * GROUPS, LOADERS = 128;
-    static constexpr int THREADS = MULTIPLIERS + LOADERS + 32;
-    static constexpr int STAGES = 4, SENT_AHEAD = 2; /* of these, copies not yet waited for */
+    static constexpr int STAGES = 4, SENDERS = 4 /* warps */;
+    static constexpr int THREADS = MULTIPLIERS + LOADERS + 32 * SENDERS;
     static constexpr int W_PITCH = OUTS + 2, STAGE = TILE_ROW_CHUNKS * W_PITCH; /* chunks */
     static constexpr int STAGED_PITCH = OUTS + 8; /* floats from row to row of sums */
 };
@@ -106,14 +106,18 @@ HOPPER_PART void clear(hopper_sums<TILE> &sums) {
             sums.of[j][i] = 0;
 }
 
-/* sums += 64 rows, whose first chunk is at `rows`, x the stage of use i; n_groups of 32 channels.
- * The stage of the use before is handed back. */
-HOPPER_PART void multiply_stage(hopper_sums<TILE> &sums, hopper_pipes<TILE> &pipes, uint4 *ring,
-                                int32_t i, const uint4 *rows, int32_t pitch, int32_t n_groups) {
+/* sums += GROUPS groups of channels of 64 rows, whose first chunk is at `rows`, x the stage of use
+ * i. The stage of the use before is handed back. (How many products a commit has is known when
+ * compiled: else the compiler waits for all of them.) */
+template <int GROUPS, class TILE>
+static __device__ __forceinline__ void multiply_stage(hopper_sums<TILE> &sums,
+                                                      hopper_pipes<TILE> &pipes, uint4 *ring,
+                                                      int32_t i, const uint4 *rows, int32_t pitch) {
     const uint4 *w = ring + i % TILE::STAGES * TILE::STAGE;
     wait_full(pipes.stage_full, i, TILE::STAGES);
     wgmma_fence();
-    for (int32_t k = 0; k < 2 * n_groups; k++) {
+#pragma unroll
+    for (int k = 0; k < 2 * GROUPS; k++) {
         uint64_t a = wgmma_planes(rows + 2 * k * pitch, 16 * pitch);
 #pragma unroll
         for (int j = 0; j < TILE::N96; j++)
@@ -126,24 +130,22 @@ HOPPER_PART void multiply_stage(hopper_sums<TILE> &sums, hopper_pipes<TILE> &pip
         hand_back(pipes.stage_empty, i - 1, TILE::STAGES);
 }
 
-/* sums += all channels and taps of this warp group's rows; returns the stages used. */
+/* sums += all channels and taps of this warp group's rows; returns the stages used. Where the last
+ * tile has one group alone, the other is zeros, of rows and of weights. */
 HOPPER_PART int32_t multiply_tiles(hopper_sums<TILE> &sums, hopper_pipes<TILE> &pipes,
                                    const uint4 *tiles, uint4 *ring, const struct conv_args &args,
                                    const conv_rows &rows) {
     int32_t pitch = planes_pitch(TILE::ROWS + conv_reach(&args)), stage = 0;
     int32_t n_groups = weight_groups(&args.w.shape), row = threadIdx.x / 128 * 64 + rows.shift;
     for (int32_t i = 0; i * TILE_GROUPS < n_groups; i++) {
-        int32_t left = n_groups - i * TILE_GROUPS, n = left < TILE_GROUPS ? left : TILE_GROUPS;
         const uint4 *tile = tiles + i % 2 * TILE_ROW_CHUNKS * pitch;
         wait_full(pipes.tile_full, i, 2);
-        for (int32_t tap = 0; tap < rows.n_taps; tap++) {
-            multiply_stage(sums, pipes, ring, stage++, tile + row + tap * rows.shift_step, pitch,
-                           n);
-            if (tap == 0 && i > 0)
-                hand_back(pipes.tile_empty, i - 1, 2);
-        }
+        for (int32_t tap = 0; tap < rows.n_taps; tap++)
+            multiply_stage<TILE_GROUPS>(sums, pipes, ring, stage++,
+                                        tile + row + tap * rows.shift_step, pitch);
+        wgmma_wait<0>();
+        hand_back(pipes.tile_empty, i, 2);
     }
-    wgmma_wait<0>();
     return stage;
 }
 

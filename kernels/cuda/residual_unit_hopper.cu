@@ -2,13 +2,13 @@
  *
  * The dilated convolution goes as in conv_hopper.cu, all channels in one block. Each warp group
  * then makes its own 64 rows of sums into bf16 rows in planes, which nobody else reads, and goes on
- * with the pointwise product over them; the sender has gone on with its weights long before.
+ * with the pointwise product over them; the senders have gone on with its weights long before.
  *
  * Work: 2 (n_taps + 1) c^2 FLOPs a row. Bytes: 8 c a row, where two convolutions have 20 c; of the
  * L2 cache 2 / rows a multiply-add for weights.
  * Planned (channels x rows, threads: registers, shared memory at reach 54 -> blocks an sm):
- *   96 x 256,  672: 96, 175 KB -> 1
- *   192 x 128, 416: 152, 191 KB -> 1 */
+ *   96 x 256,  768: 80, 175 KB  -> 1
+ *   192 x 128, 512: 128, 191 KB -> 1 */
 #include "kernels/cuda/conv_hopper_feed.h"
 #include "kernels/cuda/residual_unit.h"
 
@@ -53,11 +53,12 @@ template <class TILE>
 static __device__ __forceinline__ void
 multiply_hidden(hopper_sums<TILE> &sums, hopper_pipes<TILE> &pipes, uint4 *ring, int32_t stage,
                 const uint4 *hidden, int32_t n_groups) {
-    for (int32_t group = 0; group < n_groups; group += TILE_GROUPS) {
-        int32_t left = n_groups - group, n = left < TILE_GROUPS ? left : TILE_GROUPS;
-        multiply_stage(sums, pipes, ring, stage++, hidden + group * 4 * hidden_pitch<TILE>(),
-                       hidden_pitch<TILE>(), n);
-    }
+    constexpr int32_t PITCH = hidden_pitch<TILE>();
+#pragma unroll 1 /* else the products of turns wait for each other */
+    for (; n_groups >= TILE_GROUPS; n_groups -= TILE_GROUPS, hidden += TILE_ROW_CHUNKS * PITCH)
+        multiply_stage<TILE_GROUPS>(sums, pipes, ring, stage++, hidden, PITCH);
+    if (n_groups > 0)
+        multiply_stage<1>(sums, pipes, ring, stage, hidden, PITCH);
     wgmma_wait<0>();
 }
 
@@ -104,9 +105,8 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
     } else if (warp < (TILE::MULTIPLIERS + TILE::LOADERS) / 32) {
         load_tiles(pipes, shared, args.dilated, rows);
     } else {
-        hopper_sender sender = {};
-        send_stages(pipes, sender, ring, args.dilated.w, 0, rows.n_taps, 0, 1);
-        send_stages(pipes, sender, ring, args.pointwise, 0, 1, 0, 1);
+        int32_t n = send_stages(pipes, ring, args.dilated.w, 0, rows.n_taps, 0, 1, 0);
+        send_stages(pipes, ring, args.pointwise, 0, 1, 0, 1, n);
     }
     __syncthreads();
     struct conv_output to = conv_output_of(args.dilated, rows);
