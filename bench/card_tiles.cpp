@@ -5,10 +5,10 @@
  *
  * The decoder's layers in the published shapes, of some streams of 25 frames each, in every tile
  * that this card can run: also those that the launcher would not take. Comma-separated on standard
- * output; `of_best` is the share of the fastest tile of the same kernel and layer. Where the card
- * is full, that is what the table of rates says; where it is not, what the launcher has to find out
- * from it. Linked with the backend itself. --least: one stream, few layers, to see that it runs. */
-#include "kernels/cuda/conv.h"
+ * output; `of_best` is the share of the fastest tile of the same kernel and layer, `planned` what
+ * the launcher takes the microseconds for, without those of a launch. Linked with the backend
+ * itself. --least: one stream, few layers, to see that it runs. */
+#include "bench/card_layers.h"
 #include "kernels/cuda/weights.h"
 #include "runtime/base/clock.h"
 
@@ -16,19 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FRAMES = 25, MOST_RUNS = 9 };
-
-static const struct layer {
-    const char *name;
-    int32_t n_out, n_taps, n_in, stride, dilation, rows_a_frame; /* of the input */
-} layers[] = {
-    {"pointwise 96x1x96", 96, 1, 96, 0, 1, 320}, {"dilated 96x7x96", 96, 7, 96, 0, 9, 320},
-    {"up 96x4x192", 96, 4, 192, 2, 1, 160},      {"dilated 192x7x192", 192, 7, 192, 0, 9, 160},
-    {"up 192x8x384", 192, 8, 384, 4, 1, 40},     {"dilated 384x7x384", 384, 7, 384, 0, 9, 40},
-    {"up 384x11x768", 384, 11, 768, 5, 1, 8},    {"dilated 768x7x768", 768, 7, 768, 0, 9, 8},
-    {"up 768x16x1536", 768, 16, 1536, 8, 1, 1},  {"conv_in 1536x7x1024", 1536, 7, 1024, 0, 1, 1},
-};
-enum { N_LAYERS = sizeof layers / sizeof *layers };
+enum { MOST_RUNS = 9 };
 
 static const struct kernel {
     const char *name;
@@ -49,14 +37,14 @@ struct bench {
 
 /* ------------------------------------------------------------------ memory */
 
-static size_t x_floats(const struct layer *l, int32_t n_streams) {
-    return (size_t)n_streams * FRAMES * (size_t)(l->rows_a_frame * l->n_in);
+static size_t x_floats(const struct card_layer *l, int32_t n_streams) {
+    return (size_t)n_streams * CARD_FRAMES * (size_t)(l->rows_a_frame * l->n_in);
 }
-static size_t y_floats(const struct layer *l, int32_t n_streams) {
+static size_t y_floats(const struct card_layer *l, int32_t n_streams) {
     int32_t rows = l->rows_a_frame * (l->stride ? l->stride : 1);
-    return (size_t)n_streams * FRAMES * (size_t)(rows * l->n_out);
+    return (size_t)n_streams * CARD_FRAMES * (size_t)(rows * l->n_out);
 }
-static struct mill_weight_shape weight_shape(const struct layer *l) {
+static struct mill_weight_shape weight_shape(const struct card_layer *l) {
     return {l->n_out, l->n_taps, l->n_in, MILL_BF16};
 }
 
@@ -82,11 +70,15 @@ static void *random_words(struct mill_backend *backend, size_t bytes, uint32_t k
 static bool take_memory(struct bench *b) {
     size_t x = 0, y = 0, w = 0;
     for (int32_t i = 0; i < b->n_layers; i++) {
-        const struct mill_weight_shape shape = weight_shape(&layers[i]);
+        const struct mill_weight_shape shape = weight_shape(&card_layers[i]);
         size_t bytes = mill_cuda_weight_bytes(&shape);
         w = bytes > w ? bytes : w;
-        x = x_floats(&layers[i], b->most_streams) > x ? x_floats(&layers[i], b->most_streams) : x;
-        y = y_floats(&layers[i], b->most_streams) > y ? y_floats(&layers[i], b->most_streams) : y;
+        x = x_floats(&card_layers[i], b->most_streams) > x
+                ? x_floats(&card_layers[i], b->most_streams)
+                : x;
+        y = y_floats(&card_layers[i], b->most_streams) > y
+                ? y_floats(&card_layers[i], b->most_streams)
+                : y;
     }
     const uint32_t f32_keep = 0x807fffff, f32_set = 0x3f000000; /* 0.5 to 1, of both signs */
     const uint32_t bf16_keep = 0x807f807f, bf16_set = 0x3c003c00;
@@ -100,20 +92,13 @@ static bool take_memory(struct bench *b) {
 
 /* ------------------------------------------------------------------ a tile */
 
-static struct conv_args args_of(const struct bench *b, const struct layer *l, int32_t n_streams) {
-    struct conv_args args = {};
-    int32_t phases = l->stride ? l->stride : 1;
-    int32_t n_x = FRAMES * l->rows_a_frame, n_y = n_x * phases;
-    args.x = {b->x, MILL_F32, n_streams * n_x, l->n_in, l->n_in};
-    args.y = {b->y, MILL_F32, n_streams * n_y, l->n_out, l->n_out};
-    args.w = {weight_shape(l), b->w, NULL};
+static struct conv_args args_of(const struct bench *b, const struct card_layer *l,
+                                int32_t n_streams) {
+    struct conv_args args = card_layer_args(l, n_streams);
+    args.x.data = b->x;
+    args.y.data = b->y;
+    args.w.image = b->w;
     args.alpha = b->alpha;
-    args.stride = l->stride;
-    args.dilation = l->dilation;
-    args.padding = l->stride ? (l->n_taps - l->stride) / 2 : l->dilation * (l->n_taps - 1) / 2;
-    args.whole_x = args.whole_y = true;
-    for (int32_t s = 0; s < n_streams; s++)
-        args.spans[s] = {s * n_x, n_x, 0, s * n_y, n_y, 0};
     return args;
 }
 
@@ -145,8 +130,8 @@ static double seconds_of(const struct bench *b, const struct conv_tile *tile,
 }
 
 /* All tiles of a kernel, one beside the other. */
-static void time_kernel(const struct bench *b, const struct kernel *kernel, const struct layer *l,
-                        int32_t n_streams) {
+static void time_kernel(const struct bench *b, const struct kernel *kernel,
+                        const struct card_layer *l, int32_t n_streams) {
     struct conv_args args = args_of(b, l, n_streams);
     struct conv_tile tiles[CONV_TILES];
     double seconds[CONV_TILES], best = 0;
@@ -158,20 +143,22 @@ static void time_kernel(const struct bench *b, const struct kernel *kernel, cons
     double flop = 2.0 * (double)x_floats(l, n_streams) * l->n_taps * l->n_out;
     for (int32_t i = 0; i < n; i++)
         if (seconds[i] > 0)
-            printf("%s,%d x %d,%s,%d,%.1f,%.2f,%.2f,%.2f\n", kernel->name, tiles[i].n_out,
-                   tiles[i].n_rows, l->name, n_streams, 1e6 * seconds[i], flop / seconds[i] / 1e12,
-                   best / seconds[i], tiles[i].rate);
+            printf(
+                "%s,%d x %d,%s,%d,%.1f,%.2f,%.2f,%.1f\n", kernel->name, tiles[i].n_out,
+                tiles[i].n_rows, l->name, n_streams, 1e6 * seconds[i], flop / seconds[i] / 1e12,
+                best / seconds[i],
+                mill_cuda_conv_microseconds(&tiles[i], &args, n_streams, b->backend->n_processors));
     fflush(stdout);
 }
 
 static void time_all(const struct bench *b) {
     int32_t card = b->backend->capability;
-    printf("kernel,tile,layer,streams,microseconds,TFLOP/s,of_best,rate\n");
+    printf("kernel,tile,layer,streams,microseconds,TFLOP/s,of_best,planned\n");
     for (int32_t i = 0; i < b->n_layers; i++)
         for (int32_t n = 1; n <= b->most_streams; n *= n == 1 ? 16 : 8)
             for (const struct kernel &kernel : kernels)
                 if (card >= kernel.oldest && card <= kernel.newest)
-                    time_kernel(b, &kernel, &layers[i], n);
+                    time_kernel(b, &kernel, &card_layers[i], n);
 }
 
 int main(int argc, char **argv) {
@@ -179,7 +166,7 @@ int main(int argc, char **argv) {
     struct mill_error err = {""};
     const struct mill_backend_options options = {};
     bool least = argc > 1 && strcmp(argv[1], "--least") == 0;
-    b.n_layers = least ? 1 : N_LAYERS;
+    b.n_layers = least ? 1 : N_CARD_LAYERS;
     b.most_streams = least ? 1 : CONV_SPANS;
     b.burst = least ? 1 : 10;
     if (mill_cuda_open(&b.backend, &options, &err) < 0) {

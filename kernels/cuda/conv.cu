@@ -24,19 +24,29 @@ dim3 mill_cuda_conv_grid(const struct conv_args *args, int32_t n_spans, int32_t 
     return dim3((uint32_t)tiles, (uint32_t)n_spans, (uint32_t)conv_phases(args));
 }
 
-/* Time to go through all blocks, if a multiprocessor's products were all there is. */
-static float time_of(const struct conv_tile *tile, const struct conv_args *args, int32_t n_spans,
-                     int32_t n_processors) {
+/* In turn on each multiprocessor, as many abreast as go for the time of one. */
+float mill_cuda_conv_microseconds(const struct conv_tile *tile, const struct conv_args *args,
+                                  int32_t n_spans, int32_t n_processors) {
+    const struct conv_pace *pace = &tile->pace;
     int64_t blocks = 0;
     for (int32_t s = 0; s < n_spans; s++)
         blocks += tiles_of(phase_rows(args, s), tile->n_rows);
     blocks *= tiles_of(args->w.shape.n_out, tile->n_out) * conv_phases(args);
-    int64_t in_turn = (blocks + n_processors - 1) / n_processors;
-    return (float)in_turn * (float)(tile->n_out * tile->n_rows) / tile->rate;
+    float in_turn = (float)((blocks + n_processors - 1) / n_processors) / pace->abreast;
+    float taps = (float)args->w.shape.n_taps / (float)conv_phases(args);
+    float loads = (float)args->w.shape.n_in / 64;
+    float block = pace->start + loads * (pace->load + taps * pace->multiply);
+    return block * (in_turn > 1 ? in_turn : 1);
 }
 
-bool mill_cuda_conv_by_warp_groups(const struct mill_backend *backend) {
-    return CONV_BY_WARP_GROUPS && backend->capability == 90;
+/* A layer always goes the same way: the two kernels sum differently. conv_hopper is faster where
+ * rows that were loaded serve seven taps and there are many of them. A phase of a transposed
+ * convolution has two or three taps; and more than CONV_WARP_GROUP_INPUTS channels come at the rate
+ * of frames, in spans of some 25 rows, which half fill the least of its tiles. */
+bool mill_cuda_conv_by_warp_groups(const struct mill_backend *backend,
+                                   const struct mill_weight_shape *shape, int32_t stride) {
+    return CONV_BY_WARP_GROUPS && backend->capability == 90 && stride == 0 &&
+           shape->n_in <= CONV_WARP_GROUP_INPUTS;
 }
 
 static int32_t tiles_for(const struct mill_backend *backend, const struct conv_args *args,
@@ -45,25 +55,25 @@ static int32_t tiles_for(const struct mill_backend *backend, const struct conv_a
         return mill_cuda_conv_single(args, tiles);
     if (args->w.shape.dtype != MILL_BF16 || backend->capability < 80)
         return mill_cuda_conv_ffma(args, tiles);
-    return mill_cuda_conv_by_warp_groups(backend) ? mill_cuda_conv_hopper(args, tiles)
-                                                  : mill_cuda_conv_mma(args, tiles);
+    return mill_cuda_conv_by_warp_groups(backend, &args->w.shape, args->stride)
+               ? mill_cuda_conv_hopper(args, tiles)
+               : mill_cuda_conv_mma(args, tiles);
 }
 
-static mill_status launch_best(struct mill_backend *backend, const struct conv_args *args,
-                               int32_t n_spans) {
+struct conv_tile mill_cuda_conv_best(const struct mill_backend *backend,
+                                     const struct conv_args *args, int32_t n_spans) {
     size_t shared_bytes = (size_t)backend->shared_bytes;
-    struct conv_tile tiles[CONV_TILES];
-    const struct conv_tile *best = NULL;
+    struct conv_tile tiles[CONV_TILES], best = {};
     float least = 0;
     for (int32_t i = 0, n = tiles_for(backend, args, tiles); i < n; i++) {
-        float time = time_of(&tiles[i], args, n_spans, backend->n_processors);
+        float time = mill_cuda_conv_microseconds(&tiles[i], args, n_spans, backend->n_processors);
         bool fits = tiles[i].shared_bytes + MILL_CUDA_STATIC_SHARED_BYTES <= shared_bytes;
-        if (!fits || (best && least <= time))
+        if (!fits || (best.launch && least <= time))
             continue;
-        best = &tiles[i];
+        best = tiles[i];
         least = time;
     }
-    return best ? best->launch(backend, args, n_spans, best) : MILL_E_UNSUPPORTED;
+    return best;
 }
 
 /* ------------------------------------------------------------------ operators */
@@ -73,8 +83,10 @@ mill_status mill_cuda_conv_launch(struct mill_backend *backend, struct conv_args
     args->whole_x = quads_are_whole(&args->x);
     args->whole_y =
         quads_are_whole(&args->y) && (!args->residual.data || quads_are_whole(&args->residual));
-    return args->depthwise ? mill_cuda_conv_depthwise(backend, args, n_spans)
-                           : launch_best(backend, args, n_spans);
+    if (args->depthwise)
+        return mill_cuda_conv_depthwise(backend, args, n_spans);
+    const struct conv_tile best = mill_cuda_conv_best(backend, args, n_spans);
+    return best.launch ? best.launch(backend, args, n_spans, &best) : MILL_E_UNSUPPORTED;
 }
 
 /* As many launches as there are CONV_SPANS spans that are not empty. */

@@ -45,11 +45,19 @@ static __host__ __device__ inline int32_t conv_reach(const struct conv_args *arg
     return ((args->w.shape.n_taps + phases - 1) / phases - 1) * args->dilation;
 }
 
+/* How long a block takes, in microseconds: to begin and end; for each 64 channels to load its rows,
+ * and for each tap of these to multiply them. So many blocks of a multiprocessor side by side take
+ * no longer than one. */
+struct conv_pace {
+    float start, load, multiply;
+    float abreast;
+};
+
 /* A tile of a kernel: outputs and rows that a block computes. */
 struct conv_tile {
     int32_t n_out, n_rows;
-    float rate;          /* conv_rates.h */
-    size_t shared_bytes; /* of a block */
+    struct conv_pace pace; /* conv_rates.h */
+    size_t shared_bytes;   /* of a block */
     mill_status (*launch)(struct mill_backend *, const struct conv_args *, int32_t n_spans,
                           const struct conv_tile *);
 };
@@ -58,8 +66,9 @@ struct conv_tile {
 dim3 mill_cuda_conv_grid(const struct conv_args *args, int32_t n_spans, int32_t n_out,
                          int32_t n_rows);
 
-/* Whether bf16 products go by warp groups on this card. */
-bool mill_cuda_conv_by_warp_groups(const struct mill_backend *);
+/* Whether a layer's bf16 products go by warp groups on this card; stride as in conv_args. */
+bool mill_cuda_conv_by_warp_groups(const struct mill_backend *, const struct mill_weight_shape *,
+                                   int32_t stride);
 
 /* A kernel's tiles for args, and how many: products by tensor cores (bf16: by warp groups, or from
  * sm_80 on), by fmaf, for one output alone. */
@@ -68,9 +77,15 @@ int32_t mill_cuda_conv_mma(const struct conv_args *, struct conv_tile tiles[CONV
 int32_t mill_cuda_conv_ffma(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
 int32_t mill_cuda_conv_single(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
 
-/* Launch args->spans[0 .. n_spans - 1], none empty: channel by channel; and the kernel and tile in
- * which the card is through soonest, MILL_E_UNSUPPORTED when it has not the shared memory for any.
- * The latter sets whole_x and whole_y. */
+/* How long the blocks of a launch take on so many multiprocessors; and the layer's tile in which
+ * they take least, launch NULL where the card has not the shared memory for any. */
+float mill_cuda_conv_microseconds(const struct conv_tile *, const struct conv_args *,
+                                  int32_t n_spans, int32_t n_processors);
+struct conv_tile mill_cuda_conv_best(const struct mill_backend *, const struct conv_args *,
+                                     int32_t n_spans);
+
+/* Launch args->spans[0 .. n_spans - 1], none empty: channel by channel; and as it is best,
+ * MILL_E_UNSUPPORTED when there is no such tile. The latter sets whole_x and whole_y. */
 mill_status mill_cuda_conv_depthwise(struct mill_backend *, const struct conv_args *,
                                      int32_t n_spans);
 mill_status mill_cuda_conv_launch(struct mill_backend *, struct conv_args *, int32_t n_spans);

@@ -165,16 +165,17 @@ static mill_status launch(struct mill_backend *backend, const struct conv_args *
     return mill_cuda_launched(backend, "conv_ffma");
 }
 
-template <int TN> static struct conv_tile describe(const struct conv_args *args, float rate) {
+template <int TN>
+static struct conv_tile describe(const struct conv_args *args, const struct conv_pace &pace) {
     size_t held =
         conv_tile_bytes(16 * TN + conv_reach(args)) + (size_t)(2 * W_BUFFER) * sizeof(float4);
     size_t staged = (size_t)(16 * TN * STAGED_PITCH) * sizeof(float);
-    return {M, 16 * TN, rate, held > staged ? held : staged,
+    return {M, 16 * TN, pace, held > staged ? held : staged,
             args->w.shape.dtype == MILL_BF16 ? launch<TN, true> : launch<TN, false>};
 }
 
 int32_t mill_cuda_conv_ffma(const struct conv_args *args, struct conv_tile tiles[CONV_TILES]) {
-    tiles[0] = describe<4>(args, CONV_RATE_FFMA_64);
-    tiles[1] = describe<1>(args, CONV_RATE_FFMA_16);
+    tiles[0] = describe<4>(args, CONV_PACE_FFMA_64);
+    tiles[1] = describe<1>(args, CONV_PACE_FFMA_16);
     return 2;
 }

@@ -67,15 +67,16 @@ static mill_status launch(struct mill_backend *backend, const struct conv_args *
     return mill_cuda_launched(backend, "conv_hopper");
 }
 
-template <class TILE> static struct conv_tile describe(const struct conv_args *args, float rate) {
+template <class TILE>
+static struct conv_tile describe(const struct conv_args *args, const struct conv_pace &pace) {
     size_t held = (size_t)(2 * hopper_tile_chunks<TILE>(args) + TILE::STAGES * TILE::STAGE);
     size_t staged = (size_t)(TILE::ROWS * TILE::STAGED_PITCH) * sizeof(float);
     held *= CHUNK_BYTES;
-    return {TILE::OUTS, TILE::ROWS, rate, held > staged ? held : staged, launch<TILE>};
+    return {TILE::OUTS, TILE::ROWS, pace, held > staged ? held : staged, launch<TILE>};
 }
 
 int32_t mill_cuda_conv_hopper(const struct conv_args *args, struct conv_tile tiles[CONV_TILES]) {
-    tiles[0] = describe<tile_256>(args, CONV_RATE_HOPPER_256);
-    tiles[1] = describe<tile_64>(args, CONV_RATE_HOPPER_64);
+    tiles[0] = describe<tile_256>(args, CONV_PACE_HOPPER_256);
+    tiles[1] = describe<tile_64>(args, CONV_PACE_HOPPER_64);
     return 2;
 }

@@ -49,16 +49,17 @@ static mill_status launch(struct mill_backend *backend, const struct conv_args *
     return mill_cuda_launched(backend, "conv_mma");
 }
 
-template <class TILE> static struct conv_tile describe(const struct conv_args *args, float rate) {
+template <class TILE>
+static struct conv_tile describe(const struct conv_args *args, const struct conv_pace &pace) {
     size_t held = conv_tile_bytes(TILE::N + conv_reach(args)) +
                   (size_t)(TILE::STAGES * TILE::STAGE) * CHUNK_BYTES;
     size_t staged = (size_t)(TILE::STAGED * TILE::STAGED_PITCH) * sizeof(float);
-    return {TILE::M, TILE::N, rate, held > staged ? held : staged, launch<TILE>};
+    return {TILE::M, TILE::N, pace, held > staged ? held : staged, launch<TILE>};
 }
 
 int32_t mill_cuda_conv_mma(const struct conv_args *args, struct conv_tile tiles[CONV_TILES]) {
-    tiles[0] = describe<tile_wide>(args, CONV_RATE_MMA_WIDE);
-    tiles[1] = describe<tile_short>(args, CONV_RATE_MMA_SHORT);
-    tiles[2] = describe<tile_small>(args, CONV_RATE_MMA_SMALL);
+    tiles[0] = describe<tile_wide>(args, CONV_PACE_MMA_WIDE);
+    tiles[1] = describe<tile_short>(args, CONV_PACE_MMA_SHORT);
+    tiles[2] = describe<tile_small>(args, CONV_PACE_MMA_SMALL);
     return 3;
 }

@@ -76,7 +76,10 @@ static mill_status launch(struct mill_backend *backend, const struct conv_args *
 }
 
 int32_t mill_cuda_conv_single(const struct conv_args *args, struct conv_tile tiles[CONV_TILES]) {
-    tiles[0] = {1, ROWS, 1.0f, conv_tile_bytes(ROWS + conv_reach(args)),
+    tiles[0] = {1,
+                ROWS,
+                {1, 0, 0, 1} /* the only one */,
+                conv_tile_bytes(ROWS + conv_reach(args)),
                 args->w.shape.dtype == MILL_BF16 ? launch<true> : launch<false>};
     return 1;
 }
