@@ -1,5 +1,5 @@
 /* card_tiles.cpp - how fast each tile of the convolutions' kernels is, for
- * kernels/cuda/conv_rates.h.
+ * kernels/cuda/conv_rates.h; and a residual unit in one kernel.
  *
  *     bench_tiles [--least]
  *
@@ -9,6 +9,7 @@
  * the launcher takes the microseconds for, without those of a launch. Linked with the backend
  * itself. --least: one stream, few layers, to see that it runs. */
 #include "bench/card_layers.h"
+#include "kernels/cuda/residual_unit.h"
 #include "kernels/cuda/weights.h"
 #include "runtime/base/clock.h"
 
@@ -17,6 +18,16 @@
 #include <string.h>
 
 enum { MOST_RUNS = 9 };
+
+/* Of a unit, at once; what it takes in two is in the lines of its layers. */
+static const struct unit {
+    const char *name;
+    int32_t oldest, newest; /* cards that run it */
+    struct unit_kernel (*kernel)(const struct conv_args *dilated);
+} units[] = {
+    {"residual_unit_hopper", 90, 90, mill_cuda_unit_hopper},
+    {"residual_unit_mma", 80, 999, mill_cuda_unit_mma},
+};
 
 static const struct kernel {
     const char *name;
@@ -107,18 +118,16 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The median of some bursts; 0 where the tile cannot be launched. */
-static double seconds_of(const struct bench *b, const struct conv_tile *tile,
-                         const struct conv_args *args, int32_t n_spans) {
+/* The median of some bursts of a launch; 0 where it fails. */
+template <class LAUNCH> static double seconds_of(const struct bench *b, const LAUNCH &launch) {
     double seconds[MOST_RUNS], total = 0;
     int n = 0;
-    if (tile->shared_bytes + MILL_CUDA_STATIC_SHARED_BYTES > (size_t)b->backend->shared_bytes ||
-        tile->launch(b->backend, args, n_spans, tile) < 0 || mill_cuda_synchronize(b->backend) < 0)
+    if (launch() < 0 || mill_cuda_synchronize(b->backend) < 0)
         return 0;
     while (n < MOST_RUNS && total < 0.05) {
         double start = mill_clock_seconds();
         for (int i = 0; i < b->burst; i++)
-            tile->launch(b->backend, args, n_spans, tile);
+            launch();
         if (mill_cuda_synchronize(b->backend) < 0)
             return 0;
         double passed = mill_clock_seconds() - start;
@@ -129,6 +138,10 @@ static double seconds_of(const struct bench *b, const struct conv_tile *tile,
     return seconds[n / 2];
 }
 
+static bool fits(const struct bench *b, size_t shared_bytes) {
+    return shared_bytes + MILL_CUDA_STATIC_SHARED_BYTES <= (size_t)b->backend->shared_bytes;
+}
+
 /* All tiles of a kernel, one beside the other. */
 static void time_kernel(const struct bench *b, const struct kernel *kernel,
                         const struct card_layer *l, int32_t n_streams) {
@@ -137,7 +150,11 @@ static void time_kernel(const struct bench *b, const struct kernel *kernel,
     double seconds[CONV_TILES], best = 0;
     int32_t n = kernel->tiles(&args, tiles);
     for (int32_t i = 0; i < n; i++) {
-        seconds[i] = seconds_of(b, &tiles[i], &args, n_streams);
+        const struct conv_tile *tile = &tiles[i];
+        seconds[i] = 0;
+        if (fits(b, tile->shared_bytes))
+            seconds[i] =
+                seconds_of(b, [&] { return tile->launch(b->backend, &args, n_streams, tile); });
         best = seconds[i] > 0 && (best == 0 || seconds[i] < best) ? seconds[i] : best;
     }
     double flop = 2.0 * (double)x_floats(l, n_streams) * l->n_taps * l->n_out;
@@ -151,14 +168,41 @@ static void time_kernel(const struct bench *b, const struct kernel *kernel,
     fflush(stdout);
 }
 
+/* The residual unit that a dilated layer begins. */
+static void time_unit(const struct bench *b, const struct unit *unit, const struct card_layer *l,
+                      int32_t n_streams) {
+    struct unit_args args = {};
+    args.dilated = args_of(b, l, n_streams);
+    args.dilated.residual = args.dilated.x;
+    for (int32_t s = 0; s < n_streams; s++)
+        args.dilated.residual_first[s] = args.dilated.spans[s].x_first;
+    args.pointwise = {{l->n_out, 1, l->n_in, MILL_BF16}, b->w, NULL};
+    args.alpha2 = b->alpha;
+    const struct unit_kernel kernel = unit->kernel(&args.dilated);
+    if (!kernel.launch || !fits(b, kernel.shared_bytes))
+        return;
+    double seconds =
+        seconds_of(b, [&] { return kernel.launch(b->backend, &args, n_streams, &kernel); });
+    double flop = 2.0 * (double)x_floats(l, n_streams) * (l->n_taps + 1) * l->n_out;
+    if (seconds > 0)
+        printf("%s,%d x %d,unit of %s,%d,%.1f,%.2f,1.00,\n", unit->name, kernel.n_out,
+               kernel.n_rows, l->name, n_streams, 1e6 * seconds, flop / seconds / 1e12);
+    fflush(stdout);
+}
+
 static void time_all(const struct bench *b) {
     int32_t card = b->backend->capability;
     printf("kernel,tile,layer,streams,microseconds,TFLOP/s,of_best,planned\n");
     for (int32_t i = 0; i < b->n_layers; i++)
-        for (int32_t n = 1; n <= b->most_streams; n *= n == 1 ? 16 : 8)
+        for (int32_t n = 1; n <= b->most_streams; n *= n == 1 ? 16 : 8) {
+            const struct card_layer *layer = &card_layers[i];
             for (const struct kernel &kernel : kernels)
                 if (card >= kernel.oldest && card <= kernel.newest)
-                    time_kernel(b, &kernel, &card_layers[i], n);
+                    time_kernel(b, &kernel, layer, n);
+            for (const struct unit &unit : units)
+                if (layer->dilation > 1 && card >= unit.oldest && card <= unit.newest)
+                    time_unit(b, &unit, layer, n);
+        }
 }
 
 int main(int argc, char **argv) {
@@ -166,7 +210,7 @@ int main(int argc, char **argv) {
     struct mill_error err = {""};
     const struct mill_backend_options options = {};
     bool least = argc > 1 && strcmp(argv[1], "--least") == 0;
-    b.n_layers = least ? 1 : N_CARD_LAYERS;
+    b.n_layers = least ? 2 : N_CARD_LAYERS;
     b.most_streams = least ? 1 : CONV_SPANS;
     b.burst = least ? 1 : 10;
     if (mill_cuda_open(&b.backend, &options, &err) < 0) {
