@@ -7,6 +7,7 @@
 static const int32_t rows_all[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 64, 100, -1};
 static const int32_t rows_some[] = {1, 2, 7, 9, 65, -1};
 static const int32_t rows_two[] = {1, 9, -1};
+static const int32_t rows_four[] = {4, -1};
 
 static const struct sequence_shape first_token[] = {{0, 1}};
 static const struct sequence_shape one_prefill[] = {{0, 37}};
@@ -219,6 +220,14 @@ static const struct kernel_case cases[] = {
      .temperature = 3,
      .top_k = 1300,
      .top_p = 0.97f},
+    {.name = "sample 9000 large top k",
+     .op = OP_SAMPLE,
+     .rows = rows_four,
+     .dtypes = F32,
+     .n_in = 9000,
+     .temperature = 8,
+     .top_k = 700,
+     .top_p = 0.99f},
     {.name = "sample 8193",
      .op = OP_SAMPLE,
      .rows = rows_some,

@@ -205,6 +205,13 @@ static void make_ties(struct guarded *x, int32_t row) {
     }
 }
 
+/* The large logits of a row stand together, 80 in every 512 columns. */
+static void make_uneven(struct guarded *x, int32_t row) {
+    for (int32_t i = 0; i < x->columns; i++)
+        if (i % 512 >= 80)
+            x->values[((size_t)row + 1) * (size_t)x->stride + (size_t)i] -= 1000;
+}
+
 static void init_sample(struct fixture *f, uint64_t *random) {
     const struct kernel_case *c = f->v.c;
     size_t rows = (size_t)f->v.rows;
@@ -218,6 +225,8 @@ static void init_sample(struct fixture *f, uint64_t *random) {
         scale_row(&f->x, r, r % 3 ? 8 : 1);
         if (r % 4 == 1)
             make_ties(&f->x, r);
+        if (r % 4 == 2)
+            make_uneven(&f->x, r);
         f->temperature[r] = c->top_p > 0 ? c->temperature : (float)random_below(random, 5) * 0.4f;
         f->top_p[r] = c->top_p > 0 ? c->top_p : (float)random_below(random, 11) * 0.1f;
         f->top_k[r] = c->top_p > 0 ? c->top_k : (int32_t)random_below(random, 70);
