@@ -40,12 +40,12 @@ float mill_cuda_conv_microseconds(const struct conv_tile *tile, const struct con
 }
 
 /* A layer always goes the same way: the two kernels sum differently. conv_hopper is faster where
- * rows that were loaded serve seven taps and there are many of them. A phase of a transposed
- * convolution has two or three taps; and more than CONV_WARP_GROUP_INPUTS channels come at the rate
- * of frames, in spans of some 25 rows, which half fill the least of its tiles. */
+ * spans fill its tiles (products of one tap by a tenth slower, which a residual unit in one kernel
+ * makes up for). More than CONV_WARP_GROUP_INPUTS channels come at the rate of frames, in spans of
+ * some 25 rows, which half fill the least of its tiles. */
 bool mill_cuda_conv_by_warp_groups(const struct mill_backend *backend,
-                                   const struct mill_weight_shape *shape, int32_t stride) {
-    return CONV_BY_WARP_GROUPS && backend->capability == 90 && stride == 0 &&
+                                   const struct mill_weight_shape *shape) {
+    return CONV_BY_WARP_GROUPS && backend->capability == 90 &&
            shape->n_in <= CONV_WARP_GROUP_INPUTS;
 }
 
@@ -55,7 +55,7 @@ static int32_t tiles_for(const struct mill_backend *backend, const struct conv_a
         return mill_cuda_conv_single(args, tiles);
     if (args->w.shape.dtype != MILL_BF16 || backend->capability < 80)
         return mill_cuda_conv_ffma(args, tiles);
-    return mill_cuda_conv_by_warp_groups(backend, &args->w.shape, args->stride)
+    return mill_cuda_conv_by_warp_groups(backend, &args->w.shape)
                ? mill_cuda_conv_hopper(args, tiles)
                : mill_cuda_conv_mma(args, tiles);
 }

@@ -1,10 +1,10 @@
 /* conv_hopper.h - convolution by the products of warp groups (sm_90a), on the device: the parts
  * that conv_hopper.cu and residual_unit_hopper.cu are made of.
  *
- * A block's warps have three trades. Four warps load: the input's tile, 64 channels at a time, two
- * tiles in turn. Four warps send: weights, a stage for each tap of a tile's channels, through a
- * ring, of which each warp fills a place. The others multiply, a warp group 64 rows by all outputs
- * of the block. Barriers that count hand tiles and stages over and back; nobody waits for all.
+ * A block's warps have three trades. Some load: the input's tile, 64 channels at a time, two tiles
+ * in turn. Some send: weights, a stage for each tap of a tile's channels, through a ring, of which
+ * each warp fills a place in turn. The others multiply, a warp group 64 rows by all outputs of the
+ * block. Barriers that count hand tiles and stages over and back; nobody waits for all.
  *
  * Rows are the A side, weights the B side. Both lie in planes of chunks (hopper.h): row r of a tile
  * is 16 bytes behind row r - 1 in each of 8 planes, so a tap's rows begin anywhere. Products go
@@ -22,8 +22,10 @@ template <int GROUPS_, int N96_, int BLOCKS_> struct hopper_tile {
     static constexpr int GROUPS = GROUPS_, N96 = N96_;
     static constexpr int BLOCKS = BLOCKS_; /* of a multiprocessor, as planned */
     static constexpr int ROWS = 64 * GROUPS, OUTS = 96 * N96;
-    static constexpr int MULTIPLIERS = 128 * GROUPS, LOADERS = 128;
-    static constexpr int STAGES = 4, SENDERS = 4 /* warps */;
+    static constexpr int MULTIPLIERS = 128 * GROUPS;
+    /* Eight warps load or send; 256 rows are more to load than to send weights for. */
+    static constexpr int LOADERS = GROUPS > 2 ? 192 : 128, SENDERS = 8 - LOADERS / 32 /* warps */;
+    static constexpr int STAGES = 4;
     static constexpr int THREADS = MULTIPLIERS + LOADERS + 32 * SENDERS;
     static constexpr int W_PITCH = OUTS + 2, STAGE = TILE_ROW_CHUNKS * W_PITCH; /* chunks */
     static constexpr int STAGED_PITCH = OUTS + 8; /* floats from row to row of sums */

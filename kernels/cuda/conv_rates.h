@@ -13,14 +13,13 @@ enum {
     CONV_WARP_GROUP_INPUTS = 768 /* of layers that do, at most */
 };
 
-/* Least squares of the logarithms of the table's times, 4 us for a launch left out. (conv_hopper's
- * table is from when one warp sent its weights.) */
-static constexpr struct conv_pace CONV_PACE_MMA_WIDE = {6.4f, 1.7f, 1.03f, 1.4f};
-static constexpr struct conv_pace CONV_PACE_MMA_SHORT = {3.5f, 1.1f, 0.77f, 2.8f};
-static constexpr struct conv_pace CONV_PACE_MMA_SMALL = {2.3f, 1.0f, 0.57f, 3.4f};
-static constexpr struct conv_pace CONV_PACE_HOPPER_256 = {12.1f, 3.1f, 0.83f, 1.0f};
-static constexpr struct conv_pace CONV_PACE_HOPPER_64 = {5.5f, 0.5f, 0.97f, 1.5f};
-static constexpr struct conv_pace CONV_PACE_FFMA_64 = {1.6f, 1.8f, 2.98f, 1.6f};
-static constexpr struct conv_pace CONV_PACE_FFMA_16 = {0.7f, 0.7f, 2.13f, 1.6f};
+/* Least squares of the logarithms of the table's times, 4 us for a launch left out. */
+static constexpr struct conv_pace CONV_PACE_MMA_WIDE = {6.4f, 1.6f, 1.06f, 1.4f};
+static constexpr struct conv_pace CONV_PACE_MMA_SHORT = {3.5f, 0.9f, 0.81f, 2.8f};
+static constexpr struct conv_pace CONV_PACE_MMA_SMALL = {2.4f, 0.8f, 0.61f, 3.4f};
+static constexpr struct conv_pace CONV_PACE_HOPPER_256 = {12.1f, 2.4f, 0.47f, 1.0f};
+static constexpr struct conv_pace CONV_PACE_HOPPER_64 = {4.8f, 0.5f, 0.70f, 1.2f};
+static constexpr struct conv_pace CONV_PACE_FFMA_64 = {2.3f, 1.3f, 3.12f, 1.6f};
+static constexpr struct conv_pace CONV_PACE_FFMA_16 = {0.5f, 0.8f, 2.11f, 1.6f};
 
 #endif

@@ -1,6 +1,7 @@
 /* test_conv_tiles.cpp - the launcher of the convolutions against what was measured on a card
  * (bench/results/nvidia-h200/tiles.csv): of a kernel's tiles it takes one that is all but the
- * fastest, for few streams and many; and which kernel does a layer is a matter of the layer. */
+ * fastest, for few streams and many; and which kernel does a layer is a matter of the layer, and
+ * right for many streams. */
 #include "bench/card_layers.h"
 
 #include <setjmp.h>
@@ -67,9 +68,14 @@ static double measured(const struct table *table, const char *kernel, const stru
 
 /* ------------------------------------------------------------------ tests */
 
-/* The tile that would be taken is so many times slower than the fastest; 0 = nothing measured. */
-static double loss(const struct table *table, const struct kernel *kernel,
-                   const struct card_layer *layer, int32_t n_streams) {
+/* Of a kernel's tiles, in microseconds: the one that would be taken, and the fastest; 0 = nothing
+ * measured. */
+struct times {
+    double taken, fastest;
+};
+
+static struct times times_of(const struct table *table, const struct kernel *kernel,
+                             const struct card_layer *layer, int32_t n_streams) {
     const struct conv_args args = card_layer_args(layer, n_streams);
     struct conv_tile tiles[CONV_TILES];
     double least = 0, fastest = 0, taken = 0;
@@ -82,7 +88,7 @@ static double loss(const struct table *table, const struct kernel *kernel,
         }
         fastest = time > 0 && (fastest == 0 || time < fastest) ? time : fastest;
     }
-    return fastest > 0 ? taken / fastest : 0;
+    return {taken, fastest};
 }
 
 static void test_tiles_are_the_fastest(void **state) {
@@ -93,14 +99,15 @@ static void test_tiles_are_the_fastest(void **state) {
     for (const struct kernel &kernel : kernels)
         for (const struct card_layer &layer : card_layers)
             for (int32_t n_streams = 1; n_streams <= CONV_SPANS; n_streams++) {
-                double slower = loss(&table, &kernel, &layer, n_streams);
+                const struct times t = times_of(&table, &kernel, &layer, n_streams);
+                double slower = t.fastest > 0 ? t.taken / t.fastest : 0;
                 n += slower > 0;
                 n_slow += slower > 1.15;
                 if (slower > 1.15)
                     printf("%s, %s, %d streams: %.2f times the fastest\n", kernel.name, layer.name,
                            (int)n_streams, slower);
             }
-    assert_true(n >= 90); /* measured: three kernels, ten layers, three numbers of streams */
+    assert_true(n >= 117); /* measured: three kernels, 13 layers, three numbers of streams */
     assert_true(n_slow * 20 <= n);
 }
 
@@ -143,10 +150,32 @@ static void test_a_layer_has_one_kernel(void **state) {
     assert_in_range(n_hopper, 1, N_CARD_LAYERS - 1); /* by both */
 }
 
+/* On a full card; for few streams a card has time enough. */
+static void test_kernels_are_the_faster(void **state) {
+    (void)state;
+    static struct table table;
+    read_table(&table);
+    for (const struct card_layer &layer : card_layers) {
+        const struct conv_args args = card_layer_args(&layer, CONV_SPANS);
+        const char *name = kernel_of(90, &args, CONV_SPANS);
+        double taken = 0, fastest = 0;
+        for (const struct kernel &kernel : kernels) {
+            const struct times t = times_of(&table, &kernel, &layer, CONV_SPANS);
+            taken = strcmp(kernel.name, name) == 0 ? t.taken : taken;
+            fastest = fastest == 0 || t.fastest < fastest ? t.fastest : fastest;
+        }
+        if (taken > 1.15 * fastest)
+            printf("%s by %s: %.0f us, not %.0f\n", layer.name, name, taken, fastest);
+        assert_true(fastest > 0);
+        assert_true(taken > 0 && taken <= 1.15 * fastest);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tiles_are_the_fastest),
         cmocka_unit_test(test_a_layer_has_one_kernel),
+        cmocka_unit_test(test_kernels_are_the_faster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
