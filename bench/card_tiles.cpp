@@ -9,6 +9,7 @@
  * the launcher takes the microseconds for, without those of a launch. Linked with the backend
  * itself. --least: one stream, few layers, to see that it runs. */
 #include "bench/card_layers.h"
+#include "bench/card_memory.h"
 #include "kernels/cuda/residual_unit.h"
 #include "kernels/cuda/weights.h"
 #include "runtime/base/clock.h"
@@ -59,25 +60,6 @@ static struct mill_weight_shape weight_shape(const struct card_layer *l) {
     return {l->n_out, l->n_taps, l->n_in, MILL_BF16};
 }
 
-/* Device memory of random words with these bits kept and these set: a card that multiplies zeros
- * takes less power than one at work, and is faster. */
-static void *random_words(struct mill_backend *backend, size_t bytes, uint32_t keep, uint32_t set) {
-    enum { CHUNK_WORDS = 1 << 20 };
-    static uint32_t chunk[CHUNK_WORDS];
-    uint32_t state = 1;
-    for (uint32_t &word : chunk) {
-        state = state * 1664525u + 1013904223u;
-        word = ((state >> 16 | state << 16) & keep) | set;
-    }
-    char *device = static_cast<char *>(mill_cuda_alloc(backend, bytes));
-    for (size_t at = 0; device && at < bytes; at += sizeof chunk) {
-        size_t n = bytes - at < sizeof chunk ? bytes - at : sizeof chunk;
-        if (mill_cuda_copy_in(backend, device + at, chunk, n) < 0)
-            return NULL; /* closing the backend frees it */
-    }
-    return device;
-}
-
 static bool take_memory(struct bench *b) {
     size_t x = 0, y = 0, w = 0;
     for (int32_t i = 0; i < b->n_layers; i++) {
@@ -91,13 +73,11 @@ static bool take_memory(struct bench *b) {
                 ? y_floats(&card_layers[i], b->most_streams)
                 : y;
     }
-    const uint32_t f32_keep = 0x807fffff, f32_set = 0x3f000000; /* 0.5 to 1, of both signs */
-    const uint32_t bf16_keep = 0x807f807f, bf16_set = 0x3c003c00;
-    b->x = random_words(b->backend, x * sizeof(float), f32_keep, f32_set);
-    b->y = random_words(b->backend, y * sizeof(float), f32_keep, f32_set);
-    b->w = random_words(b->backend, w, bf16_keep, bf16_set);
+    b->x = random_words(b->backend, x * sizeof(float), F32_KEEP, F32_SET);
+    b->y = random_words(b->backend, y * sizeof(float), F32_KEEP, F32_SET);
+    b->w = random_words(b->backend, w, BF16_KEEP, BF16_SET);
     b->alpha = static_cast<float *>(
-        random_words(b->backend, 4096 * sizeof(float), f32_keep & 0x7fffffff, f32_set));
+        random_words(b->backend, 4096 * sizeof(float), F32_KEEP & 0x7fffffff, F32_SET));
     return b->x && b->y && b->w && b->alpha;
 }
 
@@ -111,11 +91,6 @@ static struct conv_args args_of(const struct bench *b, const struct card_layer *
     args.w.image = b->w;
     args.alpha = b->alpha;
     return args;
-}
-
-static int compare(const void *a, const void *b) {
-    double x = *static_cast<const double *>(a), y = *static_cast<const double *>(b);
-    return (x > y) - (x < y);
 }
 
 /* The median of some bursts of a launch; 0 where it fails. */
@@ -134,8 +109,7 @@ template <class LAUNCH> static double seconds_of(const struct bench *b, const LA
         total += passed;
         seconds[n++] = passed / b->burst;
     }
-    qsort(seconds, (size_t)n, sizeof *seconds, compare);
-    return seconds[n / 2];
+    return median(seconds, n);
 }
 
 static bool fits(const struct bench *b, size_t shared_bytes) {

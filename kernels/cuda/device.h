@@ -8,6 +8,12 @@
  *     CU_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...);
  *     CU_LAUNCH((kernel<64, true>), ...);      a template kernel goes in parentheses
  *
+ *     CU_LAUNCH_EARLY(...);                    may begin before the launch in front of it has ended
+ *
+ * A kernel that is launched early calls grid_wait (ptx.h) before it reads or writes what other
+ * launches write; so whoever has come through it knows that all launches before are done.
+ * grid_start_next says early that the next launch may begin.
+ *
  * Arguments of a launch are trivially copyable. Instructions without a CUDA word are functions of
  * ptx.h; no kernel file has inline assembly. */
 #ifndef MILL_KERNELS_CUDA_DEVICE_H
@@ -26,6 +32,29 @@
     T *name = reinterpret_cast<T *>(mill_dynamic_shared)
 #define CU_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
     kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__)
+#define CU_LAUNCH_EARLY(kernel, grid, block, shared_bytes, stream, ...)                            \
+    mill_cuda_launch_early(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+
+/* The attribute is one of sm_90 and later; before, a launch begins when the one before has ended.
+ */
+template <class... P, class... A>
+static void mill_cuda_launch_early(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
+                                   cudaStream_t stream, const A &...args) {
+    int device = 0, major = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t launch = {};
+    launch.gridDim = grid;
+    launch.blockDim = block;
+    launch.dynamicSmemBytes = shared_bytes;
+    launch.stream = stream;
+    launch.attrs = &early;
+    launch.numAttrs = major >= 9;
+    cudaLaunchKernelEx(&launch, kernel, P(args)...);
+}
 
 /* The architecture device code is compiled for, 10 * its sm number. The host's pass only parses
  * device code and sees it as for the newest. */

@@ -14,9 +14,12 @@ static __device__ __forceinline__ float to_f32(uint16_t v) {
 }
 
 template <bool WHOLE, class T> __global__ void embed_rows(const struct mill_embed_args a) {
-    int32_t n = a.y.columns, at = quad_at(), id = a.ids[blockIdx.x];
+    int32_t n = a.y.columns, at = quad_at();
+    grid_start_next();
+    grid_wait();
     if (at >= n)
         return;
+    int32_t id = a.ids[blockIdx.x];
     if (id < 0)
         id = a.drawn[-1 - id];
     if (id < 0)
@@ -36,9 +39,9 @@ static void embed(struct mill_backend *backend, const struct mill_embed_args *ar
     int32_t n = args->y.columns;
     dim3 grid = quad_grid(args->y.rows, n), block(QUAD_THREADS);
     if (quads_are_whole(&args->y) && quads_are_whole(static_cast<const T *>(args->table), n, n))
-        CU_LAUNCH((embed_rows<true, T>), grid, block, 0, backend->stream, *args);
+        CU_LAUNCH_EARLY((embed_rows<true, T>), grid, block, 0, backend->stream, *args);
     else
-        CU_LAUNCH((embed_rows<false, T>), grid, block, 0, backend->stream, *args);
+        CU_LAUNCH_EARLY((embed_rows<false, T>), grid, block, 0, backend->stream, *args);
 }
 
 mill_status mill_cuda_embed(struct mill_backend *backend, const struct mill_embed_args *args) {

@@ -120,6 +120,15 @@ template <int N> HOPPER void wgmma_wait() {
                      : "l"(a), "l"(b)                                                              \
                      : "memory");                                                                  \
     }
+/* The same with a in registers, those of mma_bf16 for the warp's 16 rows; N 32, 64 or 96. */
+#define WGMMA_A(n, registers, a_registers, b_register)                                             \
+    HOPPER void wgmma_bf16(float(&d)[n / 2], const uint32_t(&a)[4], uint64_t b) {                  \
+        asm volatile("wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" registers        \
+                     "}, {" a_registers "}, " b_register ", 1, 1, 1, 0;"                           \
+                     : WGMMA_##n(0)                                                                \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b)                          \
+                     : "memory");                                                                  \
+    }
 #define WGMMA_R4 "%0, %1, %2, %3"
 #define WGMMA_R8 WGMMA_R4 ", %4, %5, %6, %7"
 #define WGMMA_R16 WGMMA_R8 ", %8, %9, %10, %11, %12, %13, %14, %15"
@@ -136,6 +145,9 @@ WGMMA(32, WGMMA_R16, "%16", "%17")
 WGMMA(64, WGMMA_R32, "%32", "%33")
 WGMMA(96, WGMMA_R48, "%48", "%49")
 WGMMA(128, WGMMA_R64, "%64", "%65")
+WGMMA_A(32, WGMMA_R16, "%16, %17, %18, %19", "%20")
+WGMMA_A(64, WGMMA_R32, "%32, %33, %34, %35", "%36")
+WGMMA_A(96, WGMMA_R48, "%48, %49, %50, %51", "%52")
 
 #endif
 

@@ -19,7 +19,9 @@ static unsigned kinds_of(const struct mill_backend *backend, const struct mill_l
         return 1u << LINEAR_F32;
     case MILL_BF16:
         return backend->capability < 80 ? 1u << LINEAR_BF16_FMAF
-                                        : 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS;
+               : backend->capability == 90
+                   ? 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS | 1u << LINEAR_BF16_WIDE
+                   : 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS;
     default:
         return 1u << LINEAR_I8_ROWS;
     }
@@ -76,7 +78,7 @@ static struct linear_run run_of(const struct mill_linear_args *args) {
 
 /* The rows from `first` on, prepared if they are to be. */
 static void take_rows(struct mill_backend *backend, const struct mill_linear_args *args,
-                      enum linear_kind kind, int32_t first, int32_t n_rows,
+                      const struct linear_kernel *kernel, int32_t first, int32_t n_rows,
                       struct linear_run *run) {
     run->n_rows = n_rows;
     run->y += first * run->y_step;
@@ -85,7 +87,7 @@ static void take_rows(struct mill_backend *backend, const struct mill_linear_arg
     if (run->bias_group)
         run->bias_group += first;
     run->x += first * run->x_step;
-    if (!mill_cuda_linear_is_prepared(kind, args->gain))
+    if (!mill_cuda_linear_is_prepared(kernel->kind, args->gain))
         return;
     struct linear_preparation p = {
         .x = args->x,
@@ -95,7 +97,8 @@ static void take_rows(struct mill_backend *backend, const struct mill_linear_arg
         .eps = args->eps,
         .dtype = args->w.shape.dtype,
         .scale = (float *)(backend->scratch + SCALES_AT),
-        .transposed = kind == LINEAR_BF16_ROWS || kind == LINEAR_I8_ROWS,
+        .transposed = kernel->kind == LINEAR_BF16_ROWS || kernel->kind == LINEAR_BF16_WIDE ||
+                      (kernel->kind == LINEAR_I8_ROWS && !kernel->unit_groups),
     };
     p.x.data = (float *)args->x.data + first * args->x.stride;
     p.x.rows = n_rows;
@@ -126,7 +129,7 @@ struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
 mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill_linear_args *args,
                                  int32_t first, int32_t n_rows, const struct linear_plan *plan) {
     struct linear_run run = run_of(args);
-    take_rows(backend, args, plan->kernel->kind, first, n_rows, &run);
+    take_rows(backend, args, plan->kernel, first, n_rows, &run);
     run.n_row_tiles = plan->n_row_tiles;
     run.n_splits = plan->n_splits;
     run.split_segments = plan->split_segments;

@@ -22,6 +22,7 @@ enum linear_kind {
     LINEAR_F32,       /* x as it is, fmaf */
     LINEAR_BF16,      /* x normed and rounded by every block that reads it, tensor cores */
     LINEAR_BF16_ROWS, /* x rounded before the launch, tensor cores */
+    LINEAR_BF16_WIDE, /* the same by warp groups: sm_90 */
     LINEAR_BF16_FMAF, /* x rounded before the launch, fmaf: for cards before sm_80 */
     LINEAR_I8_ROWS,   /* x quantised before the launch, tensor cores */
     LINEAR_N_KINDS
@@ -54,18 +55,32 @@ struct linear_run {
 
 struct linear_plan;
 
+/* How long a kernel takes, in microseconds, as bench_products measured it on an H200. A
+ * multiprocessor takes `abreast` blocks at once, and so many one after the other. */
+struct linear_pace {
+    float start;   /* a launch; also that of the rows' preparation, if they are prepared */
+    float block;   /* a block, and */
+    float step;    /* each chunk of inputs that it waits for, */
+    float more;    /* longer by so much where the card and the tile's rows are full */
+    float meeting; /* blocks that share a tile */
+    float norm;    /* rows that are normed in the block */
+    int32_t abreast;
+};
+
 /* One kernel: a kind, and the tile of y that a block computes. */
 struct linear_kernel {
     enum linear_kind kind;
-    int32_t n_rows, n_outs, n_warps;  /* of a tile */
-    int32_t n_slices;                 /* parts of a block that take its chunks in turn */
+    int32_t n_rows, n_outs, n_warps; /* of a tile */
+    int32_t unit_groups; /* linear_few.h: that a warp takes at a time; 0 = linear_tile.h */
+    bool is_wide;        /* linear_wide.h: a block takes one segment */
+    bool is_exact;       /* ... a warp adds up its units, whose sums are not kept apart */
+    int32_t n_slices;    /* parts of a block that take its chunks in turn */
     int32_t stages_a_chunk, n_stages; /* a chunk is loaded in stages, up to n_stages ahead */
     int32_t stage_bytes;              /* of all slices */
     int32_t exchange_bytes; /* shared memory by which sums meet: beside the stages with slices, else
-                               in their place */
+                               in their place; of a unit's or warp's sums */
     int32_t max_segments;   /* that a block can add up: 1, or any number */
-    int32_t row_bytes;      /* of a row of x and a group, as it is read */
-    int32_t group_clocks;   /* a group of a tile, all of it on chip; predicted, not measured */
+    struct linear_pace pace;
     void (*function)(struct linear_run);
     void (*launch)(cudaStream_t, const struct linear_plan *, const struct linear_run *);
 };
@@ -105,13 +120,15 @@ struct linear_size {
 };
 struct linear_plan {
     const struct linear_kernel *kernel; /* NULL: none fits */
-    int32_t n_row_tiles, n_tiles, n_splits, split_segments, shared_bytes;
+    int32_t n_row_tiles, n_tiles, n_splits, split_segments, shared_bytes, n_warps;
 };
 /* With this kernel, and tiles that n_splits blocks share, or fewer where there are fewer segments.
  */
 struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
                                               const struct linear_kernel *kernel, int32_t n_splits);
-/* The soonest by a model of the card. No choice changes a result. */
+double mill_cuda_linear_microseconds(const struct linear_size *size,
+                                     const struct linear_plan *plan);
+/* The soonest. No choice changes a result. */
 struct linear_plan mill_cuda_linear_plan(const struct linear_size *size,
                                          const struct linear_kernel *kernels, int32_t n_kernels);
 

@@ -1,37 +1,47 @@
 /* linear_bf16.cu - linear layers with bf16 weights.
  *
- * On tensor cores few rows of x come as f32 and are normed and rounded between shared memory and
- * registers; many, and all before sm_80, have been rounded before.
+ * On tensor cores up to 16 rows of x come as f32 and are normed and rounded by the block; more, and
+ * all before sm_80, have been rounded before. From some 16 rows on sm_90 goes by warp groups where
+ * that is faster.
  *
- * A tile and a group of 32 inputs: 64 bytes an output, 128 (f32) or 64 a row; 64 FLOPs a row and
- * output. Planned for sm_90a (rows x outputs, threads: registers, shared memory at 896 inputs ->
- * blocks a multiprocessor, by which of them):
- *   8 x 8, 256: 96, 50 KB -> 2 (registers); 48 KB of copies on their way
- *   8 x 32, 128: 110, 52 KB -> 4 (shared)
- *   16 x 32, 128: 108, 72 KB -> 3 (shared)
- *   32 x 32, 128: 96 or 90, 48 or 32 KB -> 4 (shared, registers)
- *   64 x 64, 128: 200 or 164, 96 or 64 KB -> 2
- *   128 x 128, 256: 204, 96 KB -> 1; one segment of 1,024 inputs
- *   128 x 64, 256: 160, 96 KB -> 1; more
- * fmaf: 8 x 8 and 8 x 32 as above, 32 x 32, 128. */
+ * A tile and a group of 32 inputs: 64 bytes an output and a row; 64 FLOPs a row and output.
+ * Measured on an H200: products.csv of bench/results, docs/kernels.md. For sm_90a (rows x outputs,
+ * threads: registers, shared memory at 896 inputs and all rows -> blocks a multiprocessor, by which
+ * of them): few 8 x 8 and 8 x 16, 224: 64, 17 and 19 KB -> 4 (registers) few 16 x 8 and 16 x 16,
+ * 224: 104 and 120, 33 and 37 KB -> 2 (registers) 32 x 32, 128: 90, 32 KB -> 4 (registers) 64 x 64,
+ * 128: 164, 64 KB -> 2 128 x 128, 256: 204, 96 KB -> 1; one segment of 1,024 inputs 128 x 64, 256:
+ * 160, 96 KB -> 1; more wide 32 x 64, 128: 198, 33 KB -> 2 (registers) wide 32, 64 and 96 x 128,
+ * 256: 166, 229 and 247; 33, 65 and 97 KB -> 1 fmaf: 8 x 8 and 8 x 32 as those of f32, 32 x 32,
+ * 128. */
 #include "kernels/cuda/linear_bf16.h"
+#include "kernels/cuda/linear_few.h"
 #include "kernels/cuda/linear_fmaf.h"
 #include "kernels/cuda/linear_product.h"
+#include "kernels/cuda/linear_wide.h"
 
 const struct linear_kernel *mill_cuda_linear_bf16(int32_t *n) {
     static constexpr struct linear_kernel kernels[] = {
-        kernel_of<linear_tile<kind_bf16, 1, 1, 1, 1, 8, 1, 8, 2>>(),
-        kernel_of<linear_tile<kind_bf16, 1, 1, 1, 4, 4, 1, 4, 4>>(),
-        kernel_of<linear_tile<kind_bf16, 1, 2, 1, 4, 4, 1, 4, 3>>(),
-        kernel_of<linear_tile<kind_bf16, 2, 2, 2, 2, 1, 2, 4, 4>>(),
-        kernel_of<linear_tile<kind_bf16, 2, 4, 2, 4, 1, 2, 4, 2>>(),
-        kernel_of<linear_tile<kind_bf16_rows, 2, 2, 2, 2, 1, 2, 4, 4>>(),
-        kernel_of<linear_tile<kind_bf16_rows, 2, 4, 2, 4, 1, 2, 4, 2>>(),
-        kernel_of<linear_tile<kind_bf16_rows, 4, 4, 2, 8, 1, 2, 3, 1, false>>(),
-        kernel_of<linear_tile<kind_bf16_rows, 4, 4, 2, 4, 1, 2, 4, 1>>(),
-        kernel_of<linear_tile<kind_bf16_fmaf, 1, 1, 1, 1, 8, 1, 4, 2>>(),
-        kernel_of<linear_tile<kind_bf16_fmaf, 1, 1, 1, 4, 4, 1, 4, 2>>(),
-        kernel_of<linear_tile<kind_bf16_fmaf, 2, 2, 2, 2, 1, 2, 4, 2>>(),
+        few_of<few_tile<kind_bf16, 1, 1, true, 14, 2>>({1.05f, 0.77f, 1.22f, 1.94f, 0, 1.32f, 2}),
+        few_of<few_tile<kind_bf16, 1, 1, true, 20, 1>>({1.15f, 0, 2.06f, 1.30f, 0, 1.32f, 1}),
+        few_of<few_tile<kind_bf16, 1, 2, false, 14, 2>>({1.28f, 0, 1.91f, 1.87f, 0, 1.46f, 2}),
+        few_of<few_tile<kind_bf16, 2, 1, true, 16, 1>>({1.61f, 0.15f, 1.01f, 3.58f, 0, 0, 1}),
+        few_of<few_tile<kind_bf16, 2, 2, false, 16, 1>>({0, 1.77f, 1.26f, 6.52f, 0, 1.16f, 2}),
+        kernel_of<linear_tile<kind_bf16_rows, 2, 2, 2, 2, 1, 2, 4, 4>>(
+            {2.68f, 2.71f, 0.62f, 1.19f, 4.64f, 0, 6}),
+        kernel_of<linear_tile<kind_bf16_rows, 2, 4, 2, 4, 1, 2, 4, 2>>(
+            {4.51f, 0, 1.28f, 1.83f, 6.16f, 0, 4}),
+        kernel_of<linear_tile<kind_bf16_rows, 4, 4, 2, 8, 1, 2, 3, 1, false>>(
+            {6.15f, 0, 2.33f, 0.98f, 0, 0, 1}),
+        kernel_of<linear_tile<kind_bf16_rows, 4, 4, 2, 4, 1, 2, 4, 1>>(
+            {4.59f, 0.04f, 1.58f, 0.63f, 5.60f, 0, 1}),
+        wide_of<wide_tile<1, 32, 2, 2>>({6.33f, 4.34f, 0, 0.97f, 3.85f, 0, 2}),
+        wide_of<wide_tile<2, 32, 2, 1>>({6.63f, 4.52f, 0, 0.67f, 4.53f, 0, 1}),
+        wide_of<wide_tile<2, 64, 2, 1>>({10.17f, 3.13f, 0, 1.47f, 5.57f, 0, 1}),
+        wide_of<wide_tile<2, 96, 1, 1>>({10.21f, 0, 0.86f, 1.55f, 7.12f, 0, 1}),
+        /* As those of f32: not measured. */
+        kernel_of<linear_tile<kind_bf16_fmaf, 1, 1, 1, 1, 8, 1, 4, 2>>({4, 0, 1.2f, 0.2f, 5, 0, 2}),
+        kernel_of<linear_tile<kind_bf16_fmaf, 1, 1, 1, 4, 4, 1, 4, 2>>({4, 0, 1, 2, 5, 0, 4}),
+        kernel_of<linear_tile<kind_bf16_fmaf, 2, 2, 2, 2, 1, 2, 4, 2>>({4, 0, 1.5f, 1, 5, 0, 4}),
     };
     *n = sizeof kernels / sizeof *kernels;
     return kernels;

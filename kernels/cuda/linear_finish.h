@@ -94,13 +94,14 @@ LINEAR_FN quad<float> value_quad(const struct linear_run &run,
 
 /* Adds up, in order, what the blocks of a tile have left, and finishes it. */
 template <class TILE>
-LINEAR_FN void finish_splits(const struct linear_run &run, const linear_place<TILE> &at) {
+LINEAR_FN void finish_splits(const struct linear_run &run, int32_t first_row, int32_t first_out) {
     typedef typename TILE::KIND KIND;
     typedef typename KIND::word word;
     int32_t n_slots =
         KIND::EXACT ? run.n_splits : (run.n_groups - 1) / (LINEAR_CHUNK * LINEAR_SEGMENT) + 1;
     for (int32_t i = threadIdx.x; i < TILE::QUADS; i += TILE::THREADS) {
-        int32_t row = at.row + i / (TILE::OUTS / 4), out = at.out + i % (TILE::OUTS / 4) * 4;
+        int32_t row = first_row + i / (TILE::OUTS / 4);
+        int32_t out = first_out + i % (TILE::OUTS / 4) * 4;
         if (row >= run.n_rows || out >= run.n_out)
             continue;
         word sum[KIND::PLANES][4] = {};

@@ -18,8 +18,7 @@ template <class KIND, int RB, int OB> struct sums_fmaf {
                 for (int r = 0; r < 8; r++)
                     of[o][rb][r] = 0;
     }
-    LINEAR_MEMBER void add(const linear_norm &, int32_t, const uint4 *x, int x_pitch,
-                           const uint4 *w, int w_pitch) {
+    LINEAR_MEMBER void add(const uint4 *x, int x_pitch, const uint4 *w, int w_pitch) {
         uint4 chunks[OB];
         float weights[OB][KIND::INPUTS];
         load_weights(chunks, w, w_pitch);
@@ -69,10 +68,6 @@ template <class KIND, int RB, int OB> struct sums_fmaf {
 struct fmaf_kind : float_sums {
     static constexpr int X_CHUNKS = BRICK_CHUNKS, X_ROW_BYTES = BRICK_ROW_BYTES;
 
-    /* 128 fmaf a clock. */
-    static constexpr int fmaf_clocks(int rb, int ob, int inputs) {
-        return rb * 8 * ob * inputs / 4;
-    }
     LINEAR_FN int row(int lane, int i) {
         return lane % 4 * 2 + i;
     }
@@ -89,9 +84,6 @@ struct kind_f32 : fmaf_kind {
     static constexpr int INPUTS = 4;
     template <int RB, int OB> using sums = sums_fmaf<kind_f32, RB, OB>;
 
-    static constexpr int clocks(int rb, int ob) {
-        return fmaf_clocks(rb, ob, INPUTS);
-    }
     LINEAR_FN void copy_x(uint4 *brick, int i, const char *from, const struct linear_run &run,
                           int32_t group) {
         copy_four(brick + i, from, run, group * 16 + i % BRICK_ROW_CHUNKS * 4);
@@ -109,9 +101,6 @@ struct kind_bf16_fmaf : fmaf_kind {
     static constexpr int INPUTS = 8;
     template <int RB, int OB> using sums = sums_fmaf<kind_bf16_fmaf, RB, OB>;
 
-    static constexpr int clocks(int rb, int ob) {
-        return fmaf_clocks(rb, ob, INPUTS);
-    }
     LINEAR_FN void copy_x(uint4 *brick, int i, const char *from, const struct linear_run &run,
                           int32_t group) {
         copy_prepared(brick + i, from, run, group);

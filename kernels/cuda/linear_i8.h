@@ -24,9 +24,6 @@ struct kind_i8_rows : tensor_kind {
     static constexpr bool EXACT = true;
     static constexpr int X_CHUNKS = 2 * BRICK_CHUNKS, X_ROW_BYTES = BRICK_ROW_BYTES;
 
-    static constexpr int clocks(int rb, int ob) {
-        return tensor_clocks(rb, ob, X_CHUNKS, PLANES);
-    }
     LINEAR_FN const char *chunk_of_x(const struct linear_run &run, int32_t row, int i) {
         const char *plane = run.x + i / BRICK_CHUNKS * run.x_plane;
         return row_chunk(run, plane, row + i % BRICK_CHUNKS / BRICK_ROW_CHUNKS,
@@ -46,8 +43,7 @@ struct kind_i8_rows : tensor_kind {
             high.clear();
             low.clear();
         }
-        LINEAR_MEMBER void add(const linear_norm &, int32_t, const uint4 *x, int x_pitch,
-                               const uint4 *w, int w_pitch) {
+        LINEAR_MEMBER void add(const uint4 *x, int x_pitch, const uint4 *w, int w_pitch) {
             row_fragments<RB> rows;
             uint4 weights[OB];
             load_weights(weights, w, w_pitch);
@@ -55,6 +51,13 @@ struct kind_i8_rows : tensor_kind {
             high.add(rows, weights);
             rows.take_matrices(x + BRICK_CHUNKS, x_pitch);
             low.add(rows, weights);
+        }
+        LINEAR_MEMBER void add_few(const few_rows &from, int32_t group, const uint4 (&w)[OB]) {
+            row_fragments<RB> rows;
+            rows.take_chunks([&](int rb) { return from.chunk(group, rb, 0); });
+            high.add(rows, w);
+            rows.take_chunks([&](int rb) { return from.chunk(group, rb, 1); });
+            low.add(rows, w);
         }
         LINEAR_MEMBER void settle() {
         }

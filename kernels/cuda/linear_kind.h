@@ -2,7 +2,7 @@
  * inputs) lies in shared memory, and how a warp multiplies it by bricks of weights and adds up.
  * What all kinds share; they are in linear_bf16.h, linear_i8.h and linear_fmaf.h.
  *
- * A kind has
+ * A kind has (for linear_few.h alone neither chunks nor copies)
  *
  *     ID              in linear.h
  *     word, PLANES    a sum is PLANES words (I8: one of x's high bytes, one of its low bytes)
@@ -11,12 +11,10 @@
  *     X_ROW_BYTES     of a row and group of x in memory
  *     chunk_of_x      where chunk i of a brick comes from, of the first group; NULL: zeros
  *     copy_x          begins to copy it
- *     sums<RB, OB>    of RB bricks of rows by OB bricks of outputs: clear; add, a group (BF16 norms
- *                     what it reads of x); settle, before parts are taken; part
+ *     sums<RB, OB>    of RB bricks of rows by OB bricks of outputs: clear; add, a group of a stage,
+ *                     or add_few, one of linear_few.h's rows; settle, before parts are taken; part
  *     row, out        where part i < 2 of a lane, of a brick of rows and one of outputs, belongs
  *     value           what a sum stands for
- *     clocks          of a multiprocessor for a group of RB x OB bricks: the slower of reading them
- *                     from shared memory (128 bytes a clock) and multiplying
  *
  * Lane 4g + q reads chunk q of row or output g throughout. */
 #ifndef MILL_KERNELS_CUDA_LINEAR_KIND_H
@@ -52,29 +50,6 @@ LINEAR_FN void copy_prepared(uint4 *to, const char *from, const struct linear_ru
                              int32_t group) {
     cp_async_16(to, from, from && group < run.n_groups);
 }
-
-/* How rows of x are normed on their way to registers: a warp's rows, whose `inverse` deviations lie
- * in shared memory. */
-struct linear_norm {
-    const float *inverse, *gain; /* gain NULL: not at all */
-    int32_t n_in;
-    bool whole;
-
-    LINEAR_MEMBER quad<float> gains(int32_t input) const {
-        if (!gain || input >= n_in)
-            return quad<float>{};
-        return whole ? load_quad<true>(gain, input, n_in, 0.0f)
-                     : load_quad<false>(gain, input, n_in, 0.0f);
-    }
-    /* Four inputs of a row. */
-    LINEAR_MEMBER quad<float> apply(quad<float> x, const quad<float> &gains, int row) const {
-        if (gain)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                x.v[i] = x.v[i] * inverse[row] * gains.v[i];
-        return x;
-    }
-};
 
 /* Chunk q of output g of OB bricks, `pitch` chunks apart. */
 template <int OB> LINEAR_FN void load_weights(uint4 (&to)[OB], const uint4 *w, int pitch) {

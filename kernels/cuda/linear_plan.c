@@ -1,19 +1,8 @@
-/* linear_plan.c - which kernel computes a product, and how many blocks share a tile of it.
- *
- * A model of the card decides: the blocks of a multiprocessor, one behind the other, take as long
- * as their bytes need to come in, or as their products need; and the card as a whole cannot take in
- * more than its L2 cache gives. Its constants are those of an H100, predicted and not measured; of
- * other cards they have the order right. Host only, no state. */
+/* linear_plan.c - which kernel computes a product, and how many blocks share a tile of it: the
+ * soonest by what each kernel took on an H200 (linear_pace; bench/results/nvidia-h200/products.csv;
+ * test_linear_plan holds the two together). Of other cards that has the order right, not measured.
+ * Host only, no state. */
 #include "kernels/cuda/linear.h"
-
-enum {
-    PROCESSOR_BYTES = 48,  /* a clock, into one multiprocessor */
-    L2_BYTES = 24,         /* ... into each when all ask */
-    BLOCK_CLOCKS = 500,    /* until a block's first bytes are there */
-    ROW_CLOCKS = 500,      /* for a warp to read a row and sum its squares */
-    PREPARE_CLOCKS = 4000, /* a launch that converts x */
-    MEETING_CLOCKS = 2000  /* for blocks that share a tile to write, meet and read */
-};
 
 static int32_t ceil_divide(int32_t a, int32_t b) {
     return (a + b - 1) / b;
@@ -25,6 +14,22 @@ static int32_t larger(int32_t a, int32_t b) {
 
 static int32_t segments_of(int32_t n_groups) {
     return ceil_divide(n_groups, LINEAR_CHUNK * LINEAR_SEGMENT);
+}
+
+/* Warps of a block of linear_few.h, all with as many units if that can be. */
+static int32_t few_warps(const struct linear_kernel *kernel, int32_t n_groups) {
+    int32_t units = ceil_divide(n_groups, kernel->unit_groups);
+    return ceil_divide(units, ceil_divide(units, kernel->n_warps));
+}
+
+/* Rows of x rounded to bf16, and sums of units, or of warps. */
+static int64_t few_shared_bytes(const struct linear_kernel *kernel, int32_t n_groups,
+                                int32_t n_rows) {
+    int64_t slots =
+        kernel->is_exact ? few_warps(kernel, n_groups) : ceil_divide(n_groups, kernel->unit_groups);
+    int64_t row_bytes = kernel->kind == LINEAR_BF16 ? (n_groups | 1) * BRICK_ROW_BYTES : 0;
+    return row_bytes * (n_rows < kernel->n_rows ? n_rows : kernel->n_rows) +
+           slots * kernel->exchange_bytes;
 }
 
 /* Shared memory of a block that sums n_groups. */
@@ -40,25 +45,27 @@ bool mill_cuda_linear_is_prepared(enum linear_kind kind, bool normed) {
     return kind == LINEAR_F32 ? normed : kind != LINEAR_BF16;
 }
 
-/* Clocks until all is done. */
-static double clocks_of(const struct linear_size *size, const struct linear_plan *plan) {
+/* Chunks of inputs that a block waits for, one after the other. */
+static int32_t steps_of(const struct linear_size *size, const struct linear_plan *plan) {
     const struct linear_kernel *kernel = plan->kernel;
-    double groups = (double)size->n_groups / plan->n_splits;
-    double rows = (double)size->n_rows / plan->n_row_tiles;
-    double bytes = groups * (kernel->n_outs * BRICK_ROW_BYTES + rows * kernel->row_bytes);
-    bool prepared = mill_cuda_linear_is_prepared(kernel->kind, size->normed);
-    double before = prepared ? PREPARE_CLOCKS : 0;
-    if (size->normed && !prepared) { /* every block reads its rows of x once more, all inputs */
-        before = ROW_CLOCKS * ceil_divide(size->n_rows, plan->n_row_tiles * kernel->n_warps);
-        bytes += size->n_groups * rows * kernel->row_bytes;
-    }
-    double products = groups * kernel->group_clocks;
-    double block = bytes / PROCESSOR_BYTES > products ? bytes / PROCESSOR_BYTES : products;
+    if (kernel->unit_groups)
+        return ceil_divide(ceil_divide(size->n_groups, kernel->unit_groups), plan->n_warps);
+    int32_t split = plan->split_segments * LINEAR_SEGMENT;
+    int32_t chunks = ceil_divide(size->n_groups, LINEAR_CHUNK);
+    return ceil_divide(split < chunks ? split : chunks, larger(kernel->n_slices, 1));
+}
+
+double mill_cuda_linear_microseconds(const struct linear_size *size,
+                                     const struct linear_plan *plan) {
+    const struct linear_pace *pace = &plan->kernel->pace;
     int32_t blocks = plan->n_tiles * plan->n_splits;
-    double a_processor = ceil_divide(blocks, size->n_processors) * block;
-    double l2 = blocks * bytes / ((double)L2_BYTES * size->n_processors);
-    return before + BLOCK_CLOCKS + (a_processor > l2 ? a_processor : l2) +
-           (plan->n_splits > 1 ? MEETING_CLOCKS : 0);
+    double fill = (double)blocks / size->n_processors, rows = size->n_rows;
+    double share = rows < plan->kernel->n_rows ? rows / plan->kernel->n_rows : 1;
+    double step = pace->step + pace->more * share * (fill < 1 ? fill : 1);
+    return pace->start + (size->normed ? pace->norm : 0) +
+           (plan->n_splits > 1 ? pace->meeting : 0) +
+           ceil_divide(blocks, size->n_processors * pace->abreast) *
+               (pace->block + steps_of(size, plan) * step);
 }
 
 struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
@@ -71,8 +78,22 @@ struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
     plan.split_segments = ceil_divide(segments, n_splits);
     plan.n_splits = ceil_divide(segments, plan.split_segments);
     int32_t split_groups = plan.split_segments * LINEAR_SEGMENT * LINEAR_CHUNK;
-    plan.shared_bytes =
-        shared_bytes_of(kernel, split_groups < size->n_groups ? split_groups : size->n_groups);
+    if (kernel->unit_groups) {
+        int64_t bytes = few_shared_bytes(kernel, size->n_groups, size->n_rows);
+        if (plan.n_splits > 1 || bytes > size->shared_bytes)
+            return plan;
+        plan.n_warps = few_warps(kernel, size->n_groups);
+        plan.shared_bytes = (int32_t)bytes;
+    } else if (kernel->is_wide) {
+        if (n_splits != segments)
+            return plan;
+        plan.n_warps = kernel->n_warps;
+        plan.shared_bytes = kernel->exchange_bytes;
+    } else {
+        plan.n_warps = kernel->n_warps;
+        plan.shared_bytes =
+            shared_bytes_of(kernel, split_groups < size->n_groups ? split_groups : size->n_groups);
+    }
     int64_t words = (int64_t)segments * 2 * size->n_rows * (size->n_out + 3);
     bool fits = (size->kinds >> kernel->kind & 1) && plan.shared_bytes <= size->shared_bytes &&
                 segments <= kernel->max_segments && tiles <= INT32_MAX / larger(segments, 1);
@@ -85,14 +106,14 @@ struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
 struct linear_plan mill_cuda_linear_plan(const struct linear_size *size,
                                          const struct linear_kernel *kernels, int32_t n_kernels) {
     struct linear_plan best = {.kernel = NULL};
-    double soonest = 0;
+    double least = 0;
     for (int32_t k = 0; k < n_kernels; k++)
         for (int32_t n_splits = segments_of(size->n_groups); n_splits >= 1; n_splits /= 2) {
             struct linear_plan plan = mill_cuda_linear_plan_with(size, &kernels[k], n_splits);
-            double clocks = plan.kernel ? clocks_of(size, &plan) : 0;
-            if (plan.kernel && (!best.kernel || clocks < soonest)) {
+            double time = plan.kernel ? mill_cuda_linear_microseconds(size, &plan) : 0;
+            if (plan.kernel && (!best.kernel || time < least)) {
                 best = plan;
-                soonest = clocks;
+                least = time;
             }
         }
     return best;

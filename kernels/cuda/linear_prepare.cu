@@ -39,6 +39,8 @@ template <bool WHOLE> struct input_row {
 template <bool WHOLE>
 __global__ void __launch_bounds__(PREPARE_THREADS)
     linear_norm_rows(const struct linear_preparation p) {
+    grid_start_next();
+    grid_wait();
     const input_row<WHOLE> x(p, blockIdx.x);
     float *to = reinterpret_cast<float *>(p.to + (int64_t)blockIdx.x * p.row_bytes);
     for (int32_t i = 4 * threadIdx.x; i < p.row_bytes / 4; i += 4 * PREPARE_THREADS)
@@ -54,6 +56,8 @@ static __device__ __forceinline__ int32_t word_place(int32_t i, bool transposed)
 template <bool WHOLE>
 __global__ void __launch_bounds__(PREPARE_THREADS) linear_round(const struct linear_preparation p) {
     int32_t n_quads = p.row_bytes / 8;
+    grid_start_next();
+    grid_wait();
     const input_row<WHOLE> x(p, blockIdx.x);
     uint32_t *to = reinterpret_cast<uint32_t *>(p.to + (int64_t)blockIdx.x * p.row_bytes);
     for (int32_t i = threadIdx.x; i < n_quads; i += PREPARE_THREADS) {
@@ -78,6 +82,8 @@ template <bool WHOLE>
 __global__ void __launch_bounds__(PREPARE_THREADS)
     linear_quantise(const struct linear_preparation p) {
     int32_t row = blockIdx.x, n_quads = p.row_bytes / 4;
+    grid_start_next();
+    grid_wait();
     const input_row<WHOLE> x(p, row);
     const code_range range = code_range_of(largest(x), 32767.0f);
     if (threadIdx.x == 0)
@@ -102,11 +108,11 @@ __global__ void __launch_bounds__(PREPARE_THREADS)
 template <bool WHOLE> static void prepare(cudaStream_t stream, const struct linear_preparation *p) {
     dim3 grid((uint32_t)p->x.rows), block(PREPARE_THREADS);
     if (p->dtype == MILL_I8)
-        CU_LAUNCH(linear_quantise<WHOLE>, grid, block, 0, stream, *p);
+        CU_LAUNCH_EARLY(linear_quantise<WHOLE>, grid, block, 0, stream, *p);
     else if (p->dtype == MILL_BF16)
-        CU_LAUNCH(linear_round<WHOLE>, grid, block, 0, stream, *p);
+        CU_LAUNCH_EARLY(linear_round<WHOLE>, grid, block, 0, stream, *p);
     else
-        CU_LAUNCH(linear_norm_rows<WHOLE>, grid, block, 0, stream, *p);
+        CU_LAUNCH_EARLY(linear_norm_rows<WHOLE>, grid, block, 0, stream, *p);
 }
 
 void mill_cuda_linear_prepare(cudaStream_t stream, const struct linear_preparation *p) {

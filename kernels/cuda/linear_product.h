@@ -10,10 +10,10 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
     linear_product(const __grid_constant__ struct linear_run run) {
     CU_DYN_SHARED(uint4, shared);
     linear_place<TILE> at = place_of<TILE>(run, shared);
+    grid_start_next();
+    grid_wait();
     for (int stage = 0; stage < TILE::STAGES - 1; stage++)
         fetch(run, at, stage);
-    if constexpr (TILE::KIND::ID == LINEAR_BF16)
-        norm_rows_of(run, at);
     if constexpr (TILE::SLICES == 1) {
         sum_in_lanes(run, at, shared);
     } else {
@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
         sum_slices(run, at, reinterpret_cast<typename TILE::KIND::word *>(behind));
     }
     if (run.n_splits > 1 && arrive_last(run.arrived + blockIdx.x, run.n_splits))
-        finish_splits(run, at);
+        finish_splits<TILE>(run, at.row, at.out);
 }
 
 /* ------------------------------------------------------------------ launch */
@@ -31,11 +31,11 @@ template <class TILE>
 static void launch_tile(cudaStream_t stream, const struct linear_plan *plan,
                         const struct linear_run *run) {
     dim3 grid((uint32_t)plan->n_tiles, (uint32_t)plan->n_splits);
-    CU_LAUNCH(linear_product<TILE>, grid, dim3(TILE::THREADS), (size_t)plan->shared_bytes, stream,
-              *run);
+    CU_LAUNCH_EARLY(linear_product<TILE>, grid, dim3(TILE::THREADS), (size_t)plan->shared_bytes,
+                    stream, *run);
 }
 
-template <class TILE> static constexpr struct linear_kernel kernel_of() {
+template <class TILE> static constexpr struct linear_kernel kernel_of(struct linear_pace pace) {
     struct linear_kernel kernel = {};
     kernel.kind = TILE::KIND::ID;
     kernel.n_rows = TILE::ROWS;
@@ -47,8 +47,7 @@ template <class TILE> static constexpr struct linear_kernel kernel_of() {
     kernel.stage_bytes = TILE::SLICES * TILE::STAGE * (int32_t)sizeof(uint4);
     kernel.exchange_bytes = TILE::EXCHANGE * (int32_t)sizeof(float);
     kernel.max_segments = TILE::MANY ? INT32_MAX : 1;
-    kernel.row_bytes = TILE::KIND::X_CHUNKS * CHUNK_BYTES / 8;
-    kernel.group_clocks = TILE::WR * TILE::WO * TILE::KIND::clocks(TILE::RB, TILE::OB);
+    kernel.pace = pace;
     kernel.function = linear_product<TILE>;
     kernel.launch = launch_tile<TILE>;
     return kernel;

@@ -48,6 +48,21 @@ template <int RB> struct row_fragments {
     }
 };
 
+/* Rows of chunks as lanes read them: lane 4g + q chunk q of a group of row g. */
+struct few_rows {
+    const uint4 *first; /* the lane's chunk of the first group */
+    int32_t pitch;      /* chunks from row to row */
+    int64_t plane;      /* I8: chunks from high bytes to low bytes */
+    int32_t n;
+
+    /* Of brick rb of the rows; zeros where there is none. */
+    LINEAR_MEMBER uint4 chunk(int32_t group, int rb, int low) const {
+        int row = rb * 8 + threadIdx.x % 32 / 4;
+        return row < n ? first[low * plane + rb * 8 * pitch + group * BRICK_ROW_CHUNKS]
+                       : make_uint4(0, 0, 0, 0);
+    }
+};
+
 /* Sums of T, MULTIPLY::add being the instruction. */
 template <class T, class MULTIPLY, int RB, int OB> struct tensor_sums {
     static constexpr int PAIRS = row_fragments<RB>::PAIRS;
@@ -83,13 +98,6 @@ template <class T, class MULTIPLY, int RB, int OB> struct tensor_sums {
         return of[o][rb / 2][rb % 2 * 2 + i];
     }
 };
-
-/* Six clocks an instruction (16 x 8 x 16) on each of four tensor cores. */
-static constexpr int tensor_clocks(int rb, int ob, int x_chunks, int planes) {
-    int read = rb * x_chunks / 8 + ob * BRICK_CHUNKS / 8;
-    int products = (rb + 1) / 2 * ob * planes * 2 * 6 / 4;
-    return read > products ? read : products;
-}
 
 struct tensor_kind {
     LINEAR_FN int row(int lane, int) {

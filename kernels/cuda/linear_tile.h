@@ -3,12 +3,12 @@
  * Bricks of weights and of x flow through a ring of stages in shared memory, copied asynchronously
  * STAGES - 1 ahead, and from there to registers, where a lane's 16 bytes are its fragment already.
  *
- * Few rows are a matter of bytes in flight: a block takes few outputs, and its warps, each a slice
- * with a ring of its own, take the chunks of the inputs in turn; their sums meet in shared memory
- * in the order of the chunks. Many rows are a matter of products a byte: all warps are one slice
- * that shares its stages, and a warp keeps its sums in registers. Where even so there are too few
- * tiles for the card, several blocks share one, each some segments of its inputs; the last of them
- * to be done adds up what all have left in memory. */
+ * Many rows are a matter of products a byte: all warps are one slice that shares its stages, and a
+ * warp keeps its sums in registers. Few, where linear_few.h has no kernel for them, are one of
+ * bytes in flight: a block takes few outputs, and its warps, each a slice with a ring of its own,
+ * take the chunks of the inputs in turn; their sums meet in shared memory in the order of the
+ * chunks. Where there are too few tiles for the card, several blocks share one, each some segments
+ * of its inputs; the last of them to be done adds up what all have left in memory. */
 #ifndef MILL_KERNELS_CUDA_LINEAR_TILE_H
 #define MILL_KERNELS_CUDA_LINEAR_TILE_H
 
@@ -48,7 +48,6 @@ template <class TILE> struct linear_place {
     int32_t row, out;         /* the tile's first */
     int32_t chunk, end_chunk; /* inputs */
     int32_t end_group;
-    linear_norm norm;      /* of the warp's rows */
     int32_t slice, thread; /* in the slice */
     uint4 *ring;           /* the slice's first stage */
     /* Where the thread's copies of a stage come from, of the first group; NULL: zeros. */
@@ -69,7 +68,6 @@ LINEAR_FN linear_place<TILE> place_of(const struct linear_run &run, uint4 *share
     at.slice = threadIdx.x / TILE::SLICE_THREADS;
     at.thread = threadIdx.x % TILE::SLICE_THREADS;
     at.ring = shared + at.slice * TILE::STAGE;
-    at.norm = {NULL, run.gain, run.n_in, run.whole_x};
 #pragma unroll
     for (int i = 0; i < TILE::W_COPIES; i++) {
         int c = i * TILE::SLICE_THREADS + at.thread;
@@ -87,27 +85,6 @@ LINEAR_FN linear_place<TILE> place_of(const struct linear_run &run, uint4 *share
         at.x[i] = from ? from + group * KIND::X_ROW_BYTES : NULL;
     }
     return at;
-}
-
-/* The sums that normalising the tile's rows needs, while the first stages are on their way. */
-template <class TILE>
-LINEAR_FN void norm_rows_of(const struct linear_run &run, linear_place<TILE> &at) {
-    CU_SHARED(float, inverse, [TILE::ROWS]);
-    int warp = threadIdx.x / 32;
-    if (!run.gain)
-        return;
-    for (int r = warp; r < TILE::ROWS; r += TILE::THREADS / 32) {
-        int32_t row = at.row + r;
-        const float *x = reinterpret_cast<const float *>(run.x + row * run.x_step);
-        float of_row = 0;
-        if (row < run.n_rows)
-            of_row = run.whole_x ? inverse_deviation<true>(x, run.n_in, 0, run.eps)
-                                 : inverse_deviation<false>(x, run.n_in, 0, run.eps);
-        if (threadIdx.x % 32 == 0)
-            inverse[r] = of_row;
-    }
-    __syncthreads();
-    at.norm.inverse = inverse + warp % (TILE::SLICE_THREADS / 32) / TILE::WO * TILE::RB * 8;
 }
 
 /* ------------------------------------------------------------------ stages */
@@ -167,8 +144,7 @@ LINEAR_FN void multiply(typename TILE::KIND::template sums<TILE::RB, TILE::OB> &
 #pragma unroll
     for (int j = 0; j < TILE::GROUPS; j++)
         if (group + j < at.end_group)
-            sums.add(at.norm, group + j, x + j * KIND::X_CHUNKS, TILE::X_PITCH,
-                     w + j * BRICK_CHUNKS, TILE::W_PITCH);
+            sums.add(x + j * KIND::X_CHUNKS, TILE::X_PITCH, w + j * BRICK_CHUNKS, TILE::W_PITCH);
 }
 
 /* Whether a chunk is the last of its segment, or of the block's. */

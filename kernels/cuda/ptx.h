@@ -161,6 +161,21 @@ PTX void barrier_arrive(int barrier, int n_threads) {
     asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(n_threads) : "memory");
 }
 
+/* ------------------------------------------------------------------ launches that begin early
+ * All launches before this one are done, and what they wrote is seen. The next one may begin when
+ * all blocks have said so. */
+
+PTX void grid_wait() {
+#if CU_ARCH >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+PTX void grid_start_next() {
+#if CU_ARCH >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 /* ------------------------------------------------------------------ approximations
  * 2^x within 2 units; sin(x) within 2^-20.9 for |x| up to pi. The emulator's are exact. */
 

@@ -117,6 +117,8 @@ __global__ void __launch_bounds__(ROPE_THREADS) rope_rows(const struct mill_rope
     CU_SHARED(float, cosine, [MAX_PAIRS]);
     CU_SHARED(float, sine, [MAX_PAIRS]);
     struct row_tile row;
+    grid_start_next();
+    grid_wait();
     if (!find_tile(a.batch, (int32_t)blockIdx.x, 1, &row))
         return;
     int32_t d = a.kv.head_dim, half = d / 2, thread = (int32_t)threadIdx.x;
@@ -156,9 +158,9 @@ static void rope_append(struct mill_backend *backend, const struct mill_rope_app
     if (quads_are_whole(&args->x) && args->kv.head_dim % 8 == 0 &&
         quads_are_whole(static_cast<const T *>(args->kv.data), args->kv.page_stride,
                         args->kv.head_dim))
-        CU_LAUNCH((rope_rows<true, T>), grid, block, 0, backend->stream, *args);
+        CU_LAUNCH_EARLY((rope_rows<true, T>), grid, block, 0, backend->stream, *args);
     else
-        CU_LAUNCH((rope_rows<false, T>), grid, block, 0, backend->stream, *args);
+        CU_LAUNCH_EARLY((rope_rows<false, T>), grid, block, 0, backend->stream, *args);
 }
 
 mill_status mill_cuda_rope_append(struct mill_backend *backend,

@@ -281,6 +281,8 @@ __global__ void __launch_bounds__(SAMPLE_THREADS, 2) sample_rows(const struct mi
     CU_SHARED(uint64_t, page, [PAGE]);
     CU_SHARED(double, weights, [PAGE]);
     CU_SHARED(int32_t, counter);
+    grid_start_next();
+    grid_wait();
     int32_t r = (int32_t)blockIdx.x, n = a.logits.columns, top_k = a.top_k[r];
     const float *logits = static_cast<const float *>(a.logits.data) + r * a.logits.stride;
     float temperature = a.temperature[r], top_p = a.top_p[r];
@@ -303,7 +305,7 @@ mill_status mill_cuda_sample(struct mill_backend *backend, const struct mill_sam
         return MILL_E_UNSUPPORTED;
     if (args->logits.rows == 0)
         return MILL_OK;
-    CU_LAUNCH(sample_rows, dim3((uint32_t)args->logits.rows), dim3(SAMPLE_THREADS), 0,
-              backend->stream, *args);
+    CU_LAUNCH_EARLY(sample_rows, dim3((uint32_t)args->logits.rows), dim3(SAMPLE_THREADS), 0,
+                    backend->stream, *args);
     return mill_cuda_launched(backend, "sample");
 }

@@ -19,6 +19,8 @@ struct product {
     uint64_t a, b;
     uint32_t group;
     site at;
+    bool in_registers; /* A: not `a`, but of each lane */
+    uint32_t registers[LANES][4];
 };
 
 static struct {
@@ -105,7 +107,8 @@ static int first_row() {
 }
 
 static void check_operands(const product &p) {
-    check_rows(p, p.a, first_row(), 16);
+    if (!p.in_registers)
+        check_rows(p, p.a, first_row(), 16);
     check_rows(p, p.b, 0, p.n);
 }
 
@@ -115,13 +118,20 @@ typedef double double4 __attribute__((vector_size(32)));
 static double left[16][16];                 /* [row][k] */
 static double4 right[16][MOST_COLUMNS / 4]; /* [k][column / 4][column % 4] */
 
-static void read_operands(const product &p) {
-    for (int k = 0; k < 16; k += 8) {
-        for (int row = 0; row < 16; row++) {
-            const uint16_t *piece = piece_of(p.a, first_row() + row, k);
-            for (int i = 0; i < 8; i++)
-                left[row][k + i] = to_float(piece[i]);
+/* A of the warp's 16 rows, two elements a register. */
+static void read_left(const product &p) {
+    for (int row = 0; row < 16; row++)
+        for (int k = 0; k < 16; k++) {
+            uint32_t two = p.registers[row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2];
+            left[row][k] = p.in_registers
+                               ? to_float((uint16_t)(two >> k % 2 * 16))
+                               : to_float(piece_of(p.a, first_row() + row, k / 8 * 8)[k % 8]);
         }
+}
+
+static void read_operands(const product &p) {
+    read_left(p);
+    for (int k = 0; k < 16; k += 8) {
         for (int column = 0; column < p.n; column++) {
             const uint16_t *piece = piece_of(p.b, column, k);
             for (int i = 0; i < 8; i++)
@@ -162,14 +172,21 @@ struct argument {
     uint64_t a, b;
     unsigned n_newest;
     site at;
+    const uint32_t *registers; /* [4], or NULL */
 };
 
 static void do_wgmma(void *const arguments[32], uint32_t) {
     const auto *first = static_cast<argument *>(arguments[0]);
     unsigned warp = self->warp->index;
-    product p = {{}, first->n, first->a, first->b, state.group[warp], first->at};
-    for (int lane = 0; lane < LANES; lane++)
-        p.d[lane] = static_cast<argument *>(arguments[lane])->d;
+    product p = {
+        {}, first->n, first->a, first->b, state.group[warp], first->at, first->registers != nullptr,
+        {}};
+    for (int lane = 0; lane < LANES; lane++) {
+        const auto *from = static_cast<argument *>(arguments[lane]);
+        p.d[lane] = from->d;
+        for (int i = 0; i < 4 && from->registers; i++)
+            p.registers[lane][i] = from->registers[i];
+    }
     check_operands(p);
     state.pending[warp].push_back(p);
     state.n_products[warp]++;
@@ -197,7 +214,12 @@ static void meet_all(meeting_function function, argument *a, const char *what, s
 }
 
 void wgmma(float *d, int n, uint64_t a, uint64_t b, site at) {
-    argument argument = {d, n, a, b, 0, at};
+    argument argument = {d, n, a, b, 0, at, nullptr};
+    meet_all(do_wgmma, &argument, "wgmma_bf16", at);
+}
+
+void wgmma_registers(float *d, int n, const uint32_t a[4], uint64_t b, site at) {
+    argument argument = {d, n, 0, b, 0, at, a};
     meet_all(do_wgmma, &argument, "wgmma_bf16", at);
 }
 
@@ -206,7 +228,7 @@ void wgmma_commit(site at) {
 }
 
 void wgmma_wait(unsigned n_newest, site at) {
-    argument argument = {nullptr, 0, 0, 0, n_newest, at};
+    argument argument = {nullptr, 0, 0, 0, n_newest, at, nullptr};
     meet_all(do_wait, &argument, "wgmma_wait", at);
 }
 

@@ -172,7 +172,8 @@ static void test_bf16(void **state) {
     (void)state;
     int32_t n;
     const struct linear_kernel *kernels = mill_cuda_linear_bf16(&n);
-    check(MILL_BF16, 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS, kernels, n);
+    check(MILL_BF16, 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS | 1u << LINEAR_BF16_WIDE, kernels,
+          n);
     check(MILL_BF16, 1u << LINEAR_BF16_FMAF, kernels, n);
 }
 
@@ -184,14 +185,13 @@ static void test_i8(void **state) {
 }
 
 /* Whatever the card and the size, there is a kernel that fits. */
-static void check_plans(int32_t shared_bytes, enum linear_kind kind,
-                        const struct linear_kernel *kernels, int32_t n_kernels) {
+static void check_plans(int32_t shared_bytes, unsigned kinds, const struct linear_kernel *kernels,
+                        int32_t n_kernels) {
     static const int32_t outs[] = {1, 896, 9728, 166000}, groups[] = {1, 28, 152, 1024};
     for (int32_t n_rows = 1; n_rows <= 5000; n_rows = 2 * n_rows + 1)
         for (int i = 0; i < 16; i++) {
-            struct linear_size size = {1u << kind,   i % 2,         n_rows,
-                                       outs[i / 4],  groups[i % 4], 40,
-                                       shared_bytes, 1 << 22,       1024};
+            struct linear_size size = {kinds, i % 2,        n_rows,  outs[i / 4], groups[i % 4],
+                                       40,    shared_bytes, 1 << 22, 1024};
             struct linear_plan plan = mill_cuda_linear_plan(&size, kernels, n_kernels);
             assert_non_null(plan.kernel);
             assert_in_range(plan.shared_bytes, 1, shared_bytes);
@@ -205,16 +205,17 @@ static void check_plans(int32_t shared_bytes, enum linear_kind kind,
 
 static void test_plans(void **state) {
     (void)state;
-    const int32_t turing = 63 << 10, ampere = 98 << 10; /* sm_86 */
+    const int32_t turing = 63 << 10, ampere = 98 << 10 /* sm_86 */, hopper = 226 << 10;
+    const unsigned bf16 = 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS;
     int32_t n;
     const struct linear_kernel *kernels = mill_cuda_linear_f32(&n);
-    check_plans(turing, LINEAR_F32, kernels, n);
+    check_plans(turing, 1u << LINEAR_F32, kernels, n);
     kernels = mill_cuda_linear_i8(&n);
-    check_plans(turing, LINEAR_I8_ROWS, kernels, n);
+    check_plans(turing, 1u << LINEAR_I8_ROWS, kernels, n);
     kernels = mill_cuda_linear_bf16(&n);
-    check_plans(turing, LINEAR_BF16_FMAF, kernels, n);
-    check_plans(ampere, LINEAR_BF16, kernels, n);
-    check_plans(ampere, LINEAR_BF16_ROWS, kernels, n);
+    check_plans(turing, 1u << LINEAR_BF16_FMAF, kernels, n);
+    check_plans(ampere, bf16, kernels, n);
+    check_plans(hopper, bf16 | 1u << LINEAR_BF16_WIDE, kernels, n);
 }
 
 int main(void) {

@@ -16,6 +16,7 @@ void fence_async();
 uint64_t wgmma_operand(const void *tile, int k, site);
 uint64_t wgmma_planes(const void *first, int plane_bytes, site);
 void wgmma(float *d, int n, uint64_t a, uint64_t b, site);
+void wgmma_registers(float *d, int n, const uint32_t a[4], uint64_t b, site);
 void wgmma_commit(site);
 void wgmma_wait(unsigned n_newest, site);
 
@@ -57,6 +58,11 @@ HOPPER_MODEL void wgmma_fence() {
 template <size_t R> HOPPER_MODEL void wgmma_bf16(float (&d)[R], uint64_t a, uint64_t b, HOPPER_AT) {
     static_assert(R == 4 || R == 8 || R == 16 || R == 32 || R == 48 || R == 64);
     ::emulator::wgmma(d, 2 * (int)R, a, b, at);
+}
+template <size_t R>
+HOPPER_MODEL void wgmma_bf16(float (&d)[R], const uint32_t (&a)[4], uint64_t b, HOPPER_AT) {
+    static_assert(R == 16 || R == 32 || R == 48);
+    ::emulator::wgmma_registers(d, 2 * (int)R, a, b, at);
 }
 HOPPER_MODEL void wgmma_commit(HOPPER_AT) {
     ::emulator::wgmma_commit(at);

@@ -34,6 +34,12 @@ PTX_MODEL void mma_u8_s8(int32_t d[4], const uint32_t a[4], const uint32_t b[2],
     ::emulator::mma(d, a, b, ::emulator::element::u8, at);
 }
 
+/* Launches follow one another. */
+PTX_MODEL void grid_wait() {
+}
+PTX_MODEL void grid_start_next() {
+}
+
 PTX_MODEL void ldmatrix_x4(uint32_t r[4], const void *shared_row, PTX_AT) {
     ::emulator::ldmatrix(r, 4, false, shared_row, at);
 }

@@ -1,0 +1,108 @@
+/* test_linear_plan.c - the plan of `linear` against what was measured on a card
+ * (bench/results/nvidia-h200/products.csv): for every layer and number of rows it takes a kernel
+ * that is all but the fastest. */
+#include "kernels/cuda/linear.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MAX_LINES = 2048 };
+
+struct line {
+    char layer[16], type[8], tile[16];
+    int n_out, n_in, n_rows, kind, n_warps, n_splits, n_blocks;
+    double microseconds;
+};
+
+static struct line lines[MAX_LINES];
+static int n_lines;
+
+static void read_table(void) {
+    FILE *file = fopen(MILL_TEST_PRODUCTS, "r");
+    char text[256];
+    assert_non_null(file);
+    assert_non_null(fgets(text, sizeof text, file)); /* the columns */
+    for (; n_lines < MAX_LINES && fgets(text, sizeof text, file); n_lines++) {
+        struct line *l = &lines[n_lines];
+        assert_int_equal(sscanf(text, "%15s %dx%d,%7[^,],%d,%d,%15[^,],%d,%d,%d,%lf", l->layer,
+                                &l->n_out, &l->n_in, l->type, &l->n_rows, &l->kind, l->tile,
+                                &l->n_warps, &l->n_splits, &l->n_blocks, &l->microseconds),
+                         11);
+    }
+    fclose(file);
+}
+
+static bool is_same_case(const struct line *a, const struct line *b) {
+    return strcmp(a->layer, b->layer) == 0 && strcmp(a->type, b->type) == 0 &&
+           a->n_rows == b->n_rows;
+}
+
+static bool is_plan(const struct line *l, const struct linear_plan *plan) {
+    char tile[16];
+    snprintf(tile, sizeof tile, "%d x %d", plan->kernel->n_rows, plan->kernel->n_outs);
+    return l->kind == (int)plan->kernel->kind && strcmp(l->tile, tile) == 0 &&
+           l->n_warps == plan->n_warps && l->n_splits == plan->n_splits;
+}
+
+static struct linear_plan plan_of(const struct line *l) {
+    bool i8 = strcmp(l->type, "I8") == 0;
+    int32_t n_kernels;
+    const struct linear_kernel *kernels =
+        i8 ? mill_cuda_linear_i8(&n_kernels) : mill_cuda_linear_bf16(&n_kernels);
+    struct linear_size size = {
+        .kinds = i8 ? 1u << LINEAR_I8_ROWS
+                    : 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS | 1u << LINEAR_BF16_WIDE,
+        .normed = strcmp(l->layer, "o") != 0 && strcmp(l->layer, "down") != 0,
+        .n_rows = l->n_rows,
+        .n_out = l->n_out,
+        .n_groups = (l->n_in * (i8 ? 1 : 2) + BRICK_ROW_BYTES - 1) / BRICK_ROW_BYTES,
+        .n_processors = 132,
+        .shared_bytes = 226 << 10,
+        .partial_words = 15 << 18,
+        .max_shared_tiles = MILL_CUDA_ARRIVALS,
+    };
+    return mill_cuda_linear_plan(&size, kernels, n_kernels);
+}
+
+static void test_plan_is_nearly_best(void **state) {
+    (void)state;
+    double sum = 0;
+    int n_cases = 0, n_slow = 0;
+    read_table();
+    for (int first = 0, end; first < n_lines; first = end) {
+        const struct line *l = &lines[first];
+        struct linear_plan plan = plan_of(l);
+        double best = l->microseconds, taken = 0;
+        for (end = first; end < n_lines && is_same_case(l, &lines[end]); end++) {
+            double time = lines[end].microseconds;
+            best = time < best ? time : best;
+            if (is_plan(&lines[end], &plan) && (taken == 0 || time < taken))
+                taken = time;
+        }
+        if (taken == 0)
+            fail_msg("%s %s, %d rows: the plan (%d x %d, %d splits) was not measured", l->layer,
+                     l->type, l->n_rows, plan.kernel->n_rows, plan.kernel->n_outs, plan.n_splits);
+        if (taken > 1.15 * best)
+            print_message("%s %s, %d rows: %.1f us, the best took %.1f\n", l->layer, l->type,
+                          l->n_rows, taken, best);
+        n_slow += taken > 1.15 * best;
+        sum += taken / best;
+        n_cases++;
+    }
+    print_message("%d cases: %.3f times the best on average\n", n_cases, sum / n_cases);
+    assert_in_range(n_cases, 90, 200);
+    assert_true(sum / n_cases < 1.05);
+    assert_true(n_slow <= 8);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plan_is_nearly_best),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
