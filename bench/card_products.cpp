@@ -27,19 +27,10 @@ static const struct layer {
     {"head 8193x896", 8193, 896, true, false},
 };
 
-static const struct type {
-    enum mill_dtype dtype;
-    unsigned kinds;
-    const struct linear_kernel *(*kernels)(int32_t *n);
-} types[] = {
-    {MILL_BF16, 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS | 1u << LINEAR_BF16_WIDE,
-     mill_cuda_linear_bf16},
-    {MILL_I8, 1u << LINEAR_I8_ROWS, mill_cuda_linear_i8},
-};
+static const enum mill_dtype dtypes[] = {MILL_BF16, MILL_I8};
 
 struct bench {
     struct mill_backend *backend;
-    bool least;
     int32_t most_rows, burst;
     float *x, *y, *gain;
     char *w;
@@ -61,7 +52,7 @@ static struct mill_linear_args args_of(const struct bench *b, const struct layer
     return args;
 }
 
-/* A burst that begins with copy `first` of the weights. */
+/* Each launch with the next copy of the weights. */
 static mill_status run_burst(const struct bench *b, struct mill_linear_args args,
                              const struct linear_plan *plan) {
     size_t bytes =
@@ -104,12 +95,12 @@ static bool is_same(const struct linear_plan *a, const struct linear_plan *b) {
     return a->kernel == b->kernel && a->n_splits == b->n_splits;
 }
 
-static void time_kernels(const struct bench *b, const struct layer *l, const struct type *type,
+static void time_kernels(const struct bench *b, const struct layer *l, enum mill_dtype dtype,
                          int32_t n_rows) {
-    struct mill_linear_args args = args_of(b, l, type->dtype, n_rows);
-    struct linear_size size = mill_cuda_linear_size(b->backend, &args, type->kinds, n_rows);
+    struct mill_linear_args args = args_of(b, l, dtype, n_rows);
+    struct linear_size size = mill_cuda_linear_size(b->backend, &args, n_rows);
     int32_t n_kernels;
-    const struct linear_kernel *kernels = type->kernels(&n_kernels);
+    const struct linear_kernel *kernels = mill_cuda_linear_kernels(dtype, &n_kernels);
     struct linear_plan chosen = mill_cuda_linear_plan(&size, kernels, n_kernels);
     for (int32_t k = 0; k < n_kernels; k++)
         for (int32_t splits = 1, before = 0; splits <= MOST_SPLITS; splits++) {
@@ -120,9 +111,9 @@ static void time_kernels(const struct bench *b, const struct layer *l, const str
             double seconds = seconds_of(b, &args, &plan);
             double weights = (double)l->n_out * l->n_in;
             printf("%s,%s,%d,%d,%d x %d,%d,%d,%d,%.2f,%.0f,%.1f,%s\n", l->name,
-                   mill_dtype_name(type->dtype), n_rows, plan.kernel->kind, plan.kernel->n_rows,
+                   mill_dtype_name(dtype), n_rows, plan.kernel->kind, plan.kernel->n_rows,
                    plan.kernel->n_outs, plan.n_warps, plan.n_splits, plan.n_tiles * plan.n_splits,
-                   1e6 * seconds, weights * (double)mill_dtype_bytes(type->dtype) / seconds / 1e9,
+                   1e6 * seconds, weights * (double)mill_dtype_bytes(dtype) / seconds / 1e9,
                    2 * weights * n_rows / seconds / 1e12, is_same(&plan, &chosen) ? "chosen" : "");
         }
     fflush(stdout);
@@ -144,9 +135,9 @@ int main(int argc, char **argv) {
     struct bench b = {};
     struct mill_error err = {""};
     const struct mill_backend_options options = {};
-    b.least = argc > 1 && strcmp(argv[1], "--least") == 0;
-    b.most_rows = b.least ? 1 : 2048;
-    b.burst = b.least ? 1 : 40;
+    bool least = argc > 1 && strcmp(argv[1], "--least") == 0;
+    b.most_rows = least ? 1 : 2048;
+    b.burst = least ? 1 : 40;
     if (mill_cuda_open(&b.backend, &options, &err) < 0) {
         fprintf(stderr, "bench_products: %s\n", err.text);
         return 77;
@@ -154,9 +145,9 @@ int main(int argc, char **argv) {
     bool good = take_memory(&b);
     printf("layer,type,rows,kind,tile,warps,splits,blocks,microseconds,GB/s,TFLOP/s,plan\n");
     for (const struct layer &layer : layers)
-        for (const struct type &type : types)
+        for (enum mill_dtype dtype : dtypes)
             for (int32_t rows = 1; good && rows <= b.most_rows; rows *= rows < 512 ? 2 : 4)
-                time_kernels(&b, &layer, &type, rows);
+                time_kernels(&b, &layer, dtype, rows);
     good = good && mill_cuda_synchronize(b.backend) >= 0;
     if (!good)
         fprintf(stderr, "bench_products: %s\n", b.backend->failure);

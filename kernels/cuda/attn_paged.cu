@@ -337,9 +337,8 @@ static mill_status attn_launch(struct mill_backend *backend,
         (size_t)plan.n_octets * shared::OCTET_BYTES + (size_t)plan.n_warps * shared::WARP_BYTES;
     MILL_TRY(
         mill_cuda_allow_shared(backend, reinterpret_cast<const void *>(attn_rows<P, D>), bytes));
-    CU_LAUNCH_EARLY((attn_rows<P, D>), grid, dim3(32 * (uint32_t)plan.n_warps), bytes,
-                    backend->stream, *args, plan, reinterpret_cast<float *>(backend->scratch),
-                    backend->arrived);
+    CU_LAUNCH_EARLY((attn_rows<P, D>), grid, dim3(32 * (uint32_t)plan.n_warps), bytes, backend,
+                    *args, plan, reinterpret_cast<float *>(backend->scratch), backend->arrived);
     return mill_cuda_launched(backend, "attn_paged");
 }
 

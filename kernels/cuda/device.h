@@ -8,7 +8,8 @@
  *     CU_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...);
  *     CU_LAUNCH((kernel<64, true>), ...);      a template kernel goes in parentheses
  *
- *     CU_LAUNCH_EARLY(...);                    may begin before the launch in front of it has ended
+ *     CU_LAUNCH_EARLY(kernel, grid, block, shared_bytes, backend, arguments...);
+ *                                              may begin before the launch in front of it has ended
  *
  * A kernel that is launched early calls grid_wait (ptx.h) before it reads or writes what other
  * launches write; so whoever has come through it knows that all launches before are done.
@@ -32,17 +33,15 @@
     T *name = reinterpret_cast<T *>(mill_dynamic_shared)
 #define CU_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
     kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__)
-#define CU_LAUNCH_EARLY(kernel, grid, block, shared_bytes, stream, ...)                            \
-    mill_cuda_launch_early(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+#define CU_LAUNCH_EARLY(kernel, grid, block, shared_bytes, backend, ...)                           \
+    mill_cuda_launch_early(kernel, grid, block, shared_bytes, (backend)->stream,                   \
+                           (backend)->capability, __VA_ARGS__)
 
 /* The attribute is one of sm_90 and later; before, a launch begins when the one before has ended.
  */
 template <class... P, class... A>
 static void mill_cuda_launch_early(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
-                                   cudaStream_t stream, const A &...args) {
-    int device = 0, major = 0;
-    cudaGetDevice(&device);
-    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+                                   cudaStream_t stream, int capability, const A &...args) {
     cudaLaunchAttribute early = {};
     early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     early.val.programmaticStreamSerializationAllowed = 1;
@@ -52,7 +51,7 @@ static void mill_cuda_launch_early(void (*kernel)(P...), dim3 grid, dim3 block, 
     launch.dynamicSmemBytes = shared_bytes;
     launch.stream = stream;
     launch.attrs = &early;
-    launch.numAttrs = major >= 9;
+    launch.numAttrs = capability >= 90;
     cudaLaunchKernelEx(&launch, kernel, P(args)...);
 }
 

@@ -39,9 +39,9 @@ static void embed(struct mill_backend *backend, const struct mill_embed_args *ar
     int32_t n = args->y.columns;
     dim3 grid = quad_grid(args->y.rows, n), block(QUAD_THREADS);
     if (quads_are_whole(&args->y) && quads_are_whole(static_cast<const T *>(args->table), n, n))
-        CU_LAUNCH_EARLY((embed_rows<true, T>), grid, block, 0, backend->stream, *args);
+        CU_LAUNCH_EARLY((embed_rows<true, T>), grid, block, 0, backend, *args);
     else
-        CU_LAUNCH_EARLY((embed_rows<false, T>), grid, block, 0, backend->stream, *args);
+        CU_LAUNCH_EARLY((embed_rows<false, T>), grid, block, 0, backend, *args);
 }
 
 mill_status mill_cuda_embed(struct mill_backend *backend, const struct mill_embed_args *args) {

@@ -12,22 +12,18 @@ enum {
     PARTIAL_AT = SCALES_AT + MAX_PREPARED_ROWS * (int)sizeof(float),
 };
 
-/* The kinds that give the same bits; which is soonest is for the plan to say. */
-static unsigned kinds_of(const struct mill_backend *backend, const struct mill_linear_args *args) {
-    switch (args->w.shape.dtype) {
-    case MILL_F32:
+unsigned mill_cuda_linear_kinds(int32_t capability, enum mill_dtype dtype) {
+    if (dtype == MILL_F32)
         return 1u << LINEAR_F32;
-    case MILL_BF16:
-        return backend->capability < 80 ? 1u << LINEAR_BF16_FMAF
-               : backend->capability == 90
-                   ? 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS | 1u << LINEAR_BF16_WIDE
-                   : 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS;
-    default:
+    if (dtype == MILL_I8)
         return 1u << LINEAR_I8_ROWS;
-    }
+    if (capability < 80)
+        return 1u << LINEAR_BF16_FMAF;
+    unsigned wide = capability == 90 ? 1u << LINEAR_BF16_WIDE : 0;
+    return 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS | wide;
 }
 
-static const struct linear_kernel *kernels_for(enum mill_dtype dtype, int32_t *n) {
+const struct linear_kernel *mill_cuda_linear_kernels(enum mill_dtype dtype, int32_t *n) {
     return dtype == MILL_F32    ? mill_cuda_linear_f32(n)
            : dtype == MILL_BF16 ? mill_cuda_linear_bf16(n)
                                 : mill_cuda_linear_i8(n);
@@ -102,7 +98,7 @@ static void take_rows(struct mill_backend *backend, const struct mill_linear_arg
     };
     p.x.data = (float *)args->x.data + first * args->x.stride;
     p.x.rows = n_rows;
-    mill_cuda_linear_prepare(backend->stream, &p);
+    mill_cuda_linear_prepare(backend, &p);
     run->x = p.to;
     run->x_step = p.row_bytes;
     run->x_plane = (int64_t)n_rows * p.row_bytes;
@@ -111,10 +107,9 @@ static void take_rows(struct mill_backend *backend, const struct mill_linear_arg
 }
 
 struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
-                                         const struct mill_linear_args *args, unsigned kinds,
-                                         int32_t n_rows) {
+                                         const struct mill_linear_args *args, int32_t n_rows) {
     return (struct linear_size){
-        .kinds = kinds,
+        .kinds = mill_cuda_linear_kinds(backend->capability, args->w.shape.dtype),
         .normed = args->gain != NULL,
         .n_rows = n_rows,
         .n_out = outputs_of(args),
@@ -137,7 +132,7 @@ mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill
     run.arrived = backend->arrived;
     MILL_TRY(mill_cuda_allow_shared(backend, (const void *)plan->kernel->function,
                                     (size_t)plan->shared_bytes));
-    plan->kernel->launch(backend->stream, plan, &run);
+    plan->kernel->launch(backend, plan, &run);
     return mill_cuda_launched(backend, "linear");
 }
 
@@ -157,11 +152,10 @@ mill_status mill_cuda_linear(struct mill_backend *backend, const struct mill_lin
     int32_t block = most_rows(args), n_kernels;
     if (block == 0 || (shape->dtype == MILL_I8 && shape->n_in > MAX_I8_INPUTS))
         return MILL_E_UNSUPPORTED;
-    const struct linear_kernel *kernels = kernels_for(shape->dtype, &n_kernels);
+    const struct linear_kernel *kernels = mill_cuda_linear_kernels(shape->dtype, &n_kernels);
     for (int32_t first = 0; first < args->x.rows; first += block) {
         int32_t n_rows = args->x.rows - first < block ? args->x.rows - first : block;
-        struct linear_size size =
-            mill_cuda_linear_size(backend, args, kinds_of(backend, args), n_rows);
+        struct linear_size size = mill_cuda_linear_size(backend, args, n_rows);
         struct linear_plan plan = mill_cuda_linear_plan(&size, kernels, n_kernels);
         if (!plan.kernel)
             return MILL_E_UNSUPPORTED;

@@ -82,13 +82,17 @@ struct linear_kernel {
     int32_t max_segments;   /* that a block can add up: 1, or any number */
     struct linear_pace pace;
     void (*function)(struct linear_run);
-    void (*launch)(cudaStream_t, const struct linear_plan *, const struct linear_run *);
+    void (*launch)(struct mill_backend *, const struct linear_plan *, const struct linear_run *);
 };
 
-/* ---- linear_f32.cu, linear_bf16.cu, linear_i8.cu: the kernels for weights of a type */
+/* ---- linear_f32.cu, linear_bf16.cu, linear_i8.cu: the kernels for weights of a type; linear.c:
+ * those of any type, and which kinds (1 << kind) a card runs. These give the same bits; which is
+ * soonest is for the plan to say. */
 const struct linear_kernel *mill_cuda_linear_f32(int32_t *n);
 const struct linear_kernel *mill_cuda_linear_bf16(int32_t *n);
 const struct linear_kernel *mill_cuda_linear_i8(int32_t *n);
+const struct linear_kernel *mill_cuda_linear_kernels(enum mill_dtype dtype, int32_t *n);
+unsigned mill_cuda_linear_kinds(int32_t capability, enum mill_dtype dtype);
 
 /* ---- linear_prepare.cu: rows of x, normed if there is a gain, as the kinds _ROWS and _FMAF read
  * them (and F32, where there is one), zeros behind the inputs up to whole groups. For I8 into two
@@ -105,7 +109,7 @@ struct linear_preparation {
     float *scale;          /* I8: [rows] */
     bool transposed;
 };
-void mill_cuda_linear_prepare(cudaStream_t stream, const struct linear_preparation *);
+void mill_cuda_linear_prepare(struct mill_backend *, const struct linear_preparation *);
 
 /* ---- linear_plan.c: which kernel, and how many blocks share a tile */
 /* Whether x is converted by a launch of its own. */
@@ -134,8 +138,7 @@ struct linear_plan mill_cuda_linear_plan(const struct linear_size *size,
 
 /* ---- linear.c */
 struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
-                                         const struct mill_linear_args *args, unsigned kinds,
-                                         int32_t n_rows);
+                                         const struct mill_linear_args *args, int32_t n_rows);
 /* Rows first .. first + n_rows - 1 of a product, prepared if the kernel wants them so. */
 mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill_linear_args *args,
                                  int32_t first, int32_t n_rows, const struct linear_plan *plan);

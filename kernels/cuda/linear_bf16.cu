@@ -7,8 +7,8 @@
  * A tile and a group of 32 inputs: 64 bytes an output and a row; 64 FLOPs a row and output.
  * Measured on an H200: products.csv of bench/results, docs/kernels.md. For sm_90a (rows x outputs,
  * threads: registers, shared memory at 896 inputs and all rows -> blocks a multiprocessor, by which
- * of them): few 8 x 8 and 8 x 16, 224: 64, 17 and 19 KB -> 4 (registers) few 16 x 8 and 16 x 16,
- * 224: 104 and 120, 33 and 37 KB -> 2 (registers) 32 x 32, 128: 90, 32 KB -> 4 (registers) 64 x 64,
+ * of them): few 8 x 8 and 8 x 16, 224: 72, 17 and 19 KB -> 4 (registers) few 16 x 8 and 16 x 16,
+ * 224: 106 and 126, 33 and 37 KB -> 2 (registers) 32 x 32, 128: 90, 32 KB -> 4 (registers) 64 x 64,
  * 128: 164, 64 KB -> 2 128 x 128, 256: 204, 96 KB -> 1; one segment of 1,024 inputs 128 x 64, 256:
  * 160, 96 KB -> 1; more wide 32 x 64, 128: 198, 33 KB -> 2 (registers) wide 32, 64 and 96 x 128,
  * 256: 166, 229 and 247; 33, 65 and 97 KB -> 1 fmaf: 8 x 8 and 8 x 32 as those of f32, 32 x 32,

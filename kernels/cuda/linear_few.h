@@ -26,12 +26,9 @@ LINEAR_FN void load_unit(few_weights<TILE> &w, const struct linear_run &run,
 #pragma unroll
     for (int j = 0; j < TILE::UNIT; j++)
 #pragma unroll
-        for (int o = 0; o < TILE::OB; o++) {
-            int32_t group = unit * TILE::UNIT + j;
-            bool inside = group < run.n_groups && at.out + o * BRICK_OUTS < run.n_out;
-            w.of[j][o] =
-                inside ? at.w[(o * run.n_groups + group) * BRICK_CHUNKS] : make_uint4(0, 0, 0, 0);
-        }
+        for (int o = 0; o < TILE::OB; o++)
+            w.of[j][o] = weight_chunk(at.w, run, o, unit * TILE::UNIT + j,
+                                      at.out + o * BRICK_OUTS < run.n_out);
 }
 
 /* ------------------------------------------------------------------ sums */
@@ -133,10 +130,10 @@ __global__ void __launch_bounds__(32 * TILE::WARPS, TILE::BLOCKS)
 /* ------------------------------------------------------------------ launch */
 
 template <class TILE>
-static void launch_few(cudaStream_t stream, const struct linear_plan *plan,
+static void launch_few(struct mill_backend *backend, const struct linear_plan *plan,
                        const struct linear_run *run) {
     CU_LAUNCH_EARLY(linear_few<TILE>, dim3((uint32_t)plan->n_tiles),
-                    dim3(32 * (uint32_t)plan->n_warps), (size_t)plan->shared_bytes, stream, *run);
+                    dim3(32 * (uint32_t)plan->n_warps), (size_t)plan->shared_bytes, backend, *run);
 }
 
 template <class TILE> static constexpr struct linear_kernel few_of(struct linear_pace pace) {

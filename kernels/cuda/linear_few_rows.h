@@ -33,8 +33,7 @@ template <class TILE> LINEAR_FN few_place<TILE> few_place_of(const struct linear
     at.n_warps = blockDim.x / 32;
     at.warp = threadIdx.x / 32;
     at.lane = threadIdx.x % 32;
-    at.w = static_cast<const uint4 *>(run.weights) +
-           (int64_t)(at.out / BRICK_OUTS) * run.n_groups * BRICK_CHUNKS + at.lane;
+    at.w = weight_chunks(run, at.out);
     return at;
 }
 

@@ -4,8 +4,8 @@
  * A tile and a group of 64 inputs: 64 bytes an output, 128 a row; 128 FLOPs a row and output, done
  * twice. The tiles fit the 64 KB that a block of Turing can have. For sm_90a (rows x outputs,
  * threads: registers, shared memory at 896 inputs -> blocks a multiprocessor):
- *   few 8 x 8 and 8 x 16, 224: 56 and 62, 4 and 7 KB -> 4
- *   few 16 x 8 and 16 x 16, 224: 68 and 72, 7 and 14 KB -> 4
+ *   few 8 x 8 and 8 x 16, 224: 60 and 70, 4 and 7 KB -> 4
+ *   few 16 x 8 and 16 x 16, 224: 78 and 86, 7 and 14 KB -> 3
  *   32 x 32, 128: 82, 48 KB -> 4
  *   64 x 64, 128: 159, 48 KB -> 3
  *   128 x 64, 256: 153, 80 KB -> 1 */

@@ -78,6 +78,7 @@ struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
     plan.split_segments = ceil_divide(segments, n_splits);
     plan.n_splits = ceil_divide(segments, plan.split_segments);
     int32_t split_groups = plan.split_segments * LINEAR_SEGMENT * LINEAR_CHUNK;
+    plan.n_warps = kernel->n_warps;
     if (kernel->unit_groups) {
         int64_t bytes = few_shared_bytes(kernel, size->n_groups, size->n_rows);
         if (plan.n_splits > 1 || bytes > size->shared_bytes)
@@ -87,10 +88,8 @@ struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
     } else if (kernel->is_wide) {
         if (n_splits != segments)
             return plan;
-        plan.n_warps = kernel->n_warps;
         plan.shared_bytes = kernel->exchange_bytes;
     } else {
-        plan.n_warps = kernel->n_warps;
         plan.shared_bytes =
             shared_bytes_of(kernel, split_groups < size->n_groups ? split_groups : size->n_groups);
     }

@@ -105,19 +105,20 @@ __global__ void __launch_bounds__(PREPARE_THREADS)
 
 /* ------------------------------------------------------------------ launch */
 
-template <bool WHOLE> static void prepare(cudaStream_t stream, const struct linear_preparation *p) {
+template <bool WHOLE>
+static void prepare(struct mill_backend *backend, const struct linear_preparation *p) {
     dim3 grid((uint32_t)p->x.rows), block(PREPARE_THREADS);
     if (p->dtype == MILL_I8)
-        CU_LAUNCH_EARLY(linear_quantise<WHOLE>, grid, block, 0, stream, *p);
+        CU_LAUNCH_EARLY(linear_quantise<WHOLE>, grid, block, 0, backend, *p);
     else if (p->dtype == MILL_BF16)
-        CU_LAUNCH_EARLY(linear_round<WHOLE>, grid, block, 0, stream, *p);
+        CU_LAUNCH_EARLY(linear_round<WHOLE>, grid, block, 0, backend, *p);
     else
-        CU_LAUNCH_EARLY(linear_norm_rows<WHOLE>, grid, block, 0, stream, *p);
+        CU_LAUNCH_EARLY(linear_norm_rows<WHOLE>, grid, block, 0, backend, *p);
 }
 
-void mill_cuda_linear_prepare(cudaStream_t stream, const struct linear_preparation *p) {
+void mill_cuda_linear_prepare(struct mill_backend *backend, const struct linear_preparation *p) {
     if (quads_are_whole(&p->x) && quads_are_whole(p->gain, 0, p->x.columns))
-        prepare<true>(stream, p);
+        prepare<true>(backend, p);
     else
-        prepare<false>(stream, p);
+        prepare<false>(backend, p);
 }

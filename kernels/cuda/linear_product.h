@@ -28,11 +28,11 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
 /* ------------------------------------------------------------------ launch */
 
 template <class TILE>
-static void launch_tile(cudaStream_t stream, const struct linear_plan *plan,
+static void launch_tile(struct mill_backend *backend, const struct linear_plan *plan,
                         const struct linear_run *run) {
     dim3 grid((uint32_t)plan->n_tiles, (uint32_t)plan->n_splits);
     CU_LAUNCH_EARLY(linear_product<TILE>, grid, dim3(TILE::THREADS), (size_t)plan->shared_bytes,
-                    stream, *run);
+                    backend, *run);
 }
 
 template <class TILE> static constexpr struct linear_kernel kernel_of(struct linear_pace pace) {

@@ -113,10 +113,10 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
 /* ------------------------------------------------------------------ launch */
 
 template <class TILE>
-static void launch_wide(cudaStream_t stream, const struct linear_plan *plan,
+static void launch_wide(struct mill_backend *backend, const struct linear_plan *plan,
                         const struct linear_run *run) {
     CU_LAUNCH_EARLY(linear_wide<TILE>, dim3((uint32_t)plan->n_tiles, (uint32_t)plan->n_splits),
-                    dim3(TILE::THREADS), (size_t)plan->shared_bytes, stream, *run);
+                    dim3(TILE::THREADS), (size_t)plan->shared_bytes, backend, *run);
 }
 
 template <class TILE> static constexpr struct linear_kernel wide_of(struct linear_pace pace) {

@@ -36,8 +36,7 @@ template <class TILE> LINEAR_FN wide_place<TILE> wide_place_of(const struct line
     int32_t all = (run.n_groups + LINEAR_CHUNK - 1) / LINEAR_CHUNK;
     at.n_chunks = min(all - at.chunk, (int32_t)LINEAR_SEGMENT);
     int32_t out = at.out + threadIdx.x / 32 * 16;
-    at.w = static_cast<const uint4 *>(run.weights) +
-           (int64_t)(out / BRICK_OUTS) * run.n_groups * BRICK_CHUNKS + threadIdx.x % 32;
+    at.w = weight_chunks(run, out);
     for (int o = 0; o < 2; o++)
         at.inside[o] = out + o * BRICK_OUTS < run.n_out;
     return at;
@@ -54,12 +53,9 @@ LINEAR_FN void load_chunk(wide_weights &w, const struct linear_run &run, const w
 #pragma unroll
     for (int o = 0; o < 2; o++)
 #pragma unroll
-        for (int j = 0; j < LINEAR_CHUNK; j++) {
-            int32_t group = (at.chunk + i) * LINEAR_CHUNK + j;
-            bool inside = at.inside[o] && i < at.n_chunks && group < run.n_groups;
-            w.of[o][j] =
-                inside ? at.w[(o * run.n_groups + group) * BRICK_CHUNKS] : make_uint4(0, 0, 0, 0);
-        }
+        for (int j = 0; j < LINEAR_CHUNK; j++)
+            w.of[o][j] = weight_chunk(at.w, run, o, (at.chunk + i) * LINEAR_CHUNK + j,
+                                      at.inside[o] && i < at.n_chunks);
 }
 
 /* Begins to copy the rows of chunk i, if there is one. */

@@ -158,9 +158,9 @@ static void rope_append(struct mill_backend *backend, const struct mill_rope_app
     if (quads_are_whole(&args->x) && args->kv.head_dim % 8 == 0 &&
         quads_are_whole(static_cast<const T *>(args->kv.data), args->kv.page_stride,
                         args->kv.head_dim))
-        CU_LAUNCH_EARLY((rope_rows<true, T>), grid, block, 0, backend->stream, *args);
+        CU_LAUNCH_EARLY((rope_rows<true, T>), grid, block, 0, backend, *args);
     else
-        CU_LAUNCH_EARLY((rope_rows<false, T>), grid, block, 0, backend->stream, *args);
+        CU_LAUNCH_EARLY((rope_rows<false, T>), grid, block, 0, backend, *args);
 }
 
 mill_status mill_cuda_rope_append(struct mill_backend *backend,

@@ -306,6 +306,6 @@ mill_status mill_cuda_sample(struct mill_backend *backend, const struct mill_sam
     if (args->logits.rows == 0)
         return MILL_OK;
     CU_LAUNCH_EARLY(sample_rows, dim3((uint32_t)args->logits.rows), dim3(SAMPLE_THREADS), 0,
-                    backend->stream, *args);
+                    backend, *args);
     return mill_cuda_launched(backend, "sample");
 }

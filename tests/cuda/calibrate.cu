@@ -182,6 +182,40 @@ template <int N> __global__ void calibrate_wgmma_planes(struct word_args a) {
 #endif
 }
 
+/* A in registers: its sums and mma_bf16's of the same operands, which linear_wide.h takes for
+ * equal; stored is where their bits differ. */
+__global__ void calibrate_wgmma_registers(struct word_args a) {
+#if CU_HOPPER
+    constexpr int N = 32, PITCH = N + 1;
+    CU_DYN_SHARED(uint4, planes);
+    uint32_t *words = reinterpret_cast<uint32_t *>(planes);
+    int32_t g = (int32_t)threadIdx.x % 32 / 4, q = (int32_t)threadIdx.x % 4;
+    for (int32_t i = (int32_t)threadIdx.x; i < 2 * PITCH * 4; i += GROUP)
+        words[i] = operand_word(a, i);
+    fence_async();
+    __syncthreads();
+    float d[N / 2] = {}, e[N / 2] = {};
+    uint32_t left[4];
+    for (int i = 0; i < 4; i++)
+        left[i] = operand_word(a, 2 * PITCH * 4 + 4 * (int32_t)threadIdx.x + i);
+    wgmma_fence();
+    wgmma_bf16(d, left, wgmma_planes(planes, 16 * PITCH));
+    wgmma_commit();
+    wgmma_wait<0>();
+#pragma unroll
+    for (int j = 0; j < N / 8; j++) {
+        const uint32_t right[2] = {words[(8 * j + g) * 4 + q], words[(PITCH + 8 * j + g) * 4 + q]};
+        float sums[4] = {};
+        mma_bf16(sums, left, right);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            e[4 * j + i] =
+                __uint_as_float(__float_as_uint(d[4 * j + i]) ^ __float_as_uint(sums[i]));
+    }
+    store_sums(a, e);
+#endif
+}
+
 /* Three copies to one place, handed over and back by barriers. */
 __global__ void calibrate_bulk_copy(struct word_args a) {
 #if CU_HOPPER
@@ -247,6 +281,8 @@ static const struct instruction {
      65 * 260 * 0x1p-23, 90, 90},
     {"wgmma_planes, 96 columns", LAUNCH_GROUPS(8 * 180 * 16, calibrate_wgmma_planes<96>), PRODUCT,
      65 * 260 * 0x1p-23, 90, 90},
+    {"wgmma, A in registers, as mma", LAUNCH_GROUPS(2 * 33 * 16, calibrate_wgmma_registers), BITS,
+     0, 90, 90},
     {"mbarrier, bulk_copy", LAUNCH_GROUPS(0, calibrate_bulk_copy), BITS, 0, 90, 90},
 #undef LAUNCH_GROUPS
 #undef LAUNCH

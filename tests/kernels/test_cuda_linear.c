@@ -132,8 +132,8 @@ static int check_kernels(struct product *p, unsigned kinds, const struct linear_
     int n_plans = 0;
     for (int32_t k = 0; k < n_kernels; k++)
         for (int32_t n_splits = 1; n_splits <= 5; n_splits++) {
-            struct linear_size size =
-                mill_cuda_linear_size(p->backend, &p->args, kinds, p->args.x.rows);
+            struct linear_size size = mill_cuda_linear_size(p->backend, &p->args, p->args.x.rows);
+            size.kinds = kinds;
             struct linear_plan plan = mill_cuda_linear_plan_with(&size, &kernels[k], n_splits);
             if (!plan.kernel || plan.n_splits < n_splits)
                 continue;

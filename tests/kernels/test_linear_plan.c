@@ -50,17 +50,16 @@ static bool is_plan(const struct line *l, const struct linear_plan *plan) {
 }
 
 static struct linear_plan plan_of(const struct line *l) {
-    bool i8 = strcmp(l->type, "I8") == 0;
+    enum mill_dtype dtype = strcmp(l->type, "I8") == 0 ? MILL_I8 : MILL_BF16;
+    struct mill_weight_shape shape = {l->n_out, 1, l->n_in, dtype};
     int32_t n_kernels;
-    const struct linear_kernel *kernels =
-        i8 ? mill_cuda_linear_i8(&n_kernels) : mill_cuda_linear_bf16(&n_kernels);
+    const struct linear_kernel *kernels = mill_cuda_linear_kernels(dtype, &n_kernels);
     struct linear_size size = {
-        .kinds = i8 ? 1u << LINEAR_I8_ROWS
-                    : 1u << LINEAR_BF16 | 1u << LINEAR_BF16_ROWS | 1u << LINEAR_BF16_WIDE,
+        .kinds = mill_cuda_linear_kinds(90, dtype),
         .normed = strcmp(l->layer, "o") != 0 && strcmp(l->layer, "down") != 0,
         .n_rows = l->n_rows,
         .n_out = l->n_out,
-        .n_groups = (l->n_in * (i8 ? 1 : 2) + BRICK_ROW_BYTES - 1) / BRICK_ROW_BYTES,
+        .n_groups = weight_groups(&shape),
         .n_processors = 132,
         .shared_bytes = 226 << 10,
         .partial_words = 15 << 18,

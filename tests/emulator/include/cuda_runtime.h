@@ -165,7 +165,8 @@ EMULATOR_UNCHECKED inline T shuffle_value(uint32_t mask, T value, int source, co
         ::emulator::site{__FILE__, __LINE__, __COUNTER__}};                                        \
     name##_type &name = *static_cast<name##_type *>(::emulator::shared_get(&name##_site))
 #define CU_DYN_SHARED(T, name) T *name = static_cast<T *>(::emulator::shared_dynamic())
-#define CU_LAUNCH_EARLY CU_LAUNCH
+#define CU_LAUNCH_EARLY(kernel, grid, block, shared_bytes, backend, ...)                           \
+    CU_LAUNCH(kernel, grid, block, shared_bytes, (backend)->stream, __VA_ARGS__)
 #define CU_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
     ::emulator::prepare_launch(#kernel, kernel, grid, block, shared_bytes, stream)(__VA_ARGS__)
 
