@@ -47,6 +47,7 @@ __attribute__((weak)) jmp_buf bare_end; /* one for all files of a program */
     } while (0)
 
 #define print_error(...) fprintf(stderr, __VA_ARGS__)
+#define print_message(...) printf(__VA_ARGS__)
 #define assert_true(a) bare_assert((a) ? 1 : 0)
 #define assert_false(a) bare_assert(!(a))
 #define assert_null(a) bare_assert((a) == NULL)
