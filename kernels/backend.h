@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-enum { MILL_BACKEND_ABI = 4 };
+enum { MILL_BACKEND_ABI = 5 };
 
 /* A matrix of activations, borrowed. f32 everywhere today; bf16 where a backend's caps say so. */
 struct mill_matrix {
@@ -137,8 +137,10 @@ struct mill_linear_args {
 /* ------------------------------------------------------------------ language model operators */
 
 /* Which rows belong to which sequence, and where its keys and values are. Made by the host for a
- * step and copied to the device; every array is device memory. A page is appended to by one
- * sequence of a step at most; others of the same step may attend to what it appends there. */
+ * step and copied to the device in front of its operators, which may look at it, and at what the
+ * cache held then, before the operators in front are done; every array is device memory. A page is
+ * appended to by one sequence of a step at most; others of the same step may attend to what it
+ * appends there. */
 struct mill_batch {
     int32_t n_sequences, n_rows, max_pages;
     const int32_t *row_first; /* [n_sequences + 1]: rows of sequence s are row_first[s] ..
@@ -177,7 +179,9 @@ struct mill_rope_append_args {
 };
 
 /* y[r, h] = softmax(q[r, h] . K[0 .. position(r)] * scale) V, causal; query head h reads kv head h
- * / (n_heads / kv.n_heads). */
+ * / (n_heads / kv.n_heads). With `frequency`, x is as the projection left it: first what
+ * rope_append does, to the last bit, but that nobody knows what x then holds. For steps of one row
+ * a sequence, none of which reads what another appends. */
 struct mill_attn_paged_args {
     struct mill_matrix y,
         x; /* y [rows, n_heads * head_dim]; x as rope_append left it, only q is read */
@@ -185,6 +189,7 @@ struct mill_attn_paged_args {
     float scale;
     struct mill_batch batch;
     struct mill_kv_pages kv;
+    const float *frequency; /* of rope_append, or NULL */
 };
 
 /* Draw one token per row of logits: temperature, then top_k, then top_p (the published order: a

@@ -167,6 +167,10 @@ mill_status mill_cpu_attn_paged(struct mill_backend *backend,
                                 const struct mill_attn_paged_args *args) {
     if (!mill_cpu_head_dim_is_supported(args->kv.head_dim))
         return MILL_E_UNSUPPORTED;
+    if (args->frequency)
+        MILL_TRY(mill_cpu_rope_append(
+            backend, &(struct mill_rope_append_args){args->x, args->n_heads, args->frequency,
+                                                     args->batch, args->kv}));
     struct attn_batch_run run = {args, backend->isa};
     mill_pool_run(backend->pool, attn_task, &run, args->batch.n_rows * args->kv.n_heads);
     return MILL_OK;

@@ -15,6 +15,7 @@
  * and the taking together, 4 microseconds or so. */
 #include "kernels/cuda/arrival.h"
 #include "kernels/cuda/attn_scalar.h"
+#include "kernels/cuda/attn_taken.h"
 #include "kernels/cuda/attn_tensor.h"
 #include "kernels/cuda/cuda_backend.h"
 
@@ -162,24 +163,13 @@ static __device__ void take_splits(float *state, const float *partials, int32_t 
         int32_t slot = i / THREADS, at = i % THREADS * 4;
         int32_t n_seen = min(n, (view.n_visible(slot) + ATTN_KEYS - 1) / ATTN_KEYS);
         float *own = state + slot * ROW;
-        quad<float> sum = load_quad<true>(own, at, D, 0.0f);
-        float total = own[D], largest = own[D + 1];
-        const float *partial = partials + slot * ROW;
-#pragma unroll 8
-        for (int32_t split = 0; split < n_seen; split++, partial += ATTN_PARTIAL_FLOATS(D)) {
-            quad<float> taken = load_quad<true>(partial, at, D, 0.0f);
-            float peak = fmaxf(largest, partial[D + 1]);
-            float keep = fast_exp2(largest - peak), take = fast_exp2(partial[D + 1] - peak);
-            for (int c = 0; c < 4; c++)
-                sum.v[c] = fmaf(taken.v[c], take, sum.v[c] * keep);
-            total = fmaf(partial[D], take, total * keep);
-            largest = peak;
-        }
+        attn_taken taken = {load_quad<true>(own, at, D, 0.0f), own[D], own[D + 1]};
+        take_partials<D>(&taken, partials + slot * ROW, at, n_seen);
         __syncwarp();
-        store_quad<true>(own, at, D, sum);
+        store_quad<true>(own, at, D, taken.sum);
         if (at == 0) {
-            own[D] = total;
-            own[D + 1] = largest;
+            own[D] = taken.total;
+            own[D + 1] = taken.largest;
         }
     }
 }
@@ -362,6 +352,19 @@ static bool pages_are_supported(const struct mill_kv_pages *kv) {
     return known && stride_bytes % 16 == 0 && reinterpret_cast<uintptr_t>(kv->data) % 16 == 0;
 }
 
+/* Behind rope_append, which must not run where attention then refuses. */
+static mill_status attn_appended(struct mill_backend *backend,
+                                 const struct mill_attn_paged_args *args) {
+    if (mill_cuda_attn_decode_fits(backend, args))
+        return mill_cuda_attn_decode(backend, args);
+    const struct mill_rope_append_args rope = {args->x, args->n_heads, args->frequency, args->batch,
+                                               args->kv};
+    struct mill_attn_paged_args attend = *args;
+    attend.frequency = NULL;
+    MILL_TRY(mill_cuda_rope_append(backend, &rope));
+    return mill_cuda_attn_paged(backend, &attend);
+}
+
 mill_status mill_cuda_attn_paged(struct mill_backend *backend,
                                  const struct mill_attn_paged_args *args) {
     if (!pages_are_supported(&args->kv))
@@ -370,6 +373,8 @@ mill_status mill_cuda_attn_paged(struct mill_backend *backend,
         return MILL_E_UNSUPPORTED;
     if (args->batch.n_rows == 0)
         return MILL_OK;
+    if (args->frequency)
+        return attn_appended(backend, args);
     return args->kv.head_dim == 32 ? attn_launch_type<32>(backend, args)
                                    : attn_launch_type<64>(backend, args);
 }

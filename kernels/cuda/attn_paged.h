@@ -11,8 +11,7 @@
  *
  * A split's sums do not depend on which warp of which block makes them, nor on the other slots, and
  * the order of splits is that of positions: so a row's result is the same bits in a prompt and as a
- * single row, in any batch and under any plan.
- */
+ * single row, in any batch and under any plan. */
 #ifndef MILL_KERNELS_CUDA_ATTN_PAGED_H
 #define MILL_KERNELS_CUDA_ATTN_PAGED_H
 
@@ -23,10 +22,12 @@ extern "C" {
 #endif
 
 enum {
-    ATTN_KEYS = 64,      /* of a split */
-    ATTN_SLOTS = 8,      /* of an octet */
-    ATTN_MAX_OCTETS = 4, /* of a tile */
-    ATTN_MAX_WARPS = 8,  /* of a block */
+    ATTN_KEYS = 64,         /* of a split */
+    ATTN_SLOTS = 8,         /* of an octet */
+    ATTN_MAX_OCTETS = 4,    /* of a tile */
+    ATTN_MAX_WARPS = 8,     /* of a block */
+    ATTN_DECODE_WARPS = 4,  /* of a block of attn_decode.h where there are many; else the above */
+    ATTN_DECODE_BLOCKS = 3, /* and then of a multiprocessor */
     ATTN_MAX_HEAD_DIM = 64
 };
 
@@ -57,6 +58,10 @@ struct mill_attn_shape {
  * possible, because every block of a tile reads all its keys. false: a warp's share does not fit.
  */
 bool mill_cuda_attn_plan(const struct mill_attn_shape *shape, struct mill_attn_plan *plan);
+
+/* The same for steps of one row a sequence (attn_decode.h): few blocks of many warps, which ask for
+ * all of a sequence at once, or enough blocks of few to fill the device. */
+void mill_cuda_attn_plan_decode(const struct mill_attn_shape *shape, struct mill_attn_plan *plan);
 
 #ifdef __cplusplus
 }

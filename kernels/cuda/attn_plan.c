@@ -30,10 +30,23 @@ static int32_t warps_that_fit(const struct mill_attn_shape *s, int32_t n_octets,
     return left < s->shared_of_warp ? 0 : smaller(left / s->shared_of_warp, most);
 }
 
+static int32_t max_splits(const struct mill_attn_shape *s) {
+    return ceil_divide((int64_t)s->max_pages * s->page_tokens, ATTN_KEYS);
+}
+
+/* Few blocks share the splits of a long sequence among more. */
+static int32_t parts_of(const struct mill_attn_shape *s, const struct mill_attn_plan *plan,
+                        int32_t blocks) {
+    int64_t partials = (int64_t)blocks * plan->max_splits;
+    if (blocks > s->n_processors || blocks > s->max_arrivals || partials > s->max_partials)
+        return 1;
+    return smaller(ceil_divide(plan->max_splits, plan->n_warps), 2 * s->n_processors / blocks);
+}
+
 bool mill_cuda_attn_plan(const struct mill_attn_shape *s, struct mill_attn_plan *plan) {
     const int32_t full = 2 * s->n_processors;
     *plan = (struct mill_attn_plan){0};
-    plan->max_splits = ceil_divide((int64_t)s->max_pages * s->page_tokens, ATTN_KEYS);
+    plan->max_splits = max_splits(s);
     for (int32_t n_octets = ATTN_MAX_OCTETS; n_octets >= 1; n_octets /= 2) {
         cut_into_tiles(s, plan, n_octets);
         if (blocks_of(s, plan) >= full && s->n_rows > s->n_sequences)
@@ -44,9 +57,17 @@ bool mill_cuda_attn_plan(const struct mill_attn_shape *s, struct mill_attn_plan 
                                    blocks <= s->n_processors ? ATTN_MAX_WARPS : ATTN_MAX_WARPS / 2);
     if (plan->n_warps == 0)
         return false;
-    plan->n_parts = 1;
-    int64_t partials = (int64_t)blocks * plan->max_splits;
-    if (blocks <= s->n_processors && blocks <= s->max_arrivals && partials <= s->max_partials)
-        plan->n_parts = smaller(ceil_divide(plan->max_splits, plan->n_warps), full / blocks);
+    plan->n_parts = parts_of(s, plan, blocks);
     return true;
+}
+
+void mill_cuda_attn_plan_decode(const struct mill_attn_shape *s, struct mill_attn_plan *plan) {
+    *plan = (struct mill_attn_plan){0};
+    plan->max_splits = max_splits(s);
+    cut_into_tiles(s, plan, 1);
+    plan->tile_rows = 1;
+    plan->n_tiles = s->n_rows;
+    int32_t blocks = blocks_of(s, plan);
+    plan->n_warps = blocks <= s->n_processors ? ATTN_MAX_WARPS : ATTN_DECODE_WARPS;
+    plan->n_parts = parts_of(s, plan, blocks);
 }

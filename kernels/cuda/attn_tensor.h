@@ -20,6 +20,7 @@
 template <class T, int D> struct attn_tensor {
     typedef T element;
     typedef attn_tile<T, D> tile;
+    typedef attn_split_lanes<T, D> lanes;
     enum {
         KEY_ROW = tile::KEY_ROW,
         VALUE_ROW = tile::VALUE_ROW,
@@ -41,10 +42,25 @@ template <class T, int D> struct attn_tensor {
         row[ATTN_SLOTS * QUERY_ROW / 2] = rest_of(rounded, low, high);
     }
 
+    /* Of keys and values in shared memory. */
     static __device__ void scores(const void *queries, const T *keys, const float *scales, void *,
                                   const struct attn_view &view, weights *w) {
+        score_keys(queries, scales, view.n_visible((int32_t)threadIdx.x % 32 / 4), w,
+                   [=](int j) { return tile::key_of(keys + lanes::key_at(j) * KEY_ROW); });
+    }
+
+    static __device__ void values(const weights *w, const T *values, const void *, float *partial) {
+        sum_values(w, partial, [=](int k, int i) {
+            return lanes::value_of(values + lanes::value_at(k, i) * VALUE_ROW);
+        });
+    }
+
+    /* Of key_of(j), which sees n_visible keys, and value_of(k, i): attn_split_lanes. */
+    template <class Keys>
+    static __device__ void score_keys(const void *queries, const float *scales, int32_t n_visible,
+                                      weights *w, Keys key_of) {
 #if CU_ARCH >= 800
-        int32_t lane = (int32_t)threadIdx.x % 32, n_visible = view.n_visible(lane / 4);
+        int32_t lane = (int32_t)threadIdx.x % 32;
         uint32_t q[D / 16][4];
         const uint16_t *query = static_cast<const uint16_t *>(queries);
         for (int k = 0; k < D / 16; k++)
@@ -53,7 +69,7 @@ template <class T, int D> struct attn_tensor {
         float largest = -INFINITY;
         for (int j = 0; j < ATTN_KEYS / 8; j++) {
             float sum[4] = {0, 0, 0, 0};
-            const typename tile::key_lane found = tile::find_keys(keys, j);
+            const typename tile::key_lane found = key_of(j);
             for (int k = 0; k < D / 16; k += 2) {
                 uint32_t b[4];
                 tile::load_keys(b, found, k);
@@ -92,13 +108,15 @@ template <class T, int D> struct attn_tensor {
 #endif
     }
 
-    static __device__ void values(const weights *w, const T *values, const void *, float *partial) {
+    template <class Values>
+    static __device__ void sum_values(const weights *w, float *partial, Values value_of) {
 #if CU_ARCH >= 800
         const uint32_t ones[2] = {0x3f803f80, 0x3f803f80};
         int32_t lane = (int32_t)threadIdx.x % 32;
         float sum[D / 8][4] = {}, total[4] = {};
         for (int k = 0; k < ATTN_KEYS / 16; k++) {
-            const typename tile::value_lane found = tile::find_values(values, k);
+            const typename tile::value_row found[4] = {value_of(k, 0), value_of(k, 1),
+                                                       value_of(k, 2), value_of(k, 3)};
             if constexpr (!has_scales<T>)
                 mma_bf16(total, w->p[k], ones);
             for (int j = 0; j < D / 8; j += 2) {
@@ -109,7 +127,7 @@ template <class T, int D> struct attn_tensor {
             }
         }
         partial += lane / 4 * ATTN_PARTIAL_ROW(D);
-        tile::store_sums(partial, sum);
+        store_sums(partial, sum);
         if (lane % 4 == 0)
             *reinterpret_cast<float2 *>(partial + D) =
                 make_float2(has_scales<T> ? w->total : total[0] + total[2], w->largest);
@@ -117,6 +135,16 @@ template <class T, int D> struct attn_tensor {
     }
 
   private:
+    /* A lane's sums (rows g and g + 8) into row g. */
+    static __device__ void store_sums(float *row, const float sum[D / 8][4]) {
+        float *to = row + (int32_t)threadIdx.x % 4 * (D / 4);
+        for (int e = 0; e < 2; e++)
+            for (int j = 0; j < D / 8; j += 4)
+                *reinterpret_cast<float4 *>(to + e * (D / 8) + j) = make_float4(
+                    sum[j][e] + sum[j][e + 2], sum[j + 1][e] + sum[j + 1][e + 2],
+                    sum[j + 2][e] + sum[j + 2][e + 2], sum[j + 3][e] + sum[j + 3][e + 2]);
+    }
+
     /* What rounding two numbers to bf16 left of them. */
     static __device__ uint32_t rest_of(uint32_t rounded, float low, float high) {
         return pack_bf16(low - __uint_as_float(rounded << 16),

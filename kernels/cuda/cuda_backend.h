@@ -119,6 +119,9 @@ mill_status mill_cuda_norm(struct mill_backend *, const struct mill_norm_args *)
 mill_status mill_cuda_linear(struct mill_backend *, const struct mill_linear_args *);
 mill_status mill_cuda_rope_append(struct mill_backend *, const struct mill_rope_append_args *);
 mill_status mill_cuda_attn_paged(struct mill_backend *, const struct mill_attn_paged_args *);
+/* Of attn_paged, one row a sequence with rope and append before it: where one launch does it. */
+bool mill_cuda_attn_decode_fits(const struct mill_backend *, const struct mill_attn_paged_args *);
+mill_status mill_cuda_attn_decode(struct mill_backend *, const struct mill_attn_paged_args *);
 mill_status mill_cuda_sample(struct mill_backend *, const struct mill_sample_args *);
 mill_status mill_cuda_conv1d(struct mill_backend *, const struct mill_conv1d_args *);
 mill_status mill_cuda_conv_transpose1d(struct mill_backend *,

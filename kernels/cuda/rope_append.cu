@@ -10,26 +10,9 @@
 #include "kernels/cuda/codes.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/quads.h"
-
-#include <math.h>
+#include "kernels/cuda/rope.h"
 
 enum { ROPE_THREADS = 128, MAX_PAIRS = 128 };
-
-/* Cosine and sine of an angle below 2^31. The quarter turns come off in double, which leaves at
- * most pi / 4 and 2^-24 wrong at most; that goes through the Taylor series. */
-static __device__ void cosine_sine(float angle, float *cosine, float *sine) {
-    double quarters = rint((double)angle * 0.63661977236758134);
-    float r = (float)fma(-quarters, 1.5707963267948966, (double)angle), z = r * r;
-    float s = fmaf(z, 1.0f / 362880, -1.0f / 5040), c = fmaf(z, -1.0f / 3628800, 1.0f / 40320);
-    s = fmaf(z, fmaf(z, s, 1.0f / 120), -1.0f / 6);
-    c = fmaf(z, fmaf(z, fmaf(z, c, -1.0f / 720), 1.0f / 24), -0.5f);
-    s = fmaf(r * z, s, r);
-    c = fmaf(z, c, 1.0f);
-    int32_t quadrant = (int32_t)quarters & 3;
-    float across = quadrant & 1 ? s : c, up = quadrant & 1 ? c : s;
-    *cosine = quadrant == 1 || quadrant == 2 ? -across : across;
-    *sine = quadrant >= 2 ? -up : up;
-}
 
 static __device__ __forceinline__ void to_page(float v, float *page) {
     *page = v;
@@ -55,9 +38,9 @@ static __device__ __forceinline__ void turn(float *head, int32_t half, int32_t a
     quad<float> u = load_quad<WHOLE>(head, at, half, 0.0f);
     quad<float> v = load_quad<WHOLE>(head + half, at, half, 0.0f);
     for (int i = 0; i < 4; i++) {
-        float c = cosine[at + i], s = sine[at + i];
-        low->v[i] = u.v[i] * c - v.v[i] * s;
-        high->v[i] = v.v[i] * c + u.v[i] * s;
+        low->v[i] = u.v[i];
+        high->v[i] = v.v[i];
+        turn_pair(&low->v[i], &high->v[i], cosine[at + i], sine[at + i]);
     }
     store_quad<WHOLE>(head, at, half, *low);
     store_quad<WHOLE>(head + half, at, half, *high);

@@ -1,6 +1,7 @@
 # What the cuda backend is made of; tests/emulator compiles the same files. .cu: kernels and their
 # launchers. .c: host code that launches nothing.
 set(MILL_CUDA_SOURCES
+    attn_decode.cu
     attn_paged.cu
     attn_plan.c
     conv.cu

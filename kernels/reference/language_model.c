@@ -106,11 +106,23 @@ static void attend(const struct mill_attn_paged_args *a, const int32_t *pages, c
         y[i] = (float)(value[i] / total);
 }
 
+/* rope_append before attention, for which every sequence has one row. */
+static mill_status append_rows(struct mill_backend *b, const struct mill_attn_paged_args *a) {
+    for (int32_t s = 0; s < a->batch.n_sequences; s++)
+        if (a->batch.row_first[s] != s)
+            return MILL_E_INPUT;
+    if (a->batch.n_rows != a->batch.n_sequences)
+        return MILL_E_INPUT;
+    return mill_reference_rope_append(
+        b, &(struct mill_rope_append_args){a->x, a->n_heads, a->frequency, a->batch, a->kv});
+}
+
 mill_status mill_reference_attn_paged(struct mill_backend *b,
                                       const struct mill_attn_paged_args *a) {
-    (void)b;
     MILL_TRY(mill_reference_check_batch(&a->batch, &a->kv, &a->x, a->n_heads));
     MILL_TRY(mill_reference_check_shape(&a->y, a->x.rows, a->n_heads * a->kv.head_dim));
+    if (a->frequency)
+        MILL_TRY(append_rows(b, a));
     const int32_t d = a->kv.head_dim, heads_per_kv = a->n_heads / a->kv.n_heads;
     for (int32_t s = 0; s < a->batch.n_sequences; s++) {
         const int32_t *pages = a->batch.page_table + (int64_t)s * a->batch.max_pages;

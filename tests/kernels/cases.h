@@ -41,6 +41,7 @@ enum case_flags {
     OVERLAP = 2048,     /* linear: rows of x begin every `stride` elements and overlap */
     TOKENS = 8192,      /* embed: some ids stand for drawn ones; sample: columns have tokens */
     NORMED = 16384,     /* linear: x is normalised first */
+    APPENDS = 32768,    /* attn_paged: rope_append comes first; a row a sequence */
 };
 
 #define DTYPE_BIT(dtype) (1u << (dtype))

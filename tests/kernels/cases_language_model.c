@@ -25,6 +25,10 @@ static const struct sequence_shape ragged[] = {{530, 40}, {63, 1}, {64, 1},  {65
 static const struct sequence_shape many_decodes[] = {{0, 1},   {62, 1},  {63, 1},  {64, 1},
                                                      {128, 1}, {200, 1}, {255, 1}, {300, 1},
                                                      {450, 1}, {511, 1}, {512, 1}, {700, 1}};
+/* What rope_append leaves to attention: the row itself is the first, or last, key of a split. */
+static const struct sequence_shape appended[] = {{5, 1},   {0, 1},   {62, 1},  {63, 1},
+                                                 {64, 1},  {128, 1}, {200, 1}, {255, 1},
+                                                 {450, 1}, {511, 1}, {512, 1}, {700, 1}};
 
 #define SEQUENCES(list) .sequences = list, .n_sequences = sizeof list / sizeof *list
 
@@ -175,6 +179,39 @@ static const struct kernel_case cases[] = {
      .head_dim = 64,
      .flags = PERF_ONLY,
      SEQUENCES(prompt_200)},
+
+    {.name = "attention appends 14/2",
+     .op = OP_ATTN_PAGED,
+     .dtypes = PAGES,
+     .n_heads = 14,
+     .n_kv_heads = 2,
+     .head_dim = 64,
+     .flags = STRIDED | APPENDS,
+     SEQUENCES(appended)},
+    {.name = "attention appends 20/1",
+     .op = OP_ATTN_PAGED,
+     .dtypes = PAGES,
+     .n_heads = 20,
+     .n_kv_heads = 1,
+     .head_dim = 32,
+     .flags = APPENDS,
+     SEQUENCES(decodes)},
+    {.name = "attention appends long 14/2",
+     .op = OP_ATTN_PAGED,
+     .dtypes = PAGES,
+     .n_heads = 14,
+     .n_kv_heads = 2,
+     .head_dim = 64,
+     .flags = APPENDS | PERF,
+     SEQUENCES(long_decodes)},
+    {.name = "attention appends 64 of 14/2",
+     .op = OP_ATTN_PAGED,
+     .dtypes = PAGES,
+     .n_heads = 14,
+     .n_kv_heads = 2,
+     .head_dim = 64,
+     .flags = APPENDS | PERF_ONLY,
+     SEQUENCES(decodes_64)},
 
     {.name = "sample 1", .op = OP_SAMPLE, .rows = rows_some, .dtypes = F32, .n_in = 1},
     {.name = "sample 2", .op = OP_SAMPLE, .rows = rows_some, .dtypes = F32, .n_in = 2},

@@ -37,7 +37,7 @@ struct fixture {
     float *weights, *bias;         /* [n_out][n_taps][n_in]; [groups][n_out] */
     float *pointwise, *bias2;      /* residual unit: [n_out][n_in]; [n_out] */
     float *alpha, *alpha2, *gain, *shift;
-    bool in_two; /* residual unit, linear behind a norm: run it as two operators */
+    bool in_two; /* residual unit, linear behind a norm, APPENDS: run it as two operators */
     void *table;
     int32_t *group, *ids, *drawn;
     int32_t group_stride, n_groups, table_rows;
@@ -101,7 +101,7 @@ struct piece { /* rows of y to compute in one call */
 
 struct output {
     float *values; /* all of y with its guards (rope_append: x; sample: tokens); owned */
-    void *pages;   /* rope_append: the whole pool; else NULL; owned */
+    void *pages;   /* where rows are appended: the whole pool; else NULL; owned */
     size_t n_values, page_bytes;
     bool refused; /* an optional case that the backend does not have */
 };

@@ -82,12 +82,17 @@ static void put_page_row(const struct fixture *f, void *pages, int32_t sequence,
             ((uint16_t *)pages)[at + i] = mill_bf16_from_f32(values[i]);
 }
 
+/* Rows of a sequence that attention finds appended. */
+static int32_t n_read(const struct kernel_case *c, int32_t s) {
+    return c->flags & APPENDS ? 0 : c->sequences[s].n_rows;
+}
+
 /* Keys (twice as large) and values of every token that attention may look at. */
 static void fill_pages(struct fixture *f, uint64_t *random) {
     const struct kernel_case *c = f->v.c;
     float values[MAX_HEAD_DIM];
     for (int32_t s = 0; s < c->n_sequences; s++)
-        for (int32_t t = 0; t < c->sequences[s].n_cached + c->sequences[s].n_rows; t++)
+        for (int32_t t = 0; t < c->sequences[s].n_cached + n_read(c, s); t++)
             for (int32_t h = 0; h < 2 * c->n_kv_heads; h++) {
                 for (int32_t i = 0; i < c->head_dim; i++)
                     values[i] = random_value(random) * (h < c->n_kv_heads ? 2.0f : 1.0f);
@@ -137,7 +142,7 @@ void fixture_init_batch(struct fixture *f, uint64_t *random) {
         return;
     fill_pages(f, random);
     f->y = fixture_guarded(f, rows, q_columns);
-    for (int32_t r = 0; r < rows; r++) { /* attention reads only q */
+    for (int32_t r = 0; r < rows && !(c->flags & APPENDS); r++) { /* attention reads only q */
         float *row = f->x.values + ((size_t)r + 1) * (size_t)f->x.stride;
         memset(row + q_columns, 0xff, (size_t)(f->x.columns - q_columns) * sizeof *row);
     }

@@ -346,20 +346,25 @@ static struct mill_batch put_piece(struct rig *rig, const struct prepared *p, st
 static mill_status run_batch(struct rig *rig, const struct prepared *p, struct piece piece) {
     const struct kernel_case *c = p->f->v.c;
     struct mill_batch batch = put_piece(rig, p, piece);
+    bool appends = c->flags & APPENDS, in_two = p->f->in_two;
+    if (c->op == OP_ROPE_APPEND || (appends && in_two))
+        MILL_TRY(rig->ops->rope_append(rig->backend,
+                                       &(struct mill_rope_append_args){.x = rows_of(p->x, piece),
+                                                                       .n_heads = c->n_heads,
+                                                                       .frequency = p->frequency,
+                                                                       .batch = batch,
+                                                                       .kv = p->kv}));
     if (c->op == OP_ROPE_APPEND)
-        return rig->ops->rope_append(rig->backend,
-                                     &(struct mill_rope_append_args){.x = rows_of(p->x, piece),
-                                                                     .n_heads = c->n_heads,
-                                                                     .frequency = p->frequency,
-                                                                     .batch = batch,
-                                                                     .kv = p->kv});
-    return rig->ops->attn_paged(rig->backend,
-                                &(struct mill_attn_paged_args){.y = rows_of(p->y, piece),
-                                                               .x = rows_of(p->x, piece),
-                                                               .n_heads = c->n_heads,
-                                                               .scale = 0.125f,
-                                                               .batch = batch,
-                                                               .kv = p->kv});
+        return MILL_OK;
+    return rig->ops->attn_paged(
+        rig->backend,
+        &(struct mill_attn_paged_args){.y = rows_of(p->y, piece),
+                                       .x = rows_of(p->x, piece),
+                                       .n_heads = c->n_heads,
+                                       .scale = 0.125f,
+                                       .batch = batch,
+                                       .kv = p->kv,
+                                       .frequency = appends && !in_two ? p->frequency : NULL});
 }
 
 mill_status run_piece(struct rig *rig, const struct prepared *p, struct piece piece) {
@@ -400,7 +405,7 @@ static void fetch_output(struct rig *rig, const struct prepared *p, struct outpu
     out->n_values = guarded_elements(m);
     out->values = malloc(out->n_values * sizeof(float));
     fetch(rig, out->values, (float *)y->data - m->stride, out->n_values * sizeof(float));
-    if (f->v.c->op != OP_ROPE_APPEND)
+    if (f->v.c->op != OP_ROPE_APPEND && !(f->v.c->flags & APPENDS))
         return;
     out->page_bytes = f->page_bytes;
     out->pages = malloc(out->page_bytes);

@@ -109,7 +109,7 @@ static void test_cuts_change_no_bit(void **state) {
 
 static bool visit_fused(const struct variant *v, void *context) {
     struct rig *rig = context;
-    if (v->c->op != OP_RESIDUAL_UNIT && !(v->c->flags & NORMED))
+    if (v->c->op != OP_RESIDUAL_UNIT && !(v->c->flags & (NORMED | APPENDS)))
         return true;
     struct fixture f;
     struct output at_once, in_two;
@@ -125,7 +125,8 @@ static bool visit_fused(const struct variant *v, void *context) {
     return good;
 }
 
-/* A residual unit is two convolutions, a linear layer may have a norm before it. */
+/* A residual unit is two convolutions; a linear layer may have a norm before it, attention a rope
+ * and an append. */
 static void test_fused_is_its_parts(void **state) {
     const struct options *options = *state;
     struct rig rig;

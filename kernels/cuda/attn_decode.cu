@@ -1,0 +1,78 @@
+/* attn_decode.cu - rope_append and attention in one launch, for steps of one row a sequence. The
+ * work of a block is attn_decode.h's.
+ *
+ * Bytes: keys and values of a sequence once, 256 a position and kv head (bf16, head of 64), or 136
+ * (8-bit codes and their scales). Planned for an H200: one sequence of 400, 2 us behind the
+ * launch in front, since pages are asked for before that has ended; 256 of them, 15 us, four fifths
+ * of memory's speed. */
+#include "kernels/cuda/attn_decode.h"
+#include "kernels/cuda/cuda_backend.h"
+
+/* Block x: sequence, y: kv head and chunk of its query heads, z: part. `partials` and `arrived` are
+ * for sequences of several parts: [x * y][max_splits] and [x * y]. */
+template <class T, int D, int N_WARPS>
+__global__ void __launch_bounds__(32 * N_WARPS, N_WARPS == ATTN_MAX_WARPS ? 1 : ATTN_DECODE_BLOCKS)
+    attn_decode_rows(const struct mill_attn_paged_args a, const struct mill_attn_plan plan,
+                     float *partials, int32_t *arrived) {
+    typedef attn_decode<T, D, N_WARPS> decode;
+    CU_DYN_SHARED(typename decode::shared_memory, shared);
+    grid_start_next();
+    attn_decode_job job =
+        find_decode_job(a, plan, (int32_t)blockIdx.x, (int32_t)blockIdx.y, (int32_t)blockIdx.z);
+    int32_t place = (int32_t)(blockIdx.x * gridDim.y + blockIdx.y);
+    if (job.part < job.n_parts)
+        decode::run(a, job, shared, partials + (int64_t)place * plan.max_splits * decode::PARTIAL,
+                    arrived + place, [] { grid_wait(); });
+    else
+        grid_wait(); /* so that whoever waits for this launch has waited for those before */
+}
+
+/* ------------------------------------------------------------------ launch */
+
+template <class T, int D, int N_WARPS>
+static void launch(struct mill_backend *backend, const struct mill_attn_paged_args *args,
+                   const struct mill_attn_plan *plan) {
+    dim3 grid((uint32_t)plan->n_tiles, (uint32_t)(args->kv.n_heads * plan->n_chunks),
+              (uint32_t)plan->n_parts);
+    static_assert(sizeof(attn_decode_shared<T, D, N_WARPS>) <= MILL_CUDA_PLAIN_SHARED_BYTES, "");
+    CU_LAUNCH_EARLY((attn_decode_rows<T, D, N_WARPS>), grid, dim3(32 * N_WARPS),
+                    sizeof(attn_decode_shared<T, D, N_WARPS>), backend, *args, *plan,
+                    reinterpret_cast<float *>(backend->scratch), backend->arrived);
+}
+
+template <class T, int D>
+static mill_status launch_planned(struct mill_backend *backend,
+                                  const struct mill_attn_paged_args *args) {
+    struct mill_attn_shape shape = {};
+    shape.n_rows = args->batch.n_rows;
+    shape.n_sequences = args->batch.n_sequences;
+    shape.max_pages = args->batch.max_pages;
+    shape.page_tokens = args->kv.page_tokens;
+    shape.n_heads = args->n_heads;
+    shape.n_kv_heads = args->kv.n_heads;
+    shape.n_processors = backend->n_processors;
+    shape.max_partials = MILL_CUDA_SCRATCH_BYTES / (ATTN_PARTIAL_FLOATS(D) * (int)sizeof(float));
+    shape.max_arrivals = MILL_CUDA_ARRIVALS;
+    struct mill_attn_plan plan;
+    mill_cuda_attn_plan_decode(&shape, &plan);
+    if (plan.n_warps == ATTN_MAX_WARPS)
+        launch<T, D, ATTN_MAX_WARPS>(backend, args, &plan);
+    else
+        launch<T, D, ATTN_DECODE_WARPS>(backend, args, &plan);
+    return mill_cuda_launched(backend, "attn_decode");
+}
+
+bool mill_cuda_attn_decode_fits(const struct mill_backend *backend,
+                                const struct mill_attn_paged_args *args) {
+    return backend->capability >= 80 && args->kv.dtype != MILL_F32 && args->kv.page_tokens % 8 == 0;
+}
+
+mill_status mill_cuda_attn_decode(struct mill_backend *backend,
+                                  const struct mill_attn_paged_args *args) {
+    bool codes = args->kv.dtype == MILL_I8;
+    if (args->kv.head_dim == 32)
+        return codes ? launch_planned<int8_t, 32>(backend, args)
+                     : launch_planned<uint16_t, 32>(backend, args);
+    return codes ? launch_planned<int8_t, 64>(backend, args)
+                 : launch_planned<uint16_t, 64>(backend, args);
+}
