@@ -79,16 +79,18 @@ static mill_status open_blocks(struct mill_qwen2 *lm, struct mill_error *err) {
     size_t page_bytes, pool_bytes;
     if (!mill_mul_size((size_t)lm->pages_of_layer.page_stride,
                        mill_dtype_bytes(lm->pages_of_layer.dtype), &page_bytes) ||
-        !mill_mul_size(page_bytes, (size_t)options->n_pages + 1, &pool_bytes))
+        !mill_mul_size(page_bytes, (size_t)options->n_pages + MILL_QWEN2_PADDING, &pool_bytes))
         return mill_fail(err, MILL_E_INPUT, "language model: %d pages are too many",
                          options->n_pages);
     struct mill_arena arrays = {0}, activations = {0};
     carve_arrays(&lm->arrays, &arrays, options);
     carve_activations(lm, &activations);
+    lm->appended = mill_alloc_array((size_t)options->n_pages, sizeof *lm->appended);
     lm->pages = device_alloc(lm, pool_bytes);
     lm->activations = device_alloc(lm, activations.peak);
     lm->block = device_alloc(lm, arrays.peak);
-    mill_status status = lm->pages && lm->activations && lm->block ? MILL_OK : MILL_E_MEMORY;
+    mill_status status =
+        lm->appended && lm->pages && lm->activations && lm->block ? MILL_OK : MILL_E_MEMORY;
     for (int i = 0; i < MILL_QWEN2_SLOTS && status == MILL_OK; i++)
         status = open_slot(lm, &lm->slots[i], arrays.peak);
     if (status < 0)
@@ -177,6 +179,7 @@ void mill_qwen2_close(struct mill_qwen2 *lm) {
         lm->ops->free(lm->backend, blocks[i]);
     for (int i = 0; i < MILL_QWEN2_SLOTS; i++)
         close_slot(lm, &lm->slots[i]);
+    free(lm->appended);
     free(lm);
 }
 
@@ -264,13 +267,30 @@ static int32_t pages_of(const struct mill_qwen2 *lm, const struct mill_qwen2_ste
     return (n_tokens + lm->options.page_tokens - 1) / lm->options.page_tokens;
 }
 
+/* Whether attention can append by itself (mill_attn_paged_args): every sequence has one row, and
+ * none holds a page that another appends to. */
+static bool is_decode(struct mill_qwen2 *lm, const struct mill_qwen2_step *step) {
+    uint64_t now = lm->n_launched + 1;
+    int32_t page_tokens = lm->options.page_tokens;
+    if (step->n_rows != step->n_sequences)
+        return false;
+    for (int32_t s = 0; s < step->n_sequences; s++)
+        lm->appended[step->pages[s][step->n_cached[s] / page_tokens]] = now;
+    for (int32_t s = 0; s < step->n_sequences; s++)
+        for (int32_t i = 0; i < step->n_cached[s] / page_tokens; i++)
+            if (lm->appended[step->pages[s][i]] == now)
+                return false;
+    return true;
+}
+
 /* The page table has room for the longest sequence. */
-static struct mill_qwen2_layout layout_of(const struct mill_qwen2 *lm,
+static struct mill_qwen2_layout layout_of(struct mill_qwen2 *lm,
                                           const struct mill_qwen2_step *step) {
     struct mill_qwen2_layout layout = {.n_sequences = step->n_sequences,
                                        .n_rows = step->n_rows,
                                        .n_draws = step->n_draws,
-                                       .given_u = step->u != NULL};
+                                       .given_u = step->u != NULL,
+                                       .decode = is_decode(lm, step)};
     for (int32_t s = 0; s < step->n_sequences; s++)
         if (pages_of(lm, step, s) > layout.table_pages)
             layout.table_pages = pages_of(lm, step, s);
@@ -309,15 +329,15 @@ static void stage_draws(const struct mill_qwen2_layout *layout, const struct mil
     slot->n_draws = step->n_draws;
 }
 
-/* Rows behind the step's own, of a layout that was rounded up: one token each at a place of its own
- * in the page that nobody has, and a draw that nobody looks at. */
+/* Rows behind the step's own, of a layout that was rounded up: the first token of a page of their
+ * own, and a draw that nobody looks at. */
 static void stage_padding(const struct mill_qwen2 *lm, const struct mill_qwen2_layout *layout,
                           int32_t n_rows, const struct mill_qwen2_arrays *a) {
     for (int32_t r = n_rows; r < layout->n_rows; r++) {
         a->ids[r] = 0;
         a->row_first[r + 1] = r + 1;
-        a->n_cached[r] = r - n_rows;
-        a->page_table[(size_t)r * (size_t)layout->table_pages] = lm->options.n_pages;
+        a->n_cached[r] = 0;
+        a->page_table[(size_t)r * (size_t)layout->table_pages] = lm->options.n_pages + r - n_rows;
         a->draw_rows[r] = r;
         a->temperature[r] = 0;
         a->top_p[r] = 1;

@@ -9,9 +9,9 @@
 
 #include <stdlib.h>
 
-/* Sizes are 1, 2, 4, 8 and then multiples of SIZE rows: never more padding than a page of positions
- * takes. Widths are powers of two from WIDTH pages. */
-enum { SIZE = 16, WIDTH = 32 };
+/* Sizes are 1, 2, 4, 8 and then multiples of SIZE rows. Widths are powers of two from WIDTH pages.
+ */
+enum { SIZE = MILL_QWEN2_PADDING + 1, WIDTH = 32 };
 
 static int32_t least(int32_t a, int32_t b) {
     return a < b ? a : b;
@@ -43,7 +43,7 @@ static int32_t most_rows(const struct mill_qwen2 *lm) {
 
 mill_status mill_qwen2_graphs_open(struct mill_qwen2 *lm, struct mill_error *err) {
     int32_t rows, pages;
-    if (!lm->ops->graph_begin || lm->options.page_tokens < SIZE)
+    if (!lm->ops->graph_begin)
         return MILL_OK;
     lm->n_sizes = find_size(most_rows(lm), &rows) + 1;
     lm->n_widths = find_width(lm->options.max_pages, &pages) + 1;
@@ -60,7 +60,7 @@ void mill_qwen2_graphs_close(struct mill_qwen2 *lm) {
 
 bool mill_qwen2_round_up(const struct mill_qwen2 *lm, struct mill_qwen2_layout *layout) {
     int32_t n = layout->n_rows, rows, pages;
-    if (!lm->graphs || layout->n_sequences != n || layout->n_draws != n ||
+    if (!lm->graphs || !layout->decode || layout->n_draws != n ||
         layout->n_draws_of[MILL_LEGAL_SEMANTIC] != n || layout->given_u)
         return false;
     find_size(n, &rows);
@@ -70,6 +70,7 @@ bool mill_qwen2_round_up(const struct mill_qwen2 *lm, struct mill_qwen2_layout *
                                          .n_rows = rows,
                                          .table_pages = least(pages, lm->options.max_pages),
                                          .n_draws = rows,
+                                         .decode = true,
                                          .n_draws_of = {[MILL_LEGAL_SEMANTIC] = rows}};
     return true;
 }

@@ -23,7 +23,21 @@ static mill_status add_linear(struct mill_qwen2 *lm, struct mill_matrix y, struc
                            &(struct mill_linear_args){.y = y, .x = x, .w = *w, .residual = y});
 }
 
-static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, const struct mill_batch *batch) {
+/* Rope, append, attention: one call in a step of decoding, two in others. */
+static mill_status attend(struct mill_qwen2 *lm, bool decode,
+                          const struct mill_attn_paged_args *args) {
+    struct mill_attn_paged_args attn = *args;
+    if (!decode) {
+        MILL_TRY(lm->ops->rope_append(
+            lm->backend, &(struct mill_rope_append_args){args->x, args->n_heads, args->frequency,
+                                                         args->batch, args->kv}));
+        attn.frequency = NULL;
+    }
+    return lm->ops->attn_paged(lm->backend, &attn);
+}
+
+static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, bool decode,
+                             const struct mill_batch *batch) {
     const struct mill_llm_shape *s = &lm->weights->shape;
     const struct mill_lm_layer *layer = &lm->weights->layers[index];
     int32_t rows = batch->n_rows, q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
@@ -38,19 +52,14 @@ static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, const struct 
     to_gated.act = MILL_ACT_SILU;
     to_gated.pairs = MILL_PAIRS_GATE;
     MILL_TRY(lm->ops->linear(lm->backend, &to_qkv));
-    MILL_TRY(lm->ops->rope_append(
-        lm->backend, &(struct mill_rope_append_args){.x = qkv,
-                                                     .n_heads = s->n_heads,
-                                                     .frequency = lm->weights->rope_frequency,
-                                                     .batch = *batch,
-                                                     .kv = pages}));
-    MILL_TRY(lm->ops->attn_paged(
-        lm->backend, &(struct mill_attn_paged_args){.y = attended,
-                                                    .x = qkv,
-                                                    .n_heads = s->n_heads,
-                                                    .scale = 1.0f / sqrtf((float)s->head_dim),
-                                                    .batch = *batch,
-                                                    .kv = pages}));
+    MILL_TRY(attend(lm, decode,
+                    &(struct mill_attn_paged_args){.y = attended,
+                                                   .x = qkv,
+                                                   .n_heads = s->n_heads,
+                                                   .scale = 1.0f / sqrtf((float)s->head_dim),
+                                                   .batch = *batch,
+                                                   .kv = pages,
+                                                   .frequency = lm->weights->rope_frequency}));
     MILL_TRY(add_linear(lm, x, attended, &layer->o));
     MILL_TRY(lm->ops->linear(lm->backend, &to_gated));
     return add_linear(lm, x, gated, &layer->down);
@@ -118,6 +127,6 @@ mill_status mill_qwen2_run_layout(struct mill_qwen2 *lm, const struct mill_qwen2
                                                       .ids = lm->arrays.ids,
                                                       .drawn = lm->tokens}));
     for (int32_t i = 0; i < s->n_layers; i++)
-        MILL_TRY(run_layer(lm, i, &batch));
+        MILL_TRY(run_layer(lm, i, layout->decode, &batch));
     return layout->n_draws > 0 ? run_draws(lm, layout) : MILL_OK;
 }

@@ -8,6 +8,9 @@
 
 #include "runtime/base/memory.h"
 
+/* Rows of padding in a step, at most; each has a page behind the pool's. */
+enum { MILL_QWEN2_PADDING = 15 };
+
 struct mill_qwen2_arrays {
     int32_t *ids, *row_first, *n_cached;
     int32_t *draw_rows, *top_k; /* draws in sorted order from here on */
@@ -23,6 +26,7 @@ struct mill_qwen2_layout {
     int32_t n_sequences, n_rows, table_pages;
     int32_t n_draws, n_draws_of[MILL_LEGAL_COUNT]; /* of all; of each legal set */
     bool given_u;
+    bool decode; /* one row a sequence, and none reads what another appends */
 };
 
 /* A step on its way: what it was laid out from, until the device has copied it, and what it drew.
@@ -50,7 +54,7 @@ struct mill_qwen2 {
     int32_t logits_stride;               /* longest legal set */
     size_t bytes;
 
-    void *pages, *activations, *block; /* device; a page more than the pool has, for padding */
+    void *pages, *activations, *block; /* device; pages: the pool's, then those of padding */
     struct mill_qwen2_arrays arrays;   /* in the block, laid out like a slot's */
     float *x, *qkv, *attended, *gated, *drawn, *logits; /* in activations */
     int32_t *tokens;                                    /* drawn ones, in activations */
@@ -58,6 +62,7 @@ struct mill_qwen2 {
     const int32_t *set_ids[MILL_LEGAL_COUNT];           /* in legal_ids */
 
     struct mill_qwen2_slot slots[MILL_QWEN2_SLOTS];
+    uint64_t *appended; /* [n_pages]: number of the last step, from 1, that appended to it */
     uint64_t n_launched, n_collected; /* step number n is in slot n % MILL_QWEN2_SLOTS */
 
     struct mill_qwen2_graph *graphs; /* [n_sizes][n_widths]; NULL where the backend has none */
