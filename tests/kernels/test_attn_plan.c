@@ -78,6 +78,27 @@ static void test_small_card(void **state) {
     assert_false(mill_cuda_attn_plan(&mx450, &plan));
 }
 
+/* Steps of one row a sequence: all of a short sequence at once in one block, a long one in parts;
+ * beyond a block a processor, small blocks. */
+static void test_decode(void **state) {
+    (void)state;
+    struct mill_attn_shape shape = h200;
+    struct mill_attn_plan plan;
+    shape.n_sequences = shape.n_rows = 1;
+    mill_cuda_attn_plan_decode(&shape, &plan);
+    assert_int_equal(plan.n_warps, 8);
+    assert_int_equal(plan.n_parts, 4);
+    shape.max_pages = 32;
+    mill_cuda_attn_plan_decode(&shape, &plan);
+    assert_int_equal(plan.n_parts, 1);
+    shape.n_sequences = shape.n_rows = 256;
+    mill_cuda_attn_plan_decode(&shape, &plan);
+    assert_int_equal(plan.n_tiles, 256);
+    assert_int_equal(plan.n_chunks, 1);
+    assert_int_equal(plan.n_warps, 4);
+    assert_int_equal(plan.n_parts, 1);
+}
+
 /* Sequences of any lengths: every row has a tile. */
 static void check_tiles(const struct mill_attn_plan *plan, int32_t n_sequences, int32_t n_rows) {
     int64_t most = 0; /* tiles of the worst division of the rows among the sequences */
@@ -126,7 +147,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_sequence), cmocka_unit_test(test_many_sequences),
         cmocka_unit_test(test_prompts),      cmocka_unit_test(test_small_card),
-        cmocka_unit_test(test_any_shape),
+        cmocka_unit_test(test_any_shape),    cmocka_unit_test(test_decode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,6 +215,66 @@ static void test_ahead_equals_one_by_one(void **unused) {
         assert_in_range(lazy_backend_graphs(), N_STEPS - N_DECODE - 5, N_STEPS - N_DECODE - 2);
 }
 
+/* Rows first .. first + n - 1 of a sequence of tokens 100, 101 ..; `hidden` of the last, or NULL.
+ */
+static void run_rows(struct model *model, const int32_t *pages, int32_t first, int32_t n,
+                     float *hidden) {
+    int32_t ids[MAX_ROWS], token;
+    for (int32_t i = 0; i < n; i++)
+        ids[i] = 100 + first + i;
+    const struct mill_draw draw = {.row = n - 1, .legal = MILL_LEGAL_SEMANTIC, .top_p = 1};
+    struct mill_error err;
+    if (mill_qwen2_run(model->lm,
+                       &(struct mill_qwen2_step){.n_sequences = 1,
+                                                 .n_rows = n,
+                                                 .n_draws = hidden ? 1 : 0,
+                                                 .ids = ids,
+                                                 .row_first = (int32_t[]){0, n},
+                                                 .n_cached = &first,
+                                                 .pages = &pages,
+                                                 .draws = &draw,
+                                                 .tokens = &token,
+                                                 .hidden = hidden},
+                       &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+/* A step of single rows, one of which reads the page that another one fills. */
+static void test_page_filled_beside(void **unused) {
+    (void)unused;
+    struct model model;
+    open_model(&model, asynchronous);
+    size_t n = (size_t)model.shape.llm.hidden;
+    float *wanted = calloc(2 * n, sizeof *wanted);
+    float *found = calloc(2 * n, sizeof *found);
+    assert_true(wanted && found);
+    const int32_t shared[] = {0, 1}, own[] = {2, 3};
+    run_rows(&model, own, 0, PAGE_TOKENS + 1, wanted);
+    run_rows(&model, own, 0, PAGE_TOKENS, wanted + n);
+    run_rows(&model, shared, 0, PAGE_TOKENS - 1, NULL);
+    const struct mill_draw draws[] = {{.row = 0, .legal = MILL_LEGAL_SEMANTIC, .top_p = 1},
+                                      {.row = 1, .legal = MILL_LEGAL_SEMANTIC, .top_p = 1}};
+    struct mill_error err;
+    if (mill_qwen2_run(
+            model.lm,
+            &(struct mill_qwen2_step){.n_sequences = 2,
+                                      .n_rows = 2,
+                                      .n_draws = 2,
+                                      .ids = (int32_t[]){100 + PAGE_TOKENS, 99 + PAGE_TOKENS},
+                                      .row_first = (int32_t[]){0, 1, 2},
+                                      .n_cached = (int32_t[]){PAGE_TOKENS, PAGE_TOKENS - 1},
+                                      .pages = (const int32_t *const[]){shared, shared},
+                                      .draws = draws,
+                                      .tokens = (int32_t[2]){0},
+                                      .hidden = found},
+            &err) < 0)
+        fail_msg("%s", err.text);
+    assert_memory_equal(wanted, found, 2 * n * sizeof *wanted);
+    free(wanted);
+    free(found);
+    close_model(&model);
+}
+
 static void test_refusals(void **unused) {
     (void)unused;
     struct model model;
@@ -246,6 +306,7 @@ int main(int argc, char **argv) {
     asynchronous = argc > 1 ? plain : lazy_backend_ops(plain);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ahead_equals_one_by_one),
+        cmocka_unit_test(test_page_filled_beside),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
