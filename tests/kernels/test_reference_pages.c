@@ -56,7 +56,8 @@ static void test_attention(void **state) {
     small_cache_init(&c, 0, 1);
     const float one[8] = {1, 1, NAN, NAN, 5, 6, NAN, NAN};
     memcpy(c.pages + 8, one, sizeof one);
-    struct mill_attn_paged_args args = {matrix(y, 1, 2), matrix(x, 1, 6), 1, 0.5f, c.batch, c.kv};
+    struct mill_attn_paged_args args = {
+        matrix(y, 1, 2), matrix(x, 1, 6), 1, 0.5f, c.batch, c.kv, NULL};
     assert_int_equal(ops()->attn_paged(*state, &args), MILL_OK); /* one token: its value */
     assert_floats(y, (float[]){5, 6}, 2, 0);
     /* three tokens over two pages: scores ln 1, ln 2, ln 3 times q = 2, scale = 1/2 */
@@ -66,6 +67,25 @@ static void test_attention(void **state) {
     args.batch = c.batch;
     assert_int_equal(ops()->attn_paged(*state, &args), MILL_OK); /* weights 1/6 2/6 3/6 */
     assert_floats(y, (float[]){7, 1}, 2, 1e-6f);
+}
+
+/* The row's own key and value come into the page first; turned by nothing. */
+static void test_attention_appends(void **state) {
+    struct small_cache c;
+    const float frequency[1] = {0};
+    float x[12] = {2, 0, logf(2), 0, 6, 3}, y[4];
+    small_cache_init(&c, 1, 1);
+    const float one[8] = {0, 9, NAN, NAN, 0, 9, NAN, NAN};
+    memcpy(c.pages + 8, one, sizeof one);
+    struct mill_attn_paged_args args = {matrix(y, 1, 2), matrix(x, 1, 6), 1, 0.5f, c.batch, c.kv,
+                                        frequency};
+    assert_int_equal(ops()->attn_paged(*state, &args), MILL_OK); /* weights 1/3 2/3 */
+    assert_floats(y, (float[]){4, 5}, 2, 1e-6f);
+    assert_floats(c.pages + 8, (float[]){0, 9, logf(2), 0, 0, 9, 6, 3}, 8, 0);
+    small_cache_init(&c, 0, 2); /* two rows of a sequence */
+    args.batch = c.batch;
+    args.x.rows = args.y.rows = 2;
+    assert_int_equal(ops()->attn_paged(*state, &args), MILL_E_INPUT);
 }
 
 /* 8-bit pages by hand: codes, and behind them a scale for each row. */
@@ -88,7 +108,8 @@ static void test_attention_8_bit(void **state) {
     /* the token before: scores 0 (times q = 0), so the mean of both values */
     pages[1].codes[1][0][0] = 100;
     pages[1].scales[1][0] = 0.5f;
-    struct mill_attn_paged_args args = {matrix(y, 1, 2), matrix(x, 1, 6), 1, 0.5f, c.batch, c.kv};
+    struct mill_attn_paged_args args = {
+        matrix(y, 1, 2), matrix(x, 1, 6), 1, 0.5f, c.batch, c.kv, NULL};
     assert_int_equal(ops()->attn_paged(*state, &args), MILL_OK);
     assert_floats(y, (float[]){(50 + 111 * 8 / 127.0f) / 2, 4}, 2, 1e-6f);
     x[0] = 2; /* scores 2 * 100 * scale * 1/2 and 2 * -2 * 1/2: weights 2 to 1 */
@@ -106,10 +127,8 @@ static void test_attention_8_bit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_rope_append),
-        TEST(test_rope_is_a_rotation),
-        TEST(test_attention),
-        TEST(test_attention_8_bit),
+        TEST(test_rope_append),       TEST(test_rope_is_a_rotation), TEST(test_attention),
+        TEST(test_attention_appends), TEST(test_attention_8_bit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
