@@ -92,6 +92,10 @@ static const struct kernel_case cases[] = {
      .act = MILL_ACT_TANH,
      .flags = BIAS | SNAKE | SPANS | PERF},
 
+    {.name = "conv single 1x3x41 d2",
+     CONV(rows_some, 1, 3, 41, 2),
+     .flags = BIAS | SNAKE | SPANS | STRIDED | RESIDUAL},
+
     {.name = "unit 1", UNIT(rows_some, 1, 3, 1), .flags = BIAS | SNAKE},
     {.name = "unit 6 d2", UNIT(rows_all, 6, 3, 2), .flags = BIAS | SNAKE | STRIDED | SPANS},
     {.name = "unit 65 d9", UNIT(rows_some, 65, 7, 9), .flags = BIAS | SNAKE | SPANS},
