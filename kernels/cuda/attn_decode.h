@@ -41,45 +41,32 @@ template <class T, int D, int N_WARPS> struct attn_decode {
     static __device__ __forceinline__ void run(const struct mill_attn_paged_args &a,
                                                const attn_decode_job &job, shared_memory *shared,
                                                float *partials, int32_t *arrived, Wait wait) {
-        const int32_t *pages = a.batch.page_table + (int64_t)job.sequence * a.batch.max_pages;
         int32_t thread = (int32_t)threadIdx.x, warp = thread / 32;
-        int32_t first = job.part * N_WARPS, step = job.n_parts * N_WARPS;
+        const bool in_parts = splits::AT_ONCE && job.n_parts > 1; /* few blocks alone have parts */
+        int32_t first = in_parts ? job.part * N_WARPS : 0;
+        int32_t step = in_parts ? job.n_parts * N_WARPS : N_WARPS;
         float *scales = shared->scales[has_scales<T> ? warp : 0];
         typename splits::lanes split;
-        typename splits::octets at = splits::locate(a, job, first + warp);
-        splits::ask(a, job, at, first + warp, &split, scales);
-        T *page = static_cast<T *>(a.kv.data) + kv_element(a.kv, pages, job.position, job.kv_head);
-        float cosine[2], sine[2];
-        for (int e = 0; e < 2; e++)
-            cosine_sine((float)job.position * a.frequency[thread % TURNS * 2 + e], &cosine[e],
-                        &sine[e]);
-        wait();
-        row::put_row(a, job, page, cosine, sine, shared);
-        if constexpr (has_scales<T>)
-            row::put_codes(a.kv, job, page,
-                           static_cast<float *>(a.kv.data) +
-                               kv_scale(a.kv, pages, job.position, job.kv_head),
-                           shared);
-        __syncthreads();
         attn_taken taken = attn_nothing_taken();
         int32_t slot = thread / TURNS, column = thread % TURNS * 4;
         bool takes = slot < job.heads;
-        for (int32_t turn = 0; first < job.n_splits; first += step, turn ^= 1) {
-            float *partial = job.n_parts == 1 ? shared->partials[turn][warp]
-                                              : partials + (int64_t)(first + warp) * PARTIAL;
-            typename splits::octets next = splits::locate(a, job, first + step + warp);
+        for (int32_t pass = 0; first < job.n_splits; first += step, pass++) {
+            typename splits::octets at = splits::locate(a, job, first + warp);
+            splits::ask(a, job, at, first + warp, &split, scales);
+            if (pass == 0)
+                row::put(a, job, shared, wait);
+            float *partial = in_parts ? partials + (int64_t)(first + warp) * PARTIAL
+                                      : shared->partials[pass % 2][warp];
             if (first + warp < job.n_splits)
                 splits::work(a, job, at, first + warp, &split, shared, scales, partial);
-            splits::ask(a, job, next, first + step + warp, &split, scales);
-            at = next;
-            if (job.n_parts > 1)
+            if (in_parts)
                 continue;
             __syncthreads();
             if (takes)
-                take_partials<D>(&taken, shared->partials[turn][0] + slot * ATTN_PARTIAL_ROW(D),
+                take_partials<D>(&taken, shared->partials[pass % 2][0] + slot * ATTN_PARTIAL_ROW(D),
                                  column, min(N_WARPS, job.n_splits - first));
         }
-        if (job.n_parts > 1) {
+        if (in_parts) {
             if (!arrive_last(arrived, job.n_parts))
                 return;
             if (takes)

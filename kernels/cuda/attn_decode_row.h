@@ -127,6 +127,28 @@ template <class T, int D, int N_WARPS> struct attn_decode_row {
                 page_scale[part * kv.n_heads * kv.page_tokens] = range.scale;
         }
     }
+
+    /* The row into shared memory and its page, by all threads, who then meet. Its turns are worked
+     * out before wait(). */
+    template <class Wait>
+    static __device__ __forceinline__ void put(const struct mill_attn_paged_args &a,
+                                               const attn_decode_job &job, shared_memory *shared,
+                                               Wait wait) {
+        const int32_t *pages = a.batch.page_table + (int64_t)job.sequence * a.batch.max_pages;
+        T *page = static_cast<T *>(a.kv.data) + kv_element(a.kv, pages, job.position, job.kv_head);
+        float cosine[2], sine[2];
+        for (int e = 0; e < 2; e++)
+            cosine_sine((float)job.position * a.frequency[(int32_t)threadIdx.x % TURNS * 2 + e],
+                        &cosine[e], &sine[e]);
+        wait();
+        put_row(a, job, page, cosine, sine, shared);
+        if constexpr (has_scales<T>)
+            put_codes(a.kv, job, page,
+                      static_cast<float *>(a.kv.data) +
+                          kv_scale(a.kv, pages, job.position, job.kv_head),
+                      shared);
+        __syncthreads();
+    }
 };
 
 #endif

@@ -99,17 +99,18 @@ template <class T, int D, int N_WARPS> struct attn_decode_split {
             __syncwarp();
         }
         products::score_keys(shared->queries, scales, n + 1, &weights, [&](int j) {
-            typename tile::key_lane key = AT_ONCE ? found->keys[j] : ask_key(a.kv, at, n, j);
+            if constexpr (!AT_ONCE)
+                found->keys[j] = ask_key(a.kv, at, n, j);
             if (lanes::key_at(j) == n)
-                key = tile::key_of(shared->own[0]);
-            return key;
+                found->keys[j] = tile::key_of(shared->own[0]);
+            return found->keys[j];
         });
         products::sum_values(&weights, partial, [&](int k, int i) {
-            typename tile::value_row value =
-                AT_ONCE ? found->values[k][i] : ask_value(a.kv, at, n, k, i);
+            if constexpr (!AT_ONCE)
+                found->values[k][i] = ask_value(a.kv, at, n, k, i);
             if (lanes::value_at(k, i) == n)
-                value = lanes::value_of(shared->own[1]);
-            return value;
+                found->values[k][i] = lanes::value_of(shared->own[1]);
+            return found->values[k][i];
         });
         __syncwarp(); /* the next split's scales may come */
     }
