@@ -27,7 +27,7 @@ enum {
     ATTN_MAX_OCTETS = 4,    /* of a tile */
     ATTN_MAX_WARPS = 8,     /* of a block */
     ATTN_DECODE_WARPS = 4,  /* of a block of attn_decode.h where there are many; else the above */
-    ATTN_DECODE_BLOCKS = 3, /* and then of a multiprocessor */
+    ATTN_DECODE_BLOCKS = 3, /* and then of a multiprocessor, with heads of 64 */
     ATTN_MAX_HEAD_DIM = 64
 };
 
