@@ -7,20 +7,28 @@
 
 #include "kernels/cuda/device.h"
 
-/* Whether this block is the last of n to come here; what the others wrote before can then be read.
- * All threads call and get the same answer. */
-static __device__ __forceinline__ bool arrive_last(int32_t *arrived, int32_t n) {
-    CU_SHARED(bool, last);
+/* Whether these threads, whose barrier is `sync`, are the last of n to come here; what the others
+ * wrote before can then be read. All of them call and get the same answer, by way of `last` in
+ * shared memory; one of them is first. */
+template <class SYNC>
+static __device__ __forceinline__ bool arrive_last(int32_t *arrived, int32_t n, bool *last,
+                                                   bool is_first, SYNC sync) {
     __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        last = atomicAdd(arrived, 1) == n - 1;
-        if (last)
+    sync();
+    if (is_first) {
+        *last = atomicAdd(arrived, 1) == n - 1;
+        if (*last)
             atomicExch(arrived, 0);
     }
-    __syncthreads();
+    sync();
     __threadfence();
-    return last;
+    return *last;
+}
+
+/* The same for a block. */
+static __device__ __forceinline__ bool arrive_last(int32_t *arrived, int32_t n) {
+    CU_SHARED(bool, last);
+    return arrive_last(arrived, n, &last, threadIdx.x == 0, [] { __syncthreads(); });
 }
 
 #endif

@@ -67,6 +67,18 @@ HOPPER void mbarrier_wait(uint64_t *barrier, int parity) {
                  : "memory");
 }
 
+/* True for one lane of a whole warp. The compiler then knows that a copy has one thread. */
+HOPPER bool is_elected() {
+    uint32_t elected;
+    asm volatile("{\n"
+                 ".reg .pred one;\n"
+                 "elect.sync _|one, 0xffffffff;\n"
+                 "selp.u32 %0, 1, 0, one;\n"
+                 "}"
+                 : "=r"(elected));
+    return elected != 0;
+}
+
 /* By one thread; addresses and bytes multiples of 16. The bytes arrive at the barrier. */
 HOPPER void bulk_copy(void *shared, const void *global, int bytes, uint64_t *barrier) {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
@@ -105,30 +117,45 @@ template <int N> HOPPER void wgmma_wait() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
 }
 
+/* How many registers each thread of the warp group may have from here on, a multiple of 8; the
+ * block's threads together have what they were launched with. In a branch of its own for each warp
+ * group. */
+template <int N> HOPPER void registers_fewer() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
+}
+template <int N> HOPPER void registers_more() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
+}
+
 /* d += a b^T: a's 64 rows by b's N; d[N / 2] says what N is: 8, 16, 32, 64, 96 or 128. */
-#define WGMMA_8(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define WGMMA_16(i) WGMMA_8(i), WGMMA_8(i + 4)
-#define WGMMA_32(i) WGMMA_16(i), WGMMA_16(i + 8)
-#define WGMMA_64(i) WGMMA_32(i), WGMMA_32(i + 16)
-#define WGMMA_96(i) WGMMA_64(i), WGMMA_32(i + 32)
-#define WGMMA_128(i) WGMMA_64(i), WGMMA_64(i + 32)
+#define WGMMA_8(how, i) how(d[i]), how(d[i + 1]), how(d[i + 2]), how(d[i + 3])
+#define WGMMA_16(how, i) WGMMA_8(how, i), WGMMA_8(how, i + 4)
+#define WGMMA_32(how, i) WGMMA_16(how, i), WGMMA_16(how, i + 8)
+#define WGMMA_64(how, i) WGMMA_32(how, i), WGMMA_32(how, i + 16)
+#define WGMMA_96(how, i) WGMMA_64(how, i), WGMMA_32(how, i + 32)
+#define WGMMA_128(how, i) WGMMA_64(how, i), WGMMA_64(how, i + 32)
+#define WGMMA_192(how, i) WGMMA_128(how, i), WGMMA_64(how, i + 64)
 #define WGMMA(n, registers, a_register, b_register)                                                \
     HOPPER void wgmma_bf16(float(&d)[n / 2], uint64_t a, uint64_t b) {                             \
         asm volatile("wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" registers        \
                      "}, " a_register ", " b_register ", 1, 1, 1, 0, 0;"                           \
-                     : WGMMA_##n(0)                                                                \
+                     : WGMMA_##n("+f", 0)                                                          \
                      : "l"(a), "l"(b)                                                              \
                      : "memory");                                                                  \
     }
-/* The same with a in registers, those of mma_bf16 for the warp's 16 rows; N 32, 64 or 96. */
-#define WGMMA_A(n, registers, a_registers, b_register)                                             \
-    HOPPER void wgmma_bf16(float(&d)[n / 2], const uint32_t(&a)[4], uint64_t b) {                  \
+/* The same with a in registers, those of mma_bf16 for the warp's 16 rows; N 32, 64, 96, 128 or 192.
+ * wgmma_bf16_first: d = a b^T. */
+#define WGMMA_A_NAMED(name, how, add, n, registers, a_registers, b_register)                       \
+    HOPPER void name(float(&d)[n / 2], const uint32_t(&a)[4], uint64_t b) {                        \
         asm volatile("wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" registers        \
-                     "}, {" a_registers "}, " b_register ", 1, 1, 1, 0;"                           \
-                     : WGMMA_##n(0)                                                                \
+                     "}, {" a_registers "}, " b_register ", " add ", 1, 1, 0;"                     \
+                     : WGMMA_##n(how, 0)                                                           \
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b)                          \
                      : "memory");                                                                  \
     }
+#define WGMMA_A(n, registers, a_registers, b_register)                                             \
+    WGMMA_A_NAMED(wgmma_bf16, "+f", "1", n, registers, a_registers, b_register)                    \
+    WGMMA_A_NAMED(wgmma_bf16_first, "=f", "0", n, registers, a_registers, b_register)
 #define WGMMA_R4 "%0, %1, %2, %3"
 #define WGMMA_R8 WGMMA_R4 ", %4, %5, %6, %7"
 #define WGMMA_R16 WGMMA_R8 ", %8, %9, %10, %11, %12, %13, %14, %15"
@@ -139,6 +166,10 @@ template <int N> HOPPER void wgmma_wait() {
     ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define WGMMA_R64                                                                                  \
     WGMMA_R48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define WGMMA_R96                                                                                  \
+    WGMMA_R64                                                                                      \
+    ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"             \
+    ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
 WGMMA(8, WGMMA_R4, "%4", "%5")
 WGMMA(16, WGMMA_R8, "%8", "%9")
 WGMMA(32, WGMMA_R16, "%16", "%17")
@@ -148,6 +179,8 @@ WGMMA(128, WGMMA_R64, "%64", "%65")
 WGMMA_A(32, WGMMA_R16, "%16, %17, %18, %19", "%20")
 WGMMA_A(64, WGMMA_R32, "%32, %33, %34, %35", "%36")
 WGMMA_A(96, WGMMA_R48, "%48, %49, %50, %51", "%52")
+WGMMA_A(128, WGMMA_R64, "%64, %65, %66, %67", "%68")
+WGMMA_A(192, WGMMA_R96, "%96, %97, %98, %99", "%100")
 
 #endif
 

@@ -85,16 +85,18 @@ static void take_rows(struct mill_backend *backend, const struct mill_linear_arg
     run->x += first * run->x_step;
     if (!mill_cuda_linear_is_prepared(kernel->kind, args->gain))
         return;
+    int32_t n_groups = kernel->n_wide ? mill_cuda_linear_wide_groups(run->n_groups) : run->n_groups;
     struct linear_preparation p = {
         .x = args->x,
         .to = backend->scratch,
-        .row_bytes = run->n_groups * BRICK_ROW_BYTES,
+        .row_bytes = n_groups * BRICK_ROW_BYTES,
         .gain = args->gain,
         .eps = args->eps,
         .dtype = args->w.shape.dtype,
         .scale = (float *)(backend->scratch + SCALES_AT),
-        .transposed = kernel->kind == LINEAR_BF16_ROWS || kernel->kind == LINEAR_BF16_WIDE ||
+        .transposed = kernel->kind == LINEAR_BF16_ROWS ||
                       (kernel->kind == LINEAR_I8_ROWS && !kernel->unit_groups),
+        .tile_rows = kernel->n_wide ? kernel->n_rows : 0,
     };
     p.x.data = (float *)args->x.data + first * args->x.stride;
     p.x.rows = n_rows;
@@ -116,6 +118,7 @@ struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
         .n_groups = weight_groups(&args->w.shape),
         .n_processors = backend->n_processors,
         .shared_bytes = backend->shared_bytes - MILL_CUDA_STATIC_SHARED_BYTES,
+        .prepared_bytes = PREPARED_BYTES,
         .partial_words = (MILL_CUDA_SCRATCH_BYTES - PARTIAL_AT) / (int)sizeof(int32_t),
         .max_shared_tiles = MILL_CUDA_ARRIVALS,
     };

@@ -22,7 +22,7 @@ enum linear_kind {
     LINEAR_F32,       /* x as it is, fmaf */
     LINEAR_BF16,      /* x normed and rounded by every block that reads it, tensor cores */
     LINEAR_BF16_ROWS, /* x rounded before the launch, tensor cores */
-    LINEAR_BF16_WIDE, /* the same by warp groups: sm_90 */
+    LINEAR_BF16_WIDE, /* x rounded before the launch into tiles, warp groups: sm_90 */
     LINEAR_BF16_FMAF, /* x rounded before the launch, fmaf: for cards before sm_80 */
     LINEAR_I8_ROWS,   /* x quantised before the launch, tensor cores */
     LINEAR_N_KINDS
@@ -72,7 +72,7 @@ struct linear_kernel {
     enum linear_kind kind;
     int32_t n_rows, n_outs, n_warps; /* of a tile */
     int32_t unit_groups; /* linear_few.h: that a warp takes at a time; 0 = linear_tile.h */
-    bool is_wide;        /* linear_wide.h: a block takes one segment */
+    int32_t n_wide;      /* linear_wide.h: warp groups, which take a segment or all; 0 = another */
     bool is_exact;       /* ... a warp adds up its units, whose sums are not kept apart */
     int32_t n_slices;    /* parts of a block that take its chunks in turn */
     int32_t stages_a_chunk, n_stages; /* a chunk is loaded in stages, up to n_stages ahead */
@@ -98,7 +98,9 @@ unsigned mill_cuda_linear_kinds(int32_t capability, enum mill_dtype dtype);
  * them (and F32, where there is one), zeros behind the inputs up to whole groups. For I8 into two
  * planes, and a scale a row. `transposed`: a group is four chunks of four words, and word j of
  * chunk q is written in the place of word q of chunk j: so that ldmatrix, which gives lane 4g + q
- * word q of row g of a chunk, gives it words of chunk q. */
+ * word q of row g of a chunk, gives it words of chunk q. In tiles (product_hopper.h): a tile of
+ * rows, 8 inputs, transposed as before, rows of the tile, 16 bytes each; zeros also behind the last
+ * row up to a whole tile. */
 struct linear_preparation {
     struct mill_matrix x;
     char *to; /* [planes][rows][row_bytes] */
@@ -108,18 +110,22 @@ struct linear_preparation {
     enum mill_dtype dtype; /* of the weights */
     float *scale;          /* I8: [rows] */
     bool transposed;
+    int32_t tile_rows; /* bf16: > 0: tiles of so many rows */
 };
 void mill_cuda_linear_prepare(struct mill_backend *, const struct linear_preparation *);
 
 /* ---- linear_plan.c: which kernel, and how many blocks share a tile */
 /* Whether x is converted by a launch of its own. */
 bool mill_cuda_linear_is_prepared(enum linear_kind kind, bool normed);
+/* Groups of a row that is prepared for linear_wide.h: whole chunks. */
+int32_t mill_cuda_linear_wide_groups(int32_t n_groups);
 struct linear_size {
     unsigned kinds; /* 1 << kind, those to choose from */
     bool normed;
     int32_t n_rows, n_out, n_groups;
     int32_t n_processors, shared_bytes; /* of the card; of a block at most */
-    int64_t partial_words;              /* room for sums that blocks exchange, */
+    int64_t prepared_bytes;             /* room for rows that are prepared, */
+    int64_t partial_words;              /* for sums that blocks exchange, */
     int32_t max_shared_tiles;           /* and for tiles that they share */
 };
 struct linear_plan {

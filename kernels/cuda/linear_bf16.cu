@@ -34,10 +34,12 @@ const struct linear_kernel *mill_cuda_linear_bf16(int32_t *n) {
             {6.15f, 0, 2.33f, 0.98f, 0, 0, 1}),
         kernel_of<linear_tile<kind_bf16_rows, 4, 4, 2, 4, 1, 2, 4, 1>>(
             {4.59f, 0.04f, 1.58f, 0.63f, 5.60f, 0, 1}),
-        wide_of<wide_tile<1, 32, 2, 2>>({6.33f, 4.34f, 0, 0.97f, 3.85f, 0, 2}),
-        wide_of<wide_tile<2, 32, 2, 1>>({6.63f, 4.52f, 0, 0.67f, 4.53f, 0, 1}),
-        wide_of<wide_tile<2, 64, 2, 1>>({10.17f, 3.13f, 0, 1.47f, 5.57f, 0, 1}),
-        wide_of<wide_tile<2, 96, 1, 1>>({10.21f, 0, 0.86f, 1.55f, 7.12f, 0, 1}),
+        /* Predicted, not measured. */
+        wide_of<wide_tile<1, 32, 8, true>>({5.0f, 0.8f, 0.15f, 0.3f, 2.5f, 0, 1}),
+        wide_of<wide_tile<1, 64, 8, true>>({5.0f, 0.9f, 0.25f, 0.4f, 2.5f, 0, 1}),
+        wide_of<wide_tile<2, 64, 8, true>>({5.0f, 0.9f, 0.45f, 0.5f, 2.5f, 0, 1}),
+        wide_of<wide_tile<2, 128, 6, true>>({5.0f, 1.2f, 0.7f, 0.7f, 3.0f, 0, 1}),
+        wide_of<wide_tile<2, 192, 5, false>>({5.0f, 1.6f, 1.0f, 0.8f, 3.5f, 0, 1}),
         /* As those of f32: not measured. */
         kernel_of<linear_tile<kind_bf16_fmaf, 1, 1, 1, 1, 8, 1, 4, 2>>({4, 0, 1.2f, 0.2f, 5, 0, 2}),
         kernel_of<linear_tile<kind_bf16_fmaf, 1, 1, 1, 4, 4, 1, 4, 2>>({4, 0, 1, 2, 5, 0, 4}),

@@ -21,28 +21,10 @@ LINEAR_FN int64_t partial_at(const struct linear_run &run, int32_t planes, int32
 
 /* ------------------------------------------------------------------ the end of a sum */
 
-/* Two pairs, of outputs from `out` on. */
+/* Four outputs: with bias, activated; a pair is then one number, so that they are two. */
 template <bool WHOLE>
-LINEAR_FN void finish_pairs(const struct linear_run &run, int32_t row, int32_t out,
-                            const quad<float> &v) {
-    float *y = run.y + row * run.y_step + out / 2;
-    float of_pair[2];
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        float a = v.v[2 * i], b = v.v[2 * i + 1];
-        bool inside = WHOLE || out + 2 * i < run.n_out;
-        of_pair[i] = run.pairs == MILL_PAIRS_GATE ? a * b : sqrtf(a * a + b * b);
-        if (run.residual && inside)
-            of_pair[i] += run.residual[row * run.residual_step + out / 2 + i];
-        if (!WHOLE && inside)
-            y[i] = of_pair[i];
-    }
-    if (WHOLE)
-        *reinterpret_cast<float2 *>(y) = make_float2(of_pair[0], of_pair[1]);
-}
-
-template <bool WHOLE>
-LINEAR_FN void finish_quad(const struct linear_run &run, int32_t row, int32_t out, quad<float> v) {
+LINEAR_FN quad<float> activate_quad(const struct linear_run &run, int32_t row, int32_t out,
+                                    quad<float> v) {
     if (run.bias) {
         const float *from = run.bias + (run.bias_group ? run.bias_group[row] * run.bias_step : 0);
         quad<float> bias = load_quad<WHOLE>(from, out, run.n_out, 0.0f);
@@ -53,25 +35,84 @@ LINEAR_FN void finish_quad(const struct linear_run &run, int32_t row, int32_t ou
 #pragma unroll
     for (int i = 0; i < 4; i++) /* of a pair only the second */
         v.v[i] = run.pairs && i % 2 == 0 ? v.v[i] : activate(run.act, v.v[i]);
-    if (run.pairs) {
-        finish_pairs<WHOLE>(run, row, out, v);
-        return;
-    }
-    if (run.residual) {
-        const float *from = run.residual + row * run.residual_step;
-        quad<float> residual = load_quad<WHOLE>(from, out, run.n_out, 0.0f);
+    if (run.pairs)
 #pragma unroll
-        for (int i = 0; i < 4; i++)
-            v.v[i] += residual.v[i];
-    }
-    store_quad<WHOLE>(run.y + row * run.y_step, out, run.n_out, v);
+        for (int i = 0; i < 2; i++) {
+            float a = v.v[2 * i], b = v.v[2 * i + 1];
+            v.v[i] = run.pairs == MILL_PAIRS_GATE ? a * b : sqrtf(a * a + b * b);
+        }
+    return v;
+}
+LINEAR_FN quad<float> activate_quad(const struct linear_run &run, int32_t row, int32_t out,
+                                    const quad<float> &v) {
+    return run.whole_y ? activate_quad<true>(run, row, out, v)
+                       : activate_quad<false>(run, row, out, v);
 }
 
-LINEAR_FN void finish(const struct linear_run &run, int32_t row, int32_t out, quad<float> v) {
+/* Two or four numbers of a row of n. */
+template <bool WHOLE>
+LINEAR_FN quad<float> load_result(const struct linear_run &run, const float *row, int32_t out) {
+    if (!run.pairs)
+        return load_quad<WHOLE>(row, out, run.n_out, 0.0f);
+    quad<float> two = {};
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+        if (WHOLE || out + 2 * i < run.n_out)
+            two.v[i] = row[out / 2 + i];
+    return two;
+}
+template <bool WHOLE>
+LINEAR_FN void store_result(const struct linear_run &run, float *row, int32_t out,
+                            const quad<float> &v) {
+    if (!run.pairs) {
+        store_quad<WHOLE>(row, out, run.n_out, v);
+    } else if (WHOLE) {
+        *reinterpret_cast<float2 *>(row + out / 2) = make_float2(v.v[0], v.v[1]);
+    } else {
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+            if (out + 2 * i < run.n_out)
+                row[out / 2 + i] = v.v[i];
+    }
+}
+
+/* What activate_quad gave for N rows, `step` apart, as far as there are: with residual to y. All
+ * residuals are asked for before anything is stored, which may be in the same place. */
+template <bool WHOLE, int N>
+LINEAR_FN void finish_results_as(const struct linear_run &run, int32_t row, int32_t step,
+                                 int32_t out, quad<float> (&v)[N]) {
+    if (run.residual) {
+        const float *from = run.residual + row * run.residual_step;
+        quad<float> residual[N];
+#pragma unroll
+        for (int i = 0; i < N; i++, from += step * run.residual_step)
+            if (row + i * step < run.n_rows)
+                residual[i] = load_result<WHOLE>(run, from, out);
+#pragma unroll
+        for (int i = 0; i < N; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                v[i].v[j] += residual[i].v[j];
+    }
+    float *to = run.y + row * run.y_step;
+#pragma unroll
+    for (int i = 0; i < N; i++, to += step * run.y_step)
+        if (row + i * step < run.n_rows)
+            store_result<WHOLE>(run, to, out, v[i]);
+}
+template <int N>
+LINEAR_FN void finish_results(const struct linear_run &run, int32_t row, int32_t step, int32_t out,
+                              quad<float> (&v)[N]) {
     if (run.whole_y)
-        finish_quad<true>(run, row, out, v);
+        finish_results_as<true>(run, row, step, out, v);
     else
-        finish_quad<false>(run, row, out, v);
+        finish_results_as<false>(run, row, step, out, v);
+}
+
+LINEAR_FN void finish(const struct linear_run &run, int32_t row, int32_t out,
+                      const quad<float> &v) {
+    quad<float> one[1] = {activate_quad(run, row, out, v)};
+    finish_results(run, row, 0, out, one);
 }
 
 /* What four sums stand for. */

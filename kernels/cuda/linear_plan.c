@@ -68,6 +68,27 @@ double mill_cuda_linear_microseconds(const struct linear_size *size,
                (pace->block + steps_of(size, plan) * step);
 }
 
+int32_t mill_cuda_linear_wide_groups(int32_t n_groups) {
+    return ceil_divide(n_groups, LINEAR_CHUNK) * LINEAR_CHUNK;
+}
+
+/* All segments by one block, or each by another. */
+static struct linear_plan wide_plan(const struct linear_size *size,
+                                    const struct linear_kernel *kernel, struct linear_plan plan) {
+    int64_t row_bytes = (int64_t)mill_cuda_linear_wide_groups(size->n_groups) * BRICK_ROW_BYTES;
+    int64_t words = (int64_t)plan.n_tiles * plan.n_splits * kernel->n_rows * kernel->n_outs;
+    bool fits = (size->kinds >> kernel->kind & 1) && kernel->exchange_bytes <= size->shared_bytes &&
+                plan.n_row_tiles * kernel->n_rows * row_bytes <= size->prepared_bytes;
+    if (plan.n_splits > 1)
+        fits = fits && plan.split_segments == 1 && words <= size->partial_words &&
+               plan.n_tiles <= size->max_shared_tiles / kernel->n_wide;
+    else
+        fits = fits && plan.split_segments <= kernel->max_segments;
+    plan.shared_bytes = kernel->exchange_bytes;
+    plan.kernel = fits ? kernel : NULL;
+    return plan;
+}
+
 struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
                                               const struct linear_kernel *kernel,
                                               int32_t n_splits) {
@@ -85,10 +106,8 @@ struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
             return plan;
         plan.n_warps = few_warps(kernel, size->n_groups);
         plan.shared_bytes = (int32_t)bytes;
-    } else if (kernel->is_wide) {
-        if (n_splits != segments)
-            return plan;
-        plan.shared_bytes = kernel->exchange_bytes;
+    } else if (kernel->n_wide) {
+        return tiles <= INT32_MAX / segments ? wide_plan(size, kernel, plan) : plan;
     } else {
         plan.shared_bytes =
             shared_bytes_of(kernel, split_groups < size->n_groups ? split_groups : size->n_groups);

@@ -17,8 +17,13 @@ template <bool WHOLE> struct input_row {
     int32_t n;
     float inverse;
 
+    __device__ __forceinline__ input_row(const struct linear_preparation &p, int32_t row,
+                                         float inverse_)
+        : x(matrix_row(p.x, row)), gain(p.gain), n(p.x.columns), inverse(inverse_) {
+    }
+    /* By whole warps. */
     __device__ __forceinline__ input_row(const struct linear_preparation &p, int32_t row)
-        : x(matrix_row(p.x, row)), gain(p.gain), n(p.x.columns), inverse(1) {
+        : input_row(p, row, 1) {
         if (gain)
             inverse = inverse_deviation<WHOLE>(x, n, 0, p.eps);
     }
@@ -67,6 +72,46 @@ __global__ void __launch_bounds__(PREPARE_THREADS) linear_round(const struct lin
     }
 }
 
+/* Into tiles: a thread takes a group of a row, a block PLANES_ROWS rows, so that pieces of 16 bytes
+ * are written side by side. Each warp has the norm of one of the rows. */
+enum { PLANES_ROWS = PREPARE_THREADS / 32, PLANES_GROUPS = PREPARE_THREADS / PLANES_ROWS };
+
+template <bool WHOLE>
+__global__ void __launch_bounds__(PREPARE_THREADS)
+    linear_round_planes(const struct linear_preparation p) {
+    CU_SHARED(float, inverse, [PLANES_ROWS]);
+    int32_t first = blockIdx.x * PLANES_ROWS, n_groups = p.row_bytes / BRICK_ROW_BYTES;
+    int32_t group = blockIdx.y * PLANES_GROUPS + threadIdx.x / PLANES_ROWS;
+    int32_t row = first + threadIdx.x % PLANES_ROWS;
+    grid_start_next();
+    grid_wait();
+    if (p.gain) {
+        int32_t mine = min(first + (int32_t)threadIdx.x / 32, p.x.rows - 1);
+        float of_warp = input_row<WHOLE>(p, mine).inverse;
+        if (threadIdx.x % 32 == 0)
+            inverse[threadIdx.x / 32] = of_warp;
+        __syncthreads();
+    }
+    if (group >= n_groups)
+        return;
+    uint32_t words[BRICK_ROW_CHUNKS][4] = {}; /* of a plane, in it */
+    if (row < p.x.rows) {
+        const input_row<WHOLE> x(p, row, p.gain ? inverse[threadIdx.x % PLANES_ROWS] : 1);
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            quad<float> q = x.at(32 * group + 4 * i);
+            words[2 * i % 4][i / 2] = pack_bf16(q.v[0], q.v[1]);
+            words[2 * i % 4 + 1][i / 2] = pack_bf16(q.v[2], q.v[3]);
+        }
+    }
+    uint4 *to = reinterpret_cast<uint4 *>(p.to) +
+                ((int64_t)(row / p.tile_rows) * n_groups + group) * BRICK_ROW_CHUNKS * p.tile_rows +
+                row % p.tile_rows;
+#pragma unroll
+    for (int j = 0; j < BRICK_ROW_CHUNKS; j++)
+        to[j * p.tile_rows] = make_uint4(words[j][0], words[j][1], words[j][2], words[j][3]);
+}
+
 /* The largest magnitude of the row; infinity where a value is not finite. */
 template <bool WHOLE> static __device__ float largest(const input_row<WHOLE> &x) {
     float most = 0;
@@ -108,7 +153,13 @@ __global__ void __launch_bounds__(PREPARE_THREADS)
 template <bool WHOLE>
 static void prepare(struct mill_backend *backend, const struct linear_preparation *p) {
     dim3 grid((uint32_t)p->x.rows), block(PREPARE_THREADS);
-    if (p->dtype == MILL_I8)
+    if (p->tile_rows) {
+        uint32_t tiles = ((uint32_t)p->x.rows + p->tile_rows - 1) / p->tile_rows;
+        uint32_t n_groups = (uint32_t)p->row_bytes / BRICK_ROW_BYTES;
+        dim3 parts(tiles * p->tile_rows / PLANES_ROWS,
+                   (n_groups + PLANES_GROUPS - 1) / PLANES_GROUPS);
+        CU_LAUNCH_EARLY(linear_round_planes<WHOLE>, parts, block, 0, backend, *p);
+    } else if (p->dtype == MILL_I8)
         CU_LAUNCH_EARLY(linear_quantise<WHOLE>, grid, block, 0, backend, *p);
     else if (p->dtype == MILL_BF16)
         CU_LAUNCH_EARLY(linear_round<WHOLE>, grid, block, 0, backend, *p);

@@ -1,110 +1,117 @@
 /* linear_wide.h - the kernel of `linear` for many rows: products of warp groups (sm_90a).
  *
- * A block computes OUTS outputs of ROWS rows, of one segment of inputs. Weights are the A side: a
- * warp has 16 outputs, and a lane's 16 bytes of two bricks are its registers of two instructions,
- * so weights go from memory straight to registers, chunks ahead. Rows are the B side: prepared
- * (linear_prepare.cu, transposed), they flow chunk by chunk through a ring of planes in shared
- * memory (hopper.h), where all warp groups read them.
+ * A tile is 64 outputs of ROWS rows for each warp group that multiplies (product_hopper.h). As many
+ * blocks as the card has multiprocessors share out the tiles, those of the same outputs at the same
+ * time; while a tile is finished, the warps that send are stages ahead in the next. Weights are
+ * sent before the launch in front has ended, rows behind it, as linear_prepare.cu has left them.
  *
- * An instruction sums the same sixteen products as mma_bf16 does in the other kernels, and gives
- * the same bits: measured on an H200. So the order of linear.h holds here too. */
+ * Chunk by chunk, segment by segment the order of sums is that of linear.h. An instruction sums the
+ * same sixteen products as mma_bf16 does in the other kernels, and gives the same bits: measured on
+ * an H200. Where tiles are too few, a block takes one segment of a tile: its warp groups leave
+ * their sums in memory as their lanes hold them, and the last group to come adds them up. */
 #ifndef MILL_KERNELS_CUDA_LINEAR_WIDE_H
 #define MILL_KERNELS_CUDA_LINEAR_WIDE_H
 
-#include "kernels/cuda/arrival.h"
-#include "kernels/cuda/linear_finish.h"
 #include "kernels/cuda/linear_wide_feed.h"
+#include "kernels/cuda/linear_wide_finish.h"
 
 #if CU_HOPPER
 
-/* sum = the products of chunk i. */
+/* sum = the products of a chunk, of which n_groups are there. */
 template <class TILE>
-LINEAR_FN void multiply_chunk(float (&sum)[TILE::ROWS / 2], const uint4 *stage,
-                              const wide_weights &w) {
+LINEAR_FN void multiply_chunk(float (&sum)[TILE::SUMS], product_ring<TILE::STAGES> &ring,
+                              ring_place &place, const uint4 *shared, int32_t n_groups) {
+    product_weights w[CHUNK_STAGES];
+    uint64_t *before = NULL;
 #pragma unroll
-    for (int k = 0; k < TILE::ROWS / 2; k++)
-        sum[k] = 0;
-    wgmma_fence();
-#pragma unroll
-    for (int j = 0; j < LINEAR_CHUNK; j++) {
-        const uint4 low = w.of[0][j], high = w.of[1][j];
-        const uint32_t first[4] = {low.x, high.x, low.y, high.y};
-        const uint32_t second[4] = {low.z, high.z, low.w, high.w};
-        const uint4 *planes = stage + j * BRICK_ROW_CHUNKS * TILE::PITCH;
-        wgmma_bf16(sum, first, wgmma_planes(planes, 16 * TILE::PITCH));
-        wgmma_bf16(sum, second, wgmma_planes(planes + 2 * TILE::PITCH, 16 * TILE::PITCH));
-    }
-    wgmma_commit();
-}
-
-/* The segment's sums: rows of them, outputs side by side, where the ring was. */
-template <class TILE>
-LINEAR_FN void stage_segment(const float (&sum)[TILE::ROWS / 2], float *staged) {
-    int lane = threadIdx.x % 32, out = threadIdx.x / 32 * 16 + lane / 4;
-#pragma unroll
-    for (int k = 0; k < TILE::ROWS / 2; k++)
-        staged[(k / 4 * 8 + lane % 4 * 2 + k % 2) * TILE::STAGED_PITCH + out + k / 2 % 2 * 8] =
-            sum[k];
-}
-
-template <class TILE>
-LINEAR_FN void finish_wide(const struct linear_run &run, const wide_place<TILE> &at,
-                           const float *staged) {
-    for (int i = threadIdx.x; i < TILE::QUADS; i += TILE::THREADS) {
-        int row = i / (TILE::OUTS / 4), out = i % (TILE::OUTS / 4) * 4;
-        if (at.row + row >= run.n_rows || at.out + out >= run.n_out)
-            continue;
-        quad<float> sum = load_quad<true>(staged + row * TILE::STAGED_PITCH, out, 0, 0.0f);
-        if (run.n_splits == 1)
-            finish(run, at.row + row, at.out + out, sum);
+    for (int i = 0; i < CHUNK_STAGES; i++) {
+        const uint4 *stage = shared + place.stage * TILE::STAGE;
+        mbarrier_wait(&ring.full[place.stage], place.parity);
+        take_weights(w[i], stage + threadIdx.x / GROUP_THREADS * GROUP_RUN,
+                     n_groups - i * STAGE_BRICKS);
+        if (i == 0)
+            multiply_weights<true>(sum, w[i], stage + TILE::ROWS_AT, TILE::ROWS);
         else
-            store_quad<true>(static_cast<float *>(run.partial) +
-                                 partial_at(run, 1, blockIdx.y, 0, at.row + row, at.out + out),
-                             0, 4, sum);
+            multiply_weights<false>(sum, w[i], stage + TILE::ROWS_AT, TILE::ROWS);
+        if (i > 0) {
+            wgmma_wait<1>();
+            hand_back(before);
+        }
+        before = &ring.empty[place.stage];
+        ring_next<TILE::STAGES>(place);
+    }
+    wgmma_wait<0>();
+    hand_back(before);
+}
+
+/* total += the products of n_groups, in segments. */
+template <class TILE>
+LINEAR_FN void sum_item(float (&total)[TILE::SUMS], product_ring<TILE::STAGES> &ring,
+                        ring_place &place, const uint4 *shared, int32_t n_groups) {
+    float sum[TILE::SUMS];
+    if constexpr (TILE::MANY) {
+        float segment[TILE::SUMS] = {};
+        for (int32_t done = 0; done < n_groups;) {
+            multiply_chunk<TILE>(sum, ring, place, shared, n_groups - done);
+            add_sums(segment, sum);
+            done += LINEAR_CHUNK;
+            if (done % (LINEAR_CHUNK * LINEAR_SEGMENT) && done < n_groups)
+                continue;
+            add_sums(total, segment);
+#pragma unroll
+            for (int k = 0; k < TILE::SUMS; k++)
+                segment[k] = 0;
+        }
+    } else {
+        for (int32_t left = n_groups; left > 0; left -= LINEAR_CHUNK) {
+            multiply_chunk<TILE>(sum, ring, place, shared, left);
+            add_sums(total, sum);
+        }
+    }
+}
+
+template <class TILE>
+LINEAR_FN void multiply_items(const struct linear_run &run, product_ring<TILE::STAGES> &ring,
+                              uint4 *shared) {
+    ring_place place = {0, 0};
+    grid_wait();
+#pragma unroll 1
+    for (int32_t i = blockIdx.x; i < items_of<TILE>(run); i += gridDim.x) {
+        float sum[TILE::SUMS] = {};
+        sum_item<TILE>(sum, ring, place, shared, item_of<TILE>(run, i).n_groups);
+        const wide_item at = item_of<TILE>(run, i);
+        if (run.n_splits == 1 || meet_splits<TILE>(sum, run, at))
+            finish_item<TILE>(sum, run, at,
+                              reinterpret_cast<float *>(shared + TILE::STAGES * TILE::STAGE));
     }
 }
 
 #endif
 
-/* Block x: tiles, rows' first; y: segments. */
 template <class TILE>
-__global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
+__global__ void __launch_bounds__(TILE::THREADS, 1)
     linear_wide(const __grid_constant__ struct linear_run run) {
 #if CU_HOPPER
-    CU_DYN_SHARED(uint4, ring);
-    const wide_place<TILE> at = wide_place_of<TILE>(run);
-    wide_weights w[TILE::AHEAD + 1];
-    float sum[TILE::ROWS / 2], segment[TILE::ROWS / 2] = {};
-#pragma unroll
-    for (int i = 0; i < TILE::AHEAD; i++)
-        load_chunk(w[i], run, at, i);
+    CU_DYN_SHARED(uint4, shared);
+    CU_SHARED(product_ring<TILE::STAGES>, ring);
+    int32_t warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0); /* of all lanes: seen so */
     grid_start_next();
-    grid_wait();
-    for (int i = 0; i < TILE::STAGES - 1; i++)
-        copy_rows_of(ring, run, at, i);
-#pragma unroll
-    for (int i = 0; i < LINEAR_SEGMENT; i++) {
-        if (i >= at.n_chunks)
-            break;
-        load_chunk(w[(i + TILE::AHEAD) % (TILE::AHEAD + 1)], run, at, i + TILE::AHEAD);
-        cp_async_wait<TILE::STAGES - 2>();
-        fence_async();
-        __syncthreads();
-        multiply_chunk<TILE>(sum, ring + i % TILE::STAGES * TILE::STAGE, w[i % (TILE::AHEAD + 1)]);
-        copy_rows_of(ring, run, at, i + TILE::STAGES - 1);
-        wgmma_wait<0>();
-#pragma unroll
-        for (int k = 0; k < TILE::ROWS / 2; k++)
-            segment[k] += sum[k];
+    ring_open<TILE>(ring);
+    if (warp < TILE::MULTIPLIERS / 32) {
+        if constexpr (TILE::GROUPS > 1)
+            registers_more<TILE::MULTIPLIERS_HAVE>();
+        multiply_items<TILE>(run, ring, shared);
+    } else {
+        if constexpr (TILE::GROUPS > 1)
+            registers_fewer<TILE::SENDERS_HAVE>();
+        int32_t sender = warp - TILE::MULTIPLIERS / 32;
+        if (sender <= TILE::GROUPS && is_elected()) {
+            if (sender == 0)
+                send_rows<TILE>(run, ring, shared);
+            else
+                send_weights<TILE>(run, ring, shared, sender - 1);
+        }
     }
-    cp_async_wait<0>();
-    __syncthreads();
-    float *staged = reinterpret_cast<float *>(ring);
-    stage_segment<TILE>(segment, staged);
-    __syncthreads();
-    finish_wide(run, at, staged);
-    if (run.n_splits > 1 && arrive_last(run.arrived + blockIdx.x, run.n_splits))
-        finish_splits<TILE>(run, at.row, at.out);
 #else
     __trap(); /* code for another card */
 #endif
@@ -115,21 +122,21 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
 template <class TILE>
 static void launch_wide(struct mill_backend *backend, const struct linear_plan *plan,
                         const struct linear_run *run) {
-    CU_LAUNCH_EARLY(linear_wide<TILE>, dim3((uint32_t)plan->n_tiles, (uint32_t)plan->n_splits),
-                    dim3(TILE::THREADS), (size_t)plan->shared_bytes, backend, *run);
+    int32_t items = plan->n_tiles * plan->n_splits;
+    int32_t blocks = items < backend->n_processors ? items : backend->n_processors;
+    CU_LAUNCH_EARLY(linear_wide<TILE>, dim3((uint32_t)blocks), dim3(TILE::THREADS),
+                    (size_t)plan->shared_bytes, backend, *run);
 }
 
 template <class TILE> static constexpr struct linear_kernel wide_of(struct linear_pace pace) {
     struct linear_kernel kernel = {};
-    int32_t ring = TILE::STAGES * TILE::STAGE * CHUNK_BYTES;
-    int32_t staged = TILE::ROWS * TILE::STAGED_PITCH * (int32_t)sizeof(float);
     kernel.kind = LINEAR_BF16_WIDE;
     kernel.n_rows = TILE::ROWS;
     kernel.n_outs = TILE::OUTS;
     kernel.n_warps = TILE::THREADS / 32;
-    kernel.exchange_bytes = ring > staged ? ring : staged;
-    kernel.max_segments = INT32_MAX;
-    kernel.is_wide = true;
+    kernel.n_wide = TILE::GROUPS;
+    kernel.exchange_bytes = TILE::RING_BYTES + TILE::PIECES_BYTES;
+    kernel.max_segments = TILE::MANY ? INT32_MAX : 1;
     kernel.pace = pace;
     kernel.function = linear_wide<TILE>;
     kernel.launch = launch_wide<TILE>;

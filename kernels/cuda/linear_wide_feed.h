@@ -3,78 +3,106 @@
 #ifndef MILL_KERNELS_CUDA_LINEAR_WIDE_FEED_H
 #define MILL_KERNELS_CUDA_LINEAR_WIDE_FEED_H
 
-#include "kernels/cuda/hopper.h"
-#include "kernels/cuda/linear_bf16.h"
+#include "kernels/cuda/linear_kind.h"
+#include "kernels/cuda/product_hopper.h"
 
-/* GROUPS warp groups of 64 outputs; AHEAD: chunks of weights on their way. */
-template <int GROUPS_, int ROWS_, int AHEAD_, int BLOCKS_> struct wide_tile {
-    typedef kind_bf16_rows KIND;
-    static constexpr int GROUPS = GROUPS_, ROWS = ROWS_, AHEAD = AHEAD_, BLOCKS = BLOCKS_;
-    static constexpr int OUTS = 64 * GROUPS, THREADS = 128 * GROUPS, QUADS = ROWS * OUTS / 4;
-    static constexpr int STAGES = 4;
-    static constexpr int PIECES = LINEAR_CHUNK * BRICK_ROW_CHUNKS; /* of a row and a chunk */
-    static constexpr int PITCH = ROWS + 1; /* pieces from plane to plane: in another bank */
-    static constexpr int STAGE = PIECES * PITCH;
-    static constexpr int COPIES = PIECES * ROWS / THREADS;
-    static constexpr int STAGED_PITCH = OUTS + 4; /* floats from row to row of sums */
-    static_assert(COPIES * THREADS == PIECES * ROWS, "threads share out a stage evenly");
+enum {
+    CHUNK_STAGES = LINEAR_CHUNK / STAGE_BRICKS,
+    PIECE_ROWS = 32, /* that a warp finishes at a time */
+    PIECE_OUTS = GROUP_OUTS / 4,
+    PIECE_PITCH = PIECE_OUTS + 4, /* floats from row to row */
+    PIECE = PIECE_ROWS * PIECE_PITCH,
+};
+
+/* MANY: more than one segment a block. */
+template <int GROUPS_, int ROWS_, int STAGES_, bool MANY_>
+struct wide_tile : product_shape<GROUPS_, ROWS_, STAGES_> {
+    typedef product_shape<GROUPS_, ROWS_, STAGES_> SHAPE;
+    static constexpr bool MANY = MANY_;
+    static constexpr int SUMS = ROWS_ / 2, QUADS = SUMS / 4; /* of a lane */
+    static constexpr int RING_BYTES = STAGES_ * SHAPE::STAGE * CHUNK_BYTES;
+    static constexpr int PIECES_BYTES = SHAPE::MULTIPLIERS / 32 * PIECE * (int)sizeof(float);
+    static_assert(ROWS_ % PIECE_ROWS == 0, "rows are finished in whole pieces");
 };
 
 #if CU_HOPPER
 
-template <class TILE> struct wide_place {
-    int32_t row, out, chunk, n_chunks; /* chunk: the first of the block's segment */
-    const uint4 *w;                    /* the lane's, of the warp's first brick */
-    bool inside[2];                    /* the warp's bricks */
+LINEAR_FN int32_t chunks_of(const struct linear_run &run) {
+    return (run.n_groups + LINEAR_CHUNK - 1) / LINEAR_CHUNK;
+}
+template <class TILE> LINEAR_FN int32_t tiles_of(const struct linear_run &run) {
+    return (run.n_out + TILE::OUTS - 1) / TILE::OUTS * run.n_row_tiles;
+}
+
+/* An item is a segment of a tile, or all of them. A block takes every gridDim.x-th. */
+struct wide_item {
+    int32_t tile, row, out, split, group, n_groups; /* row, out, group: the first */
 };
 
-template <class TILE> LINEAR_FN wide_place<TILE> wide_place_of(const struct linear_run &run) {
-    wide_place<TILE> at;
-    at.row = blockIdx.x % run.n_row_tiles * TILE::ROWS;
-    at.out = blockIdx.x / run.n_row_tiles * TILE::OUTS;
-    at.chunk = blockIdx.y * LINEAR_SEGMENT;
-    int32_t all = (run.n_groups + LINEAR_CHUNK - 1) / LINEAR_CHUNK;
-    at.n_chunks = min(all - at.chunk, (int32_t)LINEAR_SEGMENT);
-    int32_t out = at.out + threadIdx.x / 32 * 16;
-    at.w = weight_chunks(run, out);
-    for (int o = 0; o < 2; o++)
-        at.inside[o] = out + o * BRICK_OUTS < run.n_out;
+template <class TILE> LINEAR_FN int32_t items_of(const struct linear_run &run) {
+    return tiles_of<TILE>(run) * run.n_splits;
+}
+template <class TILE> LINEAR_FN wide_item item_of(const struct linear_run &run, int32_t i) {
+    int32_t n_tiles = tiles_of<TILE>(run);
+    int32_t split_groups = run.split_segments * LINEAR_SEGMENT * LINEAR_CHUNK;
+    wide_item at;
+    at.tile = i % n_tiles, at.split = i / n_tiles;
+    at.row = at.tile % run.n_row_tiles * TILE::ROWS;
+    at.out = at.tile / run.n_row_tiles * TILE::OUTS;
+    at.group = at.split * split_groups;
+    at.n_groups = min(run.n_groups - at.group, split_groups);
     return at;
 }
 
-struct wide_weights {
-    uint4 of[2][LINEAR_CHUNK];
-};
+/* ------------------------------------------------------------------ sending */
 
-/* Chunk i of the segment, of the warp's two bricks. */
 template <class TILE>
-LINEAR_FN void load_chunk(wide_weights &w, const struct linear_run &run, const wide_place<TILE> &at,
-                          int32_t i) {
+LINEAR_FN void send_rows(const struct linear_run &run, product_ring<TILE::STAGES> &ring,
+                         uint4 *shared) {
+    const int32_t n_chunks = STAGE_PLANES * TILE::ROWS; /* of 16 bytes, a stage */
+    ring_place place = {0, 0};
+    grid_wait();
+#pragma unroll 1
+    for (int32_t i = blockIdx.x; i < items_of<TILE>(run); i += gridDim.x) {
+        const wide_item at = item_of<TILE>(run, i);
+        int64_t group = (int64_t)(at.row / TILE::ROWS) * chunks_of(run) * LINEAR_CHUNK + at.group;
+        const uint4 *from =
+            reinterpret_cast<const uint4 *>(run.x) + group * BRICK_ROW_CHUNKS * TILE::ROWS;
+        for (int32_t left = at.n_groups; left > 0; left -= LINEAR_CHUNK)
 #pragma unroll
-    for (int o = 0; o < 2; o++)
-#pragma unroll
-        for (int j = 0; j < LINEAR_CHUNK; j++)
-            w.of[o][j] = weight_chunk(at.w, run, o, (at.chunk + i) * LINEAR_CHUNK + j,
-                                      at.inside[o] && i < at.n_chunks);
+            for (int j = 0; j < CHUNK_STAGES; j++, from += n_chunks) {
+                uint64_t *full = send_begin(ring, place, n_chunks * CHUNK_BYTES);
+                bulk_copy(shared + place.stage * TILE::STAGE + TILE::ROWS_AT, from,
+                          n_chunks * CHUNK_BYTES, full);
+                ring_next<TILE::STAGES>(place);
+            }
+    }
 }
 
-/* Begins to copy the rows of chunk i, if there is one. */
 template <class TILE>
-LINEAR_FN void copy_rows_of(uint4 *ring, const struct linear_run &run, const wide_place<TILE> &at,
-                            int32_t i) {
-    uint4 *stage = ring + i % TILE::STAGES * TILE::STAGE;
-    if (i < at.n_chunks)
-#pragma unroll
-        for (int c = 0; c < TILE::COPIES; c++) {
-            int k = c * TILE::THREADS + threadIdx.x, piece = k % TILE::PIECES;
-            int32_t row = at.row + k / TILE::PIECES;
-            int32_t group = (at.chunk + i) * LINEAR_CHUNK + piece / BRICK_ROW_CHUNKS;
-            const char *from = run.x + row * run.x_step + (int64_t)group * BRICK_ROW_BYTES +
-                               piece % BRICK_ROW_CHUNKS * CHUNK_BYTES;
-            cp_async_16(stage + piece * TILE::PITCH + k / TILE::PIECES, from,
-                        row < run.n_rows && group < run.n_groups);
-        }
-    cp_async_commit();
+LINEAR_FN void send_weights(const struct linear_run &run, product_ring<TILE::STAGES> &ring,
+                            uint4 *shared, int32_t warp_group) {
+    const int64_t step = (int64_t)run.n_groups * BRICK_CHUNKS;
+    const int32_t last = (run.n_out - 1) / BRICK_OUTS; /* bricks side by side */
+    ring_place place = {0, 0};
+#pragma unroll 1
+    for (int32_t i = blockIdx.x; i < items_of<TILE>(run); i += gridDim.x) {
+        const wide_item at = item_of<TILE>(run, i);
+        int32_t brick = min((at.out + warp_group * GROUP_OUTS) / BRICK_OUTS, last);
+        const uint4 *from = static_cast<const uint4 *>(run.weights) + brick * step;
+        int32_t group = at.group, end = at.group + at.n_groups;
+        for (; group < end; group += LINEAR_CHUNK)
+#pragma unroll 1
+            for (int j = 0; j < LINEAR_CHUNK; j += STAGE_BRICKS) {
+                int32_t first = min(group + j, end - 1),
+                        n_bricks = min(end - first, (int32_t)STAGE_BRICKS);
+                uint64_t *full =
+                    send_begin(ring, place, n_bricks * BRICK_BYTES * GROUP_OUTS / BRICK_OUTS);
+                send_bricks(shared + place.stage * TILE::STAGE + warp_group * GROUP_RUN,
+                            from + first * BRICK_CHUNKS, step, last - brick, n_bricks, full);
+                ring_next<TILE::STAGES>(place);
+            }
+    }
 }
 
 #endif

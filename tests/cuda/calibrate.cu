@@ -184,9 +184,9 @@ template <int N> __global__ void calibrate_wgmma_planes(struct word_args a) {
 
 /* A in registers: its sums and mma_bf16's of the same operands, which linear_wide.h takes for
  * equal; stored is where their bits differ. */
-__global__ void calibrate_wgmma_registers(struct word_args a) {
+template <int N, bool FIRST> __global__ void calibrate_wgmma_registers(struct word_args a) {
 #if CU_HOPPER
-    constexpr int N = 32, PITCH = N + 1;
+    constexpr int PITCH = N + 1;
     CU_DYN_SHARED(uint4, planes);
     uint32_t *words = reinterpret_cast<uint32_t *>(planes);
     int32_t g = (int32_t)threadIdx.x % 32 / 4, q = (int32_t)threadIdx.x % 4;
@@ -199,7 +199,10 @@ __global__ void calibrate_wgmma_registers(struct word_args a) {
     for (int i = 0; i < 4; i++)
         left[i] = operand_word(a, 2 * PITCH * 4 + 4 * (int32_t)threadIdx.x + i);
     wgmma_fence();
-    wgmma_bf16(d, left, wgmma_planes(planes, 16 * PITCH));
+    if (FIRST)
+        wgmma_bf16_first(d, left, wgmma_planes(planes, 16 * PITCH));
+    else
+        wgmma_bf16(d, left, wgmma_planes(planes, 16 * PITCH));
     wgmma_commit();
     wgmma_wait<0>();
 #pragma unroll
@@ -281,8 +284,10 @@ static const struct instruction {
      65 * 260 * 0x1p-23, 90, 90},
     {"wgmma_planes, 96 columns", LAUNCH_GROUPS(8 * 180 * 16, calibrate_wgmma_planes<96>), PRODUCT,
      65 * 260 * 0x1p-23, 90, 90},
-    {"wgmma, A in registers, as mma", LAUNCH_GROUPS(2 * 33 * 16, calibrate_wgmma_registers), BITS,
-     0, 90, 90},
+    {"wgmma, A in registers, as mma",
+     LAUNCH_GROUPS(2 * 33 * 16, (calibrate_wgmma_registers<32, false>)), BITS, 0, 90, 90},
+    {"wgmma, the first, 192 columns",
+     LAUNCH_GROUPS(2 * 193 * 16, (calibrate_wgmma_registers<192, true>)), BITS, 0, 90, 90},
     {"mbarrier, bulk_copy", LAUNCH_GROUPS(0, calibrate_bulk_copy), BITS, 0, 90, 90},
 #undef LAUNCH_GROUPS
 #undef LAUNCH

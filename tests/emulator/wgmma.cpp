@@ -11,7 +11,7 @@
 
 namespace emulator {
 
-enum { MOST_COLUMNS = 128 };
+enum { MOST_COLUMNS = 192 };
 
 struct product {
     float *d[LANES]; /* each lane's [n / 2] */
@@ -20,6 +20,7 @@ struct product {
     uint32_t group;
     site at;
     bool in_registers; /* A: not `a`, but of each lane */
+    bool first;        /* sums begin from zero, whatever d is */
     uint32_t registers[LANES][4];
 };
 
@@ -145,6 +146,8 @@ static void perform_columns(const product &p, int row, int first) {
     float *d[4];
     for (int i = 0; i < 4; i++)
         d[i] = p.d[row % 8 * 4 + i] + first / 2 + row / 8 * 2;
+    for (int i = 0; i < 4 && p.first; i++)
+        d[i][0] = d[i][1] = 0;
     double4 low = {d[0][0], d[0][1], d[1][0], d[1][1]};
     double4 high = {d[2][0], d[2][1], d[3][0], d[3][1]};
     for (int k = 0; k < 16; k++) {
@@ -173,14 +176,21 @@ struct argument {
     unsigned n_newest;
     site at;
     const uint32_t *registers; /* [4], or NULL */
+    bool first_product;
 };
 
 static void do_wgmma(void *const arguments[32], uint32_t) {
     const auto *first = static_cast<argument *>(arguments[0]);
     unsigned warp = self->warp->index;
-    product p = {
-        {}, first->n, first->a, first->b, state.group[warp], first->at, first->registers != nullptr,
-        {}};
+    product p = {{},
+                 first->n,
+                 first->a,
+                 first->b,
+                 state.group[warp],
+                 first->at,
+                 first->registers != nullptr,
+                 first->first_product,
+                 {}};
     for (int lane = 0; lane < LANES; lane++) {
         const auto *from = static_cast<argument *>(arguments[lane]);
         p.d[lane] = from->d;
@@ -214,12 +224,12 @@ static void meet_all(meeting_function function, argument *a, const char *what, s
 }
 
 void wgmma(float *d, int n, uint64_t a, uint64_t b, site at) {
-    argument argument = {d, n, a, b, 0, at, nullptr};
+    argument argument = {d, n, a, b, 0, at, nullptr, false};
     meet_all(do_wgmma, &argument, "wgmma_bf16", at);
 }
 
-void wgmma_registers(float *d, int n, const uint32_t a[4], uint64_t b, site at) {
-    argument argument = {d, n, 0, b, 0, at, a};
+void wgmma_registers(float *d, int n, const uint32_t a[4], uint64_t b, bool first, site at) {
+    argument argument = {d, n, 0, b, 0, at, a, first};
     meet_all(do_wgmma, &argument, "wgmma_bf16", at);
 }
 
@@ -228,7 +238,7 @@ void wgmma_commit(site at) {
 }
 
 void wgmma_wait(unsigned n_newest, site at) {
-    argument argument = {nullptr, 0, 0, 0, n_newest, at, nullptr};
+    argument argument = {nullptr, 0, 0, 0, n_newest, at, nullptr, false};
     meet_all(do_wait, &argument, "wgmma_wait", at);
 }
 

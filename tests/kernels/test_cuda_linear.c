@@ -190,8 +190,8 @@ static void check_plans(int32_t shared_bytes, unsigned kinds, const struct linea
     static const int32_t outs[] = {1, 896, 9728, 166000}, groups[] = {1, 28, 152, 1024};
     for (int32_t n_rows = 1; n_rows <= 5000; n_rows = 2 * n_rows + 1)
         for (int i = 0; i < 16; i++) {
-            struct linear_size size = {kinds, i % 2,        n_rows,  outs[i / 4], groups[i % 4],
-                                       40,    shared_bytes, 1 << 22, 1024};
+            struct linear_size size = {kinds, i % 2,        n_rows,   outs[i / 4], groups[i % 4],
+                                       40,    shared_bytes, 16 << 20, 1 << 22,     1024};
             struct linear_plan plan = mill_cuda_linear_plan(&size, kernels, n_kernels);
             assert_non_null(plan.kernel);
             assert_in_range(plan.shared_bytes, 1, shared_bytes);

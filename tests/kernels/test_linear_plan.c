@@ -49,19 +49,29 @@ static bool is_plan(const struct line *l, const struct linear_plan *plan) {
            l->n_warps == plan->n_warps && l->n_splits == plan->n_splits;
 }
 
+/* Of a type, those of which something was measured. */
+static unsigned measured_kinds(const char *type) {
+    unsigned kinds = 0;
+    for (int i = 0; i < n_lines; i++)
+        if (strcmp(lines[i].type, type) == 0)
+            kinds |= 1u << lines[i].kind;
+    return kinds;
+}
+
 static struct linear_plan plan_of(const struct line *l) {
     enum mill_dtype dtype = strcmp(l->type, "I8") == 0 ? MILL_I8 : MILL_BF16;
     struct mill_weight_shape shape = {l->n_out, 1, l->n_in, dtype};
     int32_t n_kernels;
     const struct linear_kernel *kernels = mill_cuda_linear_kernels(dtype, &n_kernels);
     struct linear_size size = {
-        .kinds = mill_cuda_linear_kinds(90, dtype),
+        .kinds = mill_cuda_linear_kinds(90, dtype) & measured_kinds(l->type),
         .normed = strcmp(l->layer, "o") != 0 && strcmp(l->layer, "down") != 0,
         .n_rows = l->n_rows,
         .n_out = l->n_out,
         .n_groups = weight_groups(&shape),
         .n_processors = 132,
         .shared_bytes = 226 << 10,
+        .prepared_bytes = 16 << 20,
         .partial_words = 15 << 18,
         .max_shared_tiles = MILL_CUDA_ARRIVALS,
     };

@@ -16,7 +16,7 @@ void fence_async();
 uint64_t wgmma_operand(const void *tile, int k, site);
 uint64_t wgmma_planes(const void *first, int plane_bytes, site);
 void wgmma(float *d, int n, uint64_t a, uint64_t b, site);
-void wgmma_registers(float *d, int n, const uint32_t a[4], uint64_t b, site);
+void wgmma_registers(float *d, int n, const uint32_t a[4], uint64_t b, bool first, site);
 void wgmma_commit(site);
 void wgmma_wait(unsigned n_newest, site);
 
@@ -39,6 +39,9 @@ HOPPER_MODEL void mbarrier_arrive_expect(uint64_t *barrier, int bytes, HOPPER_AT
 HOPPER_MODEL void mbarrier_wait(uint64_t *barrier, int parity, HOPPER_AT) {
     ::emulator::mbarrier_wait(barrier, parity, at);
 }
+HOPPER_MODEL bool is_elected() {
+    return threadIdx.x % 32 == 0;
+}
 HOPPER_MODEL void bulk_copy(void *shared, const void *global, int bytes, uint64_t *barrier,
                             HOPPER_AT) {
     ::emulator::bulk_copy(shared, global, bytes, barrier, at);
@@ -55,14 +58,25 @@ HOPPER_MODEL uint64_t wgmma_planes(const void *first, int plane_bytes, HOPPER_AT
 }
 HOPPER_MODEL void wgmma_fence() {
 }
+template <int N> HOPPER_MODEL void registers_fewer() {
+    static_assert(N % 8 == 0 && N >= 24);
+}
+template <int N> HOPPER_MODEL void registers_more() {
+    static_assert(N % 8 == 0 && N <= 256);
+}
 template <size_t R> HOPPER_MODEL void wgmma_bf16(float (&d)[R], uint64_t a, uint64_t b, HOPPER_AT) {
     static_assert(R == 4 || R == 8 || R == 16 || R == 32 || R == 48 || R == 64);
     ::emulator::wgmma(d, 2 * (int)R, a, b, at);
 }
 template <size_t R>
 HOPPER_MODEL void wgmma_bf16(float (&d)[R], const uint32_t (&a)[4], uint64_t b, HOPPER_AT) {
-    static_assert(R == 16 || R == 32 || R == 48);
-    ::emulator::wgmma_registers(d, 2 * (int)R, a, b, at);
+    static_assert(R == 16 || R == 32 || R == 48 || R == 64 || R == 96);
+    ::emulator::wgmma_registers(d, 2 * (int)R, a, b, false, at);
+}
+template <size_t R>
+HOPPER_MODEL void wgmma_bf16_first(float (&d)[R], const uint32_t (&a)[4], uint64_t b, HOPPER_AT) {
+    static_assert(R == 16 || R == 32 || R == 48 || R == 64 || R == 96);
+    ::emulator::wgmma_registers(d, 2 * (int)R, a, b, true, at);
 }
 HOPPER_MODEL void wgmma_commit(HOPPER_AT) {
     ::emulator::wgmma_commit(at);

@@ -1,0 +1,94 @@
+/* linear_wide_finish.h - from a lane's sums of linear_wide.h to y: what warp groups leave for one
+ * another where they share a tile, and rows written in order. */
+#ifndef MILL_KERNELS_CUDA_LINEAR_WIDE_FINISH_H
+#define MILL_KERNELS_CUDA_LINEAR_WIDE_FINISH_H
+
+#include "kernels/cuda/arrival.h"
+#include "kernels/cuda/linear_finish.h"
+#include "kernels/cuda/linear_wide_feed.h"
+
+#if CU_HOPPER
+
+template <int N> LINEAR_FN void add_sums(float (&to)[N], const float (&sum)[N]) {
+#pragma unroll
+    for (int k = 0; k < N; k++)
+        to[k] += sum[k];
+}
+
+/* The place of the lane's first quad of sums that the warp group leaves for others. */
+template <class TILE>
+LINEAR_FN float4 *sums_left(const struct linear_run &run, const wide_item &at, int32_t split) {
+    int64_t place = ((int64_t)split * tiles_of<TILE>(run) + at.tile) * TILE::GROUPS +
+                    threadIdx.x / GROUP_THREADS;
+    return static_cast<float4 *>(run.partial) + place * TILE::QUADS * GROUP_THREADS +
+           threadIdx.x % GROUP_THREADS;
+}
+
+/* Leaves sums; whether this warp group is the last of the tile's, and then has those of all. */
+template <class TILE>
+LINEAR_FN bool meet_splits(float (&sum)[TILE::SUMS], const struct linear_run &run,
+                           const wide_item &at) {
+    CU_SHARED(bool, last, [TILE::GROUPS]);
+    int32_t group = threadIdx.x / GROUP_THREADS;
+    float4 *to = sums_left<TILE>(run, at, at.split);
+#pragma unroll
+    for (int k = 0; k < TILE::QUADS; k++)
+        to[k * GROUP_THREADS] =
+            make_float4(sum[4 * k], sum[4 * k + 1], sum[4 * k + 2], sum[4 * k + 3]);
+    if (!arrive_last(run.arrived + at.tile * TILE::GROUPS + group, run.n_splits, &last[group],
+                     threadIdx.x % GROUP_THREADS == 0,
+                     [&] { barrier_sync(1 + group, GROUP_THREADS); }))
+        return false;
+#pragma unroll
+    for (int k = 0; k < TILE::SUMS; k++)
+        sum[k] = 0;
+#pragma unroll 1
+    for (int32_t split = 0; split < run.n_splits; split++) {
+        const float4 *from = sums_left<TILE>(run, at, split);
+        float left[TILE::SUMS];
+#pragma unroll
+        for (int k = 0; k < TILE::QUADS; k++) {
+            float4 q = from[k * GROUP_THREADS];
+            left[4 * k] = q.x, left[4 * k + 1] = q.y, left[4 * k + 2] = q.z, left[4 * k + 3] = q.w;
+        }
+        add_sums(sum, left);
+    }
+    return true;
+}
+
+/* A lane's quads of a piece, every eighth row of 4 outputs. */
+LINEAR_FN void finish_piece(const struct linear_run &run, int32_t row, int32_t out, float *piece) {
+#pragma unroll 1
+    for (int i = 0; i < PIECE_ROWS; i += 8)
+        if (row + i < run.n_rows && out < run.n_out)
+            finish(run, row + i, out, load_quad<true>(piece + i * PIECE_PITCH, 0, 0, 0.0f));
+}
+
+/* Piece by piece through the warp's own shared memory, so that rows of y are written in order. */
+template <class TILE>
+LINEAR_FN void finish_item(const float (&sum)[TILE::SUMS], const struct linear_run &run,
+                           const wide_item &at, float *pieces) {
+    /* A number that the compiler cannot know before: it would work out places of the end ahead of
+     * the products, which leave no registers for them. */
+    const int thread = __shfl_sync(0xffffffff, (int)threadIdx.x, threadIdx.x % 32);
+    const int lane = thread % 32, piece_sums = PIECE_ROWS / 2;
+    const int32_t out = at.out + thread / 32 * PIECE_OUTS + lane % 4 * 4;
+    float *piece = pieces + thread / 32 * PIECE;
+    float *to = piece + lane % 4 * 2 * PIECE_PITCH + lane / 4;
+#pragma unroll 1
+    for (int p = 0; p < TILE::ROWS / PIECE_ROWS; p++) {
+        __syncwarp();
+#pragma unroll
+        for (int i = 0; i < TILE::ROWS / PIECE_ROWS; i++)
+            if (i == p)
+#pragma unroll
+                for (int k = 0; k < piece_sums; k++)
+                    to[(k / 4 * 8 + k % 2) * PIECE_PITCH + k / 2 % 2 * 8] = sum[i * piece_sums + k];
+        __syncwarp();
+        finish_piece(run, at.row + p * PIECE_ROWS + lane / 4, out,
+                     piece + lane / 4 * PIECE_PITCH + lane % 4 * 4);
+    }
+}
+
+#endif
+#endif
