@@ -83,7 +83,7 @@ LINEAR_FN void finish_results_as(const struct linear_run &run, int32_t row, int3
                                  int32_t out, quad<float> (&v)[N]) {
     if (run.residual) {
         const float *from = run.residual + row * run.residual_step;
-        quad<float> residual[N];
+        quad<float> residual[N] = {};
 #pragma unroll
         for (int i = 0; i < N; i++, from += step * run.residual_step)
             if (row + i * step < run.n_rows)
