@@ -7,7 +7,7 @@ enum {
     MAX_I8_INPUTS = 8192, /* of a sum that int32 holds */
     MAX_PREPARED_ROWS = 1 << 17,
     /* The scratch memory: prepared rows, their scales, partial sums. */
-    PREPARED_BYTES = 16 << 20,
+    PREPARED_BYTES = 20 << 20, /* 2,048 rows of 4,864 bf16 inputs, and part of a tile */
     SCALES_AT = PREPARED_BYTES,
     PARTIAL_AT = SCALES_AT + MAX_PREPARED_ROWS * (int)sizeof(float),
 };

@@ -82,8 +82,6 @@ static struct linear_plan wide_plan(const struct linear_size *size,
     if (plan.n_splits > 1)
         fits = fits && plan.split_segments == 1 && words <= size->partial_words &&
                plan.n_tiles <= size->max_shared_tiles / kernel->n_wide;
-    else
-        fits = fits && plan.split_segments <= kernel->max_segments;
     plan.shared_bytes = kernel->exchange_bytes;
     plan.kernel = fits ? kernel : NULL;
     return plan;

@@ -48,25 +48,17 @@ LINEAR_FN void multiply_chunk(float (&sum)[TILE::SUMS], product_ring<TILE::STAGE
 template <class TILE>
 LINEAR_FN void sum_item(float (&total)[TILE::SUMS], product_ring<TILE::STAGES> &ring,
                         ring_place &place, const uint4 *shared, int32_t n_groups) {
-    float sum[TILE::SUMS];
-    if constexpr (TILE::MANY) {
-        float segment[TILE::SUMS] = {};
-        for (int32_t done = 0; done < n_groups;) {
-            multiply_chunk<TILE>(sum, ring, place, shared, n_groups - done);
-            add_sums(segment, sum);
-            done += LINEAR_CHUNK;
-            if (done % (LINEAR_CHUNK * LINEAR_SEGMENT) && done < n_groups)
-                continue;
-            add_sums(total, segment);
+    float sum[TILE::SUMS], segment[TILE::SUMS] = {};
+    for (int32_t done = 0; done < n_groups;) {
+        multiply_chunk<TILE>(sum, ring, place, shared, n_groups - done);
+        add_sums(segment, sum);
+        done += LINEAR_CHUNK;
+        if (done % (LINEAR_CHUNK * LINEAR_SEGMENT) && done < n_groups)
+            continue;
+        add_sums(total, segment);
 #pragma unroll
-            for (int k = 0; k < TILE::SUMS; k++)
-                segment[k] = 0;
-        }
-    } else {
-        for (int32_t left = n_groups; left > 0; left -= LINEAR_CHUNK) {
-            multiply_chunk<TILE>(sum, ring, place, shared, left);
-            add_sums(total, sum);
-        }
+        for (int k = 0; k < TILE::SUMS; k++)
+            segment[k] = 0;
     }
 }
 
@@ -136,7 +128,6 @@ template <class TILE> static constexpr struct linear_kernel wide_of(struct linea
     kernel.n_warps = TILE::THREADS / 32;
     kernel.n_wide = TILE::GROUPS;
     kernel.exchange_bytes = TILE::RING_BYTES + TILE::PIECES_BYTES;
-    kernel.max_segments = TILE::MANY ? INT32_MAX : 1;
     kernel.pace = pace;
     kernel.function = linear_wide<TILE>;
     kernel.launch = launch_wide<TILE>;

@@ -14,11 +14,9 @@ enum {
     PIECE = PIECE_ROWS * PIECE_PITCH,
 };
 
-/* MANY: more than one segment a block. */
-template <int GROUPS_, int ROWS_, int STAGES_, bool MANY_>
+template <int GROUPS_, int ROWS_, int STAGES_>
 struct wide_tile : product_shape<GROUPS_, ROWS_, STAGES_> {
     typedef product_shape<GROUPS_, ROWS_, STAGES_> SHAPE;
-    static constexpr bool MANY = MANY_;
     static constexpr int SUMS = ROWS_ / 2, QUADS = SUMS / 4; /* of a lane */
     /* Rows whose residuals are asked for at a time: as registers allow. */
     static constexpr int AHEAD = ROWS_ > 64 ? 1 : PIECE_ROWS / 8;
