@@ -8,12 +8,13 @@
 #include "kernels/cuda/attn_decode.h"
 #include "kernels/cuda/cuda_backend.h"
 
+/* Of few warps, on a multiprocessor: what memory's speed takes, where registers are known to do. */
+#define DECODE_BLOCKS (CU_ARCH == 900 && D == 64 ? 3 : 2)
+
 /* Block x: sequence, y: kv head and chunk of its query heads, z: part. `partials` and `arrived` are
  * for sequences of several parts: [x * y][max_splits] and [x * y]. */
 template <class T, int D, int N_WARPS>
-__global__ void __launch_bounds__(32 * N_WARPS, N_WARPS == ATTN_MAX_WARPS ? 1
-                                                : D == 64                 ? ATTN_DECODE_BLOCKS
-                                                                          : 2)
+__global__ void __launch_bounds__(32 * N_WARPS, N_WARPS == ATTN_MAX_WARPS ? 1 : DECODE_BLOCKS)
     attn_decode_rows(const struct mill_attn_paged_args a, const struct mill_attn_plan plan,
                      float *partials, int32_t *arrived) {
     typedef attn_decode<T, D, N_WARPS> decode;

@@ -99,14 +99,17 @@ template <class T, int D, int N_WARPS> struct attn_decode_split {
             __syncwarp();
         }
         products::score_keys(shared->queries, scales, n + 1, &weights, [&](int j) {
-            typename tile::key_lane key = AT_ONCE ? found->keys[j] : ask_key(a.kv, at, n, j);
+            typename tile::key_lane &key = found->keys[AT_ONCE ? j : 0];
+            if constexpr (!AT_ONCE)
+                key = ask_key(a.kv, at, n, j);
             if (lanes::key_at(j) == n)
                 key = tile::key_of(shared->own[0]);
             return key;
         });
         products::sum_values(&weights, partial, [&](int k, int i) {
-            typename tile::value_row value =
-                AT_ONCE ? found->values[k][i] : ask_value(a.kv, at, n, k, i);
+            typename tile::value_row &value = found->values[AT_ONCE ? k : 0][AT_ONCE ? i : 0];
+            if constexpr (!AT_ONCE)
+                value = ask_value(a.kv, at, n, k, i);
             if (lanes::value_at(k, i) == n)
                 value = lanes::value_of(shared->own[1]);
             return value;

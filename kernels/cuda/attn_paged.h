@@ -22,12 +22,11 @@ extern "C" {
 #endif
 
 enum {
-    ATTN_KEYS = 64,         /* of a split */
-    ATTN_SLOTS = 8,         /* of an octet */
-    ATTN_MAX_OCTETS = 4,    /* of a tile */
-    ATTN_MAX_WARPS = 8,     /* of a block */
-    ATTN_DECODE_WARPS = 4,  /* of a block of attn_decode.h where there are many; else the above */
-    ATTN_DECODE_BLOCKS = 3, /* and then of a multiprocessor, with heads of 64 */
+    ATTN_KEYS = 64,        /* of a split */
+    ATTN_SLOTS = 8,        /* of an octet */
+    ATTN_MAX_OCTETS = 4,   /* of a tile */
+    ATTN_MAX_WARPS = 8,    /* of a block */
+    ATTN_DECODE_WARPS = 4, /* of a block of attn_decode.h where there are many; else the above */
     ATTN_MAX_HEAD_DIM = 64
 };
 
