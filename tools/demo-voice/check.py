@@ -22,6 +22,7 @@ import codec
 import lm
 import speech
 import tokenizer
+import vocoder
 from hearing import samples
 from train_encoder import normalise_volume
 
@@ -83,7 +84,7 @@ def sound(config, w, voice, said):
 
 def listen(config, w, x):
     """(global codes, semantic tokens) of a recording."""
-    x = torch.tensor(normalise_volume(x)).float()
+    x = normalise_volume(torch.tensor(x)[None])[0].float()
     n = 96000
     clip = x.repeat(n // len(x) + 1)[:n] if len(x) < n else x[:n]
     b, mel = w["bicodec"], config["bicodec"]["mel_params"]
@@ -102,7 +103,9 @@ def recording(data, path):
     frames = np.diff(z["tokens_end"], prepend=0)
     i = int(np.flatnonzero(frames >= 150)[0])
     end, text_end = z["tokens_end"][i], z["text_end"]
-    sound = z["sound"][(end - frames[i]) * speech.HOP:end * speech.HOP]
+    tokens, voiced, mcep = (torch.tensor(z[name][end - frames[i]:end])[None] for name in ("tokens", "voiced", "mcep"))
+    sound = vocoder.Vocoder("cpu").render(torch.tensor(z["labels"][[i], 0]).long(), tokens.long(), voiced, mcep.float())[0].numpy()
+    sound = (32767 * np.clip(sound, -1, 1)).astype(np.int16)
     with wave.open(str(path), "wb") as f:
         f.setparams((1, 2, speech.SAMPLE_RATE, 0, "NONE", ""))
         f.writeframes(sound.tobytes())

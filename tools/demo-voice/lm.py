@@ -28,6 +28,11 @@ def rms_norm(x, weight, eps):
     return (x32 * torch.rsqrt(x32.pow(2).mean(-1, keepdim=True) + eps) * weight).to(x.dtype)
 
 
+def mean_where(x, kept):
+    """Without asking the device how many are kept, which would wait for it."""
+    return torch.where(kept, x, 0).sum() / kept.sum().clamp(min=1)
+
+
 def attention_within(q, k, wanted):
     """Mean of -log(share of the attention that falls on the wanted keys). q, k [B, S, d]; wanted [B, S, S] bool; queries that
     want nothing do not count."""
@@ -35,7 +40,7 @@ def attention_within(q, k, wanted):
     scores = (q @ k.transpose(1, 2)).float() * q.shape[2] ** -0.5
     scores = scores.masked_fill(torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1), -1e4)
     inside = scores.masked_fill(~wanted, -1e4).logsumexp(2) - scores.logsumexp(2)
-    return -inside[wanted.any(2)].mean()
+    return -mean_where(inside, wanted.any(2))
 
 
 def forward(w, c, embed, ids, guide=None):

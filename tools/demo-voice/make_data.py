@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """make_data.py KIT OUT --hours H --seed N [--sound]: read sentences aloud, one file OUT of what was said.
 
-Without --sound: text and tokens, for the language model. With --sound: also the rendered sound, for the codec. OUT is an
-.npz of flat arrays with the bounds of each sentence: text (bytes), tokens, letters (letters.spoken), sound (int16), labels.
+Without --sound: text and tokens, for the language model. With --sound: what the sound is rendered from, for the codec. OUT is an
+.npz of flat arrays with the bounds of each sentence: text (bytes), tokens, labels; letters (letters.spoken), or voiced and mcep.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main():
     a.add_argument("--sound", action="store_true")
     a = a.parse_args()
     source, rng = sentences.Source(a.kit, a.seed), np.random.default_rng(a.seed)
-    texts, tokens, spoken, sounds, labels, frames = [], [], [], [], [], 0
+    texts, tokens, spoken, voiced, mcep, labels, frames = [], [], [], [], [], [], 0
     while frames < a.hours * 3600 * 50:
         drawn = [(speech.VOICES[rng.integers(len(speech.VOICES))], source.sentence(), np.exp(rng.uniform(-0.3, 0.35)))
                  for _ in range(500)]
@@ -33,15 +33,16 @@ def main():
             voice, text, _ = drawn[r.job]
             texts.append(text.encode())
             tokens.append(r.tokens)
-            spoken.append(letters.spoken(text, r.tokens, r.chunks))
-            labels.append((speech.VOICES.index(voice), *speech.attributes(voice, r)))
             if a.sound:
-                sound = speech.render(voice, r.tokens, r.voiced, r.mcep)
-                sounds.append((32767 * np.clip(sound, -1, 1)).astype(np.int16))
+                voiced.append(r.voiced.reshape(-1, 4))
+                mcep.append(r.mcep.reshape(-1, 4, r.mcep.shape[1]).astype(np.float16))
+            else:
+                spoken.append(letters.spoken(text, r.tokens, r.chunks))
+            labels.append((speech.VOICES.index(voice), *speech.attributes(voice, r)))
             frames += len(r.tokens)
+    more = dict(voiced=np.concatenate(voiced), mcep=np.concatenate(mcep)) if a.sound else dict(letters=np.concatenate(spoken))
     np.savez(a.out, text=np.frombuffer(b"".join(texts), np.uint8), text_end=np.cumsum([len(t) for t in texts]),
-             tokens=np.concatenate(tokens), tokens_end=np.cumsum([len(t) for t in tokens]), letters=np.concatenate(spoken),
-             sound=np.concatenate(sounds) if a.sound else np.zeros(0, np.int16), labels=np.array(labels, np.int16))
+             tokens=np.concatenate(tokens), tokens_end=np.cumsum([len(t) for t in tokens]), labels=np.array(labels, np.int16), **more)
     print(f"{a.out}: {len(texts)} sentences, {frames / 180000:.2f} h")
 
 

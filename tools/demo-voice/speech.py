@@ -4,7 +4,7 @@ A semantic token is one frame of 20 ms: (phone, part of the phone, pitch step, p
 from the teacher (teacher.c), so the codebook is fixed by construction and every network is trained on its own, supervised.
 
 Pitch moves in steps of 25 Hz, and pulses sit on a grid of 40 ms, the least common multiple of their periods. Two frames of
-equal tokens and even number thus sound alike, to the sample: a decoder without memory can say them, which it could not with
+equal tokens and even number thus sound alike, to the sample (vocoder.py): a decoder without memory can say them, which it could not with
 a free pitch (a convolution of constant tokens repeats with the frame).
 
 A voice is (speaker, base pitch in steps of 25 Hz). Its 32 global tokens are a fixed code of the two.
@@ -17,9 +17,7 @@ import subprocess
 import numpy as np
 
 SAMPLE_RATE, HOP = 16000, 320
-FINE = 80                                              # samples of a frame of the teacher: 5 ms
 PITCH_STEP_HZ = 25
-GRID = 640                                             # samples: every period 640 / n divides it
 
 PHONES = """pau aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z
 zh""".split()
@@ -33,8 +31,8 @@ SPEAKERS = {
     "rms": (1, 102.0, 13.0, (3, 4, 5, 6, 7)),
     "awb": (1, 123.0, 13.0, (3, 4, 5, 6, 7)),
 }
+PITCHES = 5                                            # of a speaker, which follow one another in VOICES
 VOICES = [(name, step) for name, (_, _, _, steps) in SPEAKERS.items() for step in steps]
-GAIN = {"slt": 1.7e-5, "rms": 3.1e-5, "awb": 2.5e-5}   # to a deviation of about 0.07
 
 
 # ------------------------------------------------------------------------------------------ tokens
@@ -181,58 +179,3 @@ def attributes(voice, reading):
     speed = min(10.0, reading.syllables / reading.speech_seconds)
     return (gender, int(np.searchsorted(LABEL_MEL[gender], pitch, side="right")),
             int(np.searchsorted(LABEL_SYLLABLES, speed, side="right")), int(pitch), int(speed))
-
-
-# ------------------------------------------------------------------------------------------ vocoder
-
-N_FFT, IMPULSE = 1024, 640
-
-
-def _warped(alpha=0.42, order=24):
-    """[25, 513] complex: mel-cepstrum -> logarithm of the minimum-phase spectrum."""
-    w = np.pi * np.arange(N_FFT // 2 + 1) / (N_FFT // 2)
-    warped = w + 2 * np.arctan2(alpha * np.sin(w), 1 - alpha * np.cos(w))
-    return np.exp(-1j * np.arange(order + 1)[:, None] * warped)
-
-
-WARPED = _warped()
-FREQUENCY = np.arange(N_FFT // 2 + 1) * SAMPLE_RATE / N_FFT
-PULSE_SHARE = 1 / (1 + np.exp((FREQUENCY - 4500) / 300))   # of a voiced frame's spectrum; noise has the rest
-NOISE = np.random.default_rng(3).normal(size=GRID)     # always the same, so that it belongs to the tokens too
-
-
-def _pulses(step, voiced, first):
-    """Where pulses fall, in samples: a float for each, and its number of pulses in GRID. step [frames], voiced [4 frames]."""
-    where, counts = [], []
-    for t, count in enumerate(step):
-        at = np.arange(count) * GRID / count - (first + t) % 2 * HOP
-        at = HOP * t + at[(at >= 0) & (at < HOP)]
-        at = at[voiced[(at // FINE).astype(int)]]
-        where.append(at)
-        counts.append(np.full(len(at), count))
-    return np.concatenate(where), np.concatenate(counts)
-
-
-def render(voice, tokens, voiced, mcep, first=0):
-    """Sound of [frames] tokens in a voice, [320 frames] float32. `first`: number of the first frame in its utterance."""
-    speaker, base = voice
-    n = len(tokens)
-    spectrum, voiced = np.exp(mcep[:4 * n] @ WARPED), voiced[:4 * n]
-    out = np.zeros(HOP * n + N_FFT)
-
-    def add(starts, sounds):
-        for a, x in zip(starts, sounds):
-            out[a:a + len(x)] += x
-
-    at, count = _pulses(base + LEVEL_OF[tokens] - 1, voiced, first)
-    delay = np.exp(-2j * np.pi / SAMPLE_RATE * np.outer(at % 1, FREQUENCY))
-    impulse = np.fft.irfft(spectrum[(at // FINE).astype(int)] * PULSE_SHARE * delay)[:, :IMPULSE]
-    impulse[:, -160:] *= np.linspace(1, 0, 160)
-    add(at.astype(int), impulse * np.sqrt(GRID / count)[:, None])
-
-    fine = np.arange(4 * n)
-    noise = NOISE[(FINE * (fine + 4 * first)[:, None] + np.arange(2 * FINE)) % GRID] * np.hanning(2 * FINE + 1)[:-1]
-    share = np.where(voiced[:, None], 0.7 * (1 - PULSE_SHARE), 1.0)
-    noise = np.fft.irfft(np.fft.rfft(noise, N_FFT) * spectrum * share)
-    add(FINE * fine, noise)
-    return (GAIN[speaker] * out[:HOP * n]).astype(np.float32)

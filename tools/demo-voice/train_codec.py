@@ -1,47 +1,25 @@
 #!/usr/bin/env python3
 """train_codec.py DATA... --out FILE --minutes M: train tokens -> sound (prenet, wave generator, d-vector).
 
-The sound that belongs to tokens is known to the sample, so the waveform itself is a target beside its spectra. For most of
+The sound that belongs to tokens is known to the sample, so the waveform itself is a target beside its spectra. For half of
 the time the wave generator is what it begins as, the inverse of framing, and only what works at 50 frames a second is
-computed; at the end all of it learns. DATA: make_data.py --sound.
+computed; then all of it learns. DATA: make_data.py --sound.
 """
 
-import numpy as np
 import torch
 
 import codec
 import layout
 import speech
 import training
+import vocoder
 from optimiser import Muon
 
-CONTEXT, CROP = 16, 64                                 # frames: either side without loss, of sound
-WHOLE_FROM, WHOLE_SHARE = 0.95, 4                      # of the time: then the wave generator learns too, from a part of the crops
+CONTEXT, CROP = 16, 96                                 # frames: without loss at a side where speech goes on, of a crop
+CUTS = {"middle": slice(CONTEXT, -CONTEXT), "begin": slice(0, -CONTEXT), "end": slice(CONTEXT, None)}
+WHOLE_FROM, WHOLE_SHARE = 0.5, 4                       # of the time: then the wave generator learns too, from a part of the crops
 RESOLUTIONS = ((1024, 256), (512, 128), (256, 64), (128, 32))
 EMPHASIS = 0.9                                         # of high frequencies in the waveform's loss
-
-
-class Sounds:
-    def __init__(self, paths):
-        zs = [np.load(p) for p in paths]
-        self.tokens = np.concatenate([z["tokens"] for z in zs])
-        self.sound = np.concatenate([z["sound"] for z in zs])
-        length = np.concatenate([np.diff(z["tokens_end"], prepend=0) for z in zs])
-        self.voice = np.repeat(np.concatenate([z["labels"][:, 0] for z in zs]), length)
-        self.sentence = np.repeat(np.arange(len(length)), length)
-        self.digits = np.stack([speech.global_digits(v) for v in speech.VOICES])
-
-    def batch(self, rng, n):
-        """tokens [n, CROP + 2 CONTEXT], digits [n, 32, 3], sound [n, samples of CROP]; each inside one sentence."""
-        size, begins = CROP + 2 * CONTEXT, []
-        while len(begins) < n:
-            a = int(rng.integers(len(self.tokens) - size))
-            if self.sentence[a] == self.sentence[a + size - 1]:
-                begins.append(a)
-        at = np.array(begins)[:, None] + np.arange(size)
-        sound = self.sound.reshape(-1, speech.HOP)[at[:, CONTEXT:-CONTEXT]].reshape(n, -1)
-        return (torch.tensor(self.tokens[at].astype(int)), torch.tensor(self.digits[self.voice[begins]]),
-                torch.tensor(sound.astype(np.float32) / 32767))
 
 
 def spectral_loss(made, wanted):
@@ -81,20 +59,25 @@ def main():
     w = {n: p.to(a.device).requires_grad_() for n, p in w.items()}
     book = {"quantizer.codebook.weight": torch.tensor(speech.codebook(), device=a.device)}
     run = training.Run(a, w, optimisers(w))
-    sounds = Sounds(a.data)
-    for share in run.shares():
-        tokens, digits, wanted = (t.to(a.device) for t in sounds.batch(run.rng, a.batch))
+    readings = vocoder.Readings(a.data[:-1] or a.data, a.device, CROP)
+    unseen = vocoder.Readings(a.data[-1:], a.device, CROP)
+
+    def losses(share, place, readings=readings):
+        """In sentences' middles, begins and ends by turns: what is beyond an end is nothing, for the engine too."""
+        whole, cut = share >= WHOLE_FROM, CUTS[place]
+        tokens, digits, wanted = readings.batch(a.batch // WHOLE_SHARE if whole else a.batch, place)
         d = codec.speaker_vector(w, digits)
         with torch.autocast(a.device, torch.bfloat16):
             x = codec.prenet(w | book, config, tokens, d)
         x = x.float() + d[:, :, None]
-        if share < WHOLE_FROM:
-            made = codec.samples_of_frames(w, x)
-        else:
-            n = len(x) // WHOLE_SHARE
-            made, wanted = codec.wave_generator(w, config, x[:n]), wanted[:n]
-        cut = CONTEXT * speech.HOP
-        spectral, wave = spectral_loss(made[:, cut:-cut], wanted), wave_loss(made[:, cut:-cut], wanted)
+        made = codec.wave_generator(w, config, x) if whole else codec.samples_of_frames(w, x)
+        made, wanted = (x.unflatten(1, (CROP, speech.HOP))[:, cut].flatten(1) for x in (made, wanted))
+        return spectral_loss(made, wanted), wave_loss(made, wanted)
+
+    for share in run.shares():
+        run.validate = lambda: dict(unseen_spectral=losses(share, "middle", unseen)[0])
+        place = list(CUTS)[run.step % len(CUTS)]
+        spectral, wave = losses(share, place)
         run.learn(spectral + wave, list(w.values()), 5.0, spectral=spectral, wave=wave)
 
 

@@ -4,7 +4,6 @@
 Both are supervised: the token of every frame and the voice of every sentence are known. DATA: make_data.py --sound.
 """
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -12,48 +11,25 @@ import codec
 import layout
 import speech
 import training
+import vocoder
 
 VOICE_EVERY = 4                                        # steps: the speaker encoder learns in a few hundred steps
-SECONDS = 2.5                                          # of a clip; shorter sentences are repeated
+CLIP = 125                                             # frames
 SHARPNESS = 16.0                                       # of the cosines in the cross-entropy
 
 
 def normalise_volume(x, target=0.2):
-    """What the engine does to a recording: the loud tenth of its samples, without the loudest hundredth, to `target`."""
-    loud = np.sort(np.abs(x))
-    if loud[-1] < 0.1:
-        x = x * 0.1 / max(loud[-1], 1e-3)
-    loud = loud[loud > 0.01]
-    if len(loud) <= 10:
-        return x
-    x = x * np.clip(target / loud[int(0.9 * len(loud)):int(0.99 * len(loud))].mean(), 0.1, 10.0)
-    return x / max(1.0, np.abs(x).max())
-
-
-class Recordings:
-    def __init__(self, paths):
-        zs = [np.load(p) for p in paths]
-        self.tokens = np.concatenate([z["tokens"] for z in zs])
-        self.sound = np.concatenate([z["sound"] for z in zs])
-        self.end = np.cumsum(np.concatenate([np.diff(z["tokens_end"], prepend=0) for z in zs]))
-        self.voice = np.concatenate([z["labels"][:, 0] for z in zs])
-        self.digits = np.stack([speech.global_digits(v) for v in speech.VOICES])
-
-    def batch(self, rng, n):
-        """sound [n, samples], tokens [n, frames], digits [n, 32, 3]."""
-        frames = int(SECONDS * 50)
-        sounds, tokens, voices = [], [], []
-        for i in rng.integers(1, len(self.end), n):
-            a, b = self.end[i - 1], self.end[i]
-            x = normalise_volume(self.sound[a * speech.HOP:b * speech.HOP].astype(np.float64) / 32767)
-            x = x + rng.normal(size=len(x)) * 10 ** rng.uniform(-4.5, -2.5)
-            at = int(rng.integers(max(1, b - a - frames + 1)))
-            repeated = np.tile(np.arange(b - a), frames // (b - a) + 1)[at:at + frames]
-            sounds.append(x.reshape(-1, speech.HOP)[repeated].ravel())
-            tokens.append(self.tokens[a:b][repeated])
-            voices.append(self.voice[i])
-        return (torch.tensor(np.stack(sounds), dtype=torch.float32), torch.tensor(np.stack(tokens).astype(int)),
-                torch.tensor(self.digits[voices]))
+    """What the engine does to a recording: the loud tenth of its samples, without the loudest hundredth, to `target`. [B, N]."""
+    loudest = x.abs().amax(1, keepdim=True)
+    x = torch.where(loudest < 0.1, x * 0.1 / loudest.clamp(min=1e-3), x)
+    loud = x.abs().sort(1).values
+    n = loud.shape[1]
+    heard = (loud > 0.01).sum(1, keepdim=True)
+    first, end = (n - heard + (share * heard).long() for share in (0.9, 0.99))
+    place = torch.arange(n, device=x.device)
+    middle = (loud * ((place >= first) & (place < end))).sum(1, keepdim=True) / (end - first).clamp(min=1)
+    x = torch.where(heard > 10, x * (target / middle.clamp(min=1e-6)).clamp(0.1, 10.0), x)
+    return x / x.abs().amax(1, keepdim=True).clamp(min=1.0)
 
 
 def keep_statistics(w, statistics, step):
@@ -77,9 +53,11 @@ def main():
     run = training.Run(a, named, [torch.optim.AdamW(params, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0)])
     book = F.normalize(torch.tensor(speech.codebook(), device=a.device), dim=1)
     mel = config["bicodec"]["mel_params"]
-    filters, recordings = codec.mel_filters(mel).to(a.device), Recordings(a.data)
+    filters, readings = codec.mel_filters(mel).to(a.device), vocoder.Readings(a.data, a.device, CLIP)
     for _ in run.shares():
-        sound, tokens, digits = (t.to(a.device) for t in recordings.batch(run.rng, a.batch))
+        tokens, digits, sound = readings.batch(a.batch)
+        sound = normalise_volume(sound)
+        sound = sound + torch.randn_like(sound) * 10 ** (-2.5 - 2 * torch.rand(len(sound), 1, device=a.device))
         z = F.normalize(codec.encode(w, config["bicodec"], codec.wav2vec2(v, config["wav2vec2"], sound)), dim=2)
         cosine = z @ book.t()
         tokens = tokens[:, :z.shape[1]]

@@ -20,59 +20,65 @@ READING, GUIDANCE = 1.0, 0.5                           # weights of their losses
 
 
 class Corpus:
-    def __init__(self, paths):
-        self.items = []
+    """Every sentence as a sequence, on the device; each in one of the two formats, by chance."""
+
+    def __init__(self, paths, device):
+        rng, items = np.random.default_rng(0), []
         for path in paths:
             z = np.load(path)
             text, tokens, letters, labels = z["text"].tobytes(), z["tokens"], z["letters"], z["labels"]
             ends, token_ends = z["text_end"], z["tokens_end"]
             for i in range(len(ends)):
                 a, b = (ends[i - 1], token_ends[i - 1]) if i else (0, 0)
-                self.items.append((text[a:ends[i]].decode(), tokens[b:token_ends[i]], letters[b:token_ends[i]], labels[i]))
-        self.length = np.array([len(t) + len(x) for t, x, _, _ in self.items])
+                frames = slice(b, token_ends[i])
+                seq, n = lm.sequence(text[a:ends[i]].decode(), speech.VOICES[labels[i, 0]], tokens[frames], labels[i, 1:],
+                                     rng.random() < 0.5)
+                spoken = np.full(len(seq), -1, np.int16)
+                spoken[-2 - len(letters[frames]):-2] = np.where(letters[frames] >= 0, lm.TEXT_FROM + letters[frames], -1)
+                items.append((np.array(seq, np.int16), spoken, n))
+        validation, self.device = len(items) // 100 + 1, device
+        items = sorted(items[validation:], key=lambda x: len(x[0])) + items[:validation]
+        self.validation = np.arange(len(items) - validation, len(items))
+        self.ids, self.spoken = (torch.tensor(np.concatenate([x[k] for x in items] + [np.zeros(8192, np.int16)]), device=device)
+                                 for k in (0, 1))
+        self.length = np.array([len(x[0]) for x in items])
+        places = np.cumsum(self.length) - self.length, self.length, [x[2] for x in items]
+        self.places = torch.tensor(np.stack(places), device=device)    # begin, length, prompt
 
     def batch(self, rng, longest, n_ids):
-        """Sequences of like length, about n_ids ids together: ids, targets (-1: none), and where among the ids the letter stands
-        that is spoken next (-1: none)."""
-        within = np.flatnonzero(self.length <= longest)
-        some = rng.choice(within, min(len(within), 400), replace=False)
-        some = some[np.argsort(self.length[some])]
-        per = max(1, int(n_ids / (self.length[some].mean() + 45)))
+        """Sequences of like length, about n_ids ids together."""
+        within = np.searchsorted(self.length[:self.validation[0]], longest, side="right")
+        some = np.sort(rng.integers(max(within, 1), size=400 + n_ids // 10))
+        per = max(1, int(n_ids / self.length[some].mean()))
         at = rng.integers(max(1, len(some) - per))
-        rows = []
-        for k in some[at:at + per]:
-            text, tokens, letters, labels = self.items[k]
-            seq, n = lm.sequence(text, speech.VOICES[labels[0]], tokens, labels[1:], rng.random() < 0.5)
-            rows.append((seq, n, letters))
-        shape = len(rows), max(len(seq) for seq, *_ in rows) - 1
-        ids, target, spoken = (np.full(shape, fill) for fill in (0, -1, -1))
-        for i, (seq, n, letters) in enumerate(rows):
-            ids[i, :len(seq) - 1] = seq[:-1]
-            target[i, n - 1:len(seq) - 1] = seq[n:]
-            frames = slice(len(seq) - 2 - len(letters), len(seq) - 2)   # the ids that each frame follows
-            spoken[i, frames] = np.where(letters >= 0, lm.TEXT_FROM + letters, -1)
-        return tuple(map(torch.tensor, (ids, target, spoken)))
+        return self.rows(some[at:at + per])
+
+    def rows(self, rows):
+        """ids, targets (-1: none), and where among the ids the letter stands that is spoken next (-1: none)."""
+        begin, length, prompt = self.places[:, torch.tensor(rows).to(self.device, non_blocking=True), None]
+        place = torch.arange(int(self.length[rows].max()) - 1, device=self.device)
+        at, real = begin + place, place < length - 1
+        target = torch.where(real & (place >= prompt - 1), self.ids[at + 1].long(), -1)
+        return torch.where(real, self.ids[at].long(), 0), target, torch.where(real, self.spoken[at].long(), -1)
 
 
-def loss_of(w, config, embedding, batch, phones):
+def loss_of(w, config, embedding, batch, phone_of):
     """Cross-entropy; that of the phone alone, given that another one comes (which is what reading is, and not rhythm or melody);
-    how far guided heads look elsewhere. `phones` [frame tokens, phones]: 1 where a token is of a phone."""
+    how far guided heads look elsewhere. `phone_of`: the phone of each frame token."""
     ids, target, spoken = batch
     embed = embedding.matrix()
     wanted = spoken[:, :, None] == torch.arange(ids.shape[1], device=ids.device)
     hidden, astray = lm.forward(w, config, embed.to(torch.bfloat16), ids, (GUIDED, wanted))
-    kept = target >= 0
-    logits = F.linear(hidden[kept], embed).float()
-    ids, target = ids[kept], target[kept]
-    plain = F.cross_entropy(logits, target)
+    logits = F.linear(hidden, embed).float().flatten(0, 1)
+    ids, target, n = ids.flatten(), target.flatten(), len(phone_of)
+    plain = F.cross_entropy(logits, target, ignore_index=-1)
     now, then = (t - lm.SEMANTIC for t in (ids, target))
-    frames = (now >= 0) & (now < len(phones)) & (then >= 0) & (then < len(phones))
-    now, then = (phones[t.clamp(0, len(phones) - 1)] for t in (now, then))
-    other = frames & (now != then).any(1)
-    others = logits[other, lm.SEMANTIC:lm.SEMANTIC + len(phones)].masked_fill((now[other] @ phones.t()) > 0, -1e4)
-    right = others.masked_fill((then[other] @ phones.t()) == 0, -1e4)
+    frames = (now >= 0) & (now < n) & (then >= 0) & (then < n)
+    now, then = (phone_of[t.clamp(0, n - 1)][:, None] for t in (now, then))
+    others = logits[:, lm.SEMANTIC:lm.SEMANTIC + n].masked_fill(phone_of == now, -1e4)
+    right = others.masked_fill(phone_of != then, -1e4)
     reading = others.logsumexp(1) - right.logsumexp(1)
-    return plain, reading.mean(), astray
+    return plain, lm.mean_where(reading, frames & (now != then)[:, 0]), astray
 
 
 def main():
@@ -86,12 +92,17 @@ def main():
     others = [p for p in w.values() if p.dim() != 2] + list(embedding.parameters())
     run = training.Run(a, named, [Muon(matrices, lr=0.02),
                                   torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.0)])
-    corpus = Corpus(a.data)
-    phones = F.one_hot(torch.tensor(speech.PHONE_OF)).float().to(a.device)
-    for share in run.shares():
-        batch = [t.to(a.device) for t in corpus.batch(run.rng, min(600, 90 + 1500 * share), a.batch)]
+    corpus = Corpus(a.data, a.device)
+    phone_of = torch.tensor(speech.PHONE_OF, device=a.device)
+
+    def losses(batch):
         with torch.autocast(a.device, torch.bfloat16):
-            plain, reading, astray = loss_of(w, config, embedding, batch, phones)
+            return loss_of(w, config, embedding, batch, phone_of)
+
+    run.validate = lambda: dict(zip(("unseen_next", "unseen_reading"), losses(corpus.rows(corpus.validation[:64]))))
+    for share in run.shares():
+        batch = corpus.batch(run.rng, min(700, 135 + 1500 * share), a.batch)
+        plain, reading, astray = losses(batch)
         run.learn(plain + READING * reading + GUIDANCE * astray, others, 1.0, next=plain, reading=reading, astray=astray,
                   length=batch[0].shape[1])
 

@@ -7,6 +7,8 @@ import time
 import numpy as np
 import torch
 
+LOGGED_EVERY, SAVED_EVERY = 5, 30                      # seconds
+
 
 def options(doc, batch):
     a = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -17,25 +19,28 @@ def options(doc, batch):
     a.add_argument("--device", default="cpu")
     a = a.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    torch.backends.cudnn.benchmark = True
     return a
 
 
 class Run:
-    """One training: tensors by name, their optimisers, and how far it is. A checkpoint is written every minute."""
+    """One training: tensors by name, their optimisers, and how far it is. Checkpoints are written as it goes: the
+    weights, and beside them what only going on needs. `validate`, called for every line of the log, gives figures."""
 
     def __init__(self, options, weights, optimisers):
         self.options, self.weights, self.optimisers = options, weights, optimisers
+        self.validate = dict
         self.rates = [g["lr"] for o in optimisers for g in o.param_groups]
         self.step, spent = 0, 0.0
         if os.path.exists(options.out):
             state = torch.load(options.out, map_location=options.device)
             for n in weights:
                 weights[n].data.copy_(state["weights"][n])
-            for o, s in zip(optimisers, state["optimisers"]):
+            for o, s in zip(optimisers, torch.load(options.out + ".optimisers", map_location=options.device)):
                 o.load_state_dict(s)
             self.step, spent = state["step"], state["minutes"]
-        self.start, self.saved = time.time() - 60 * spent, time.time()
-        self.sums, self.n_sums = {}, 0
+        self.start, self.saved, self.logged = time.time() - 60 * spent, time.time(), time.time()
+        self.sums = {}
         self.rng = np.random.default_rng(self.step)
         print(f"{sum(p.numel() for p in weights.values()) / 1e6:.2f} M weights, from step {self.step}", flush=True)
 
@@ -59,20 +64,26 @@ class Run:
         for o in self.optimisers:
             o.step()
             o.zero_grad(set_to_none=True)
-        self.step, self.n_sums = self.step + 1, self.n_sums + 1
-        for name, value in figures.items():
+        self.step += 1
+        for name, value in figures.items():            # on the device until they are printed: it works ahead
             total, n = self.sums.get(name, (0.0, 0))
-            self.sums[name] = total + (value.item() if torch.is_tensor(value) else value), n + 1
-        if self.n_sums == 20:
-            means = "  ".join(f"{name} {total / n:.3f}" for name, (total, n) in self.sums.items())
-            print(f"{self.step}  {self.minutes():.1f} min  {means}", flush=True)
-            self.sums, self.n_sums = {}, 0
-        if time.time() - self.saved > 60:
+            self.sums[name] = total + (value.detach() if torch.is_tensor(value) else value), n + 1
+        if time.time() - self.logged > LOGGED_EVERY:
+            self.log()
+        if time.time() - self.saved > SAVED_EVERY:
             self.save()
 
+    def log(self):
+        with torch.no_grad():
+            means = {name: total / n for name, (total, n) in self.sums.items()} | self.validate()
+        print(f"{self.step}  {self.minutes():.2f} min  " + "  ".join(f"{n} {float(x):.3f}" for n, x in means.items()), flush=True)
+        self.sums, self.logged = {}, time.time()
+
     def save(self):
-        state = dict(weights={n: p.detach() for n, p in self.weights.items()}, step=self.step, minutes=self.minutes(),
-                     optimisers=[o.state_dict() for o in self.optimisers])
-        torch.save(state, self.options.out + ".tmp")
-        os.replace(self.options.out + ".tmp", self.options.out)
+        if not all(bool(p.isfinite().all()) for p in self.weights.values()):
+            raise SystemExit(f"step {self.step}: weights are no longer finite; {self.options.out} is from before")
+        state = dict(weights={n: p.detach() for n, p in self.weights.items()}, step=self.step, minutes=self.minutes())
+        for suffix, x in ((".optimisers", [o.state_dict() for o in self.optimisers]), ("", state)):
+            torch.save(x, self.options.out + ".tmp")
+            os.replace(self.options.out + ".tmp", self.options.out + suffix)
         self.saved = time.time()
