@@ -1,7 +1,7 @@
 """Sizes of the demo voice, and the name and shape of every tensor in the published layout that is ever read (postnet and the
 x-vector head are not).
 
-A network is a dictionary from tensor name to parameter; model.py computes with it. What is saved is what is trained.
+A network is a dictionary from tensor name to parameter; lm.py and codec.py compute with it. What is saved is what is trained.
 """
 
 import torch
