@@ -196,7 +196,8 @@ struct mill_attn_paged_args {
  * candidate is kept while the probability before it is less than top_p), candidates by falling
  * logit, ties by rising column; the draw is the first candidate whose cumulative probability
  * exceeds u. temperature 0 = the largest logit. A row with a logit that is not finite gets token
- * -1. u = mill_philox_uniform(seed[r], position[r]) (runtime/base/philox.h). */
+ * -1. u = mill_philox_uniform(seed[r], position[r]) (runtime/base/philox.h). What says how to draw
+ * was copied to the device in front of a step's operators, as a batch is (mill_batch). */
 struct mill_sample_args {
     struct mill_matrix logits;        /* f32 */
     const int32_t *ids;               /* [columns]: each column's token, or NULL = the column */

@@ -63,11 +63,12 @@ static __device__ double weight_of(const struct draw *d, float logit) {
     return exp((double)logit / temperature - (double)d->best / temperature);
 }
 
-/* visit(order) of the thread's candidates below `high`. Columns are dealt to threads in turn;
- * AT_ONCE loads are under way. */
+/* visit(order) of the thread's candidates from `low` up to, not with, `high`. Columns are dealt to
+ * threads in turn; AT_ONCE loads are under way. Most columns take but a look at their logit. */
 template <int AT_ONCE, class Visit>
-static __device__ __forceinline__ void each_of_thread(const struct draw *d, uint64_t high,
-                                                      Visit visit) {
+static __device__ __forceinline__ void each_of_thread(const struct draw *d, uint64_t low,
+                                                      uint64_t high, Visit visit) {
+    const float least = logit_of(low); /* of LOWEST a NaN, below which is nothing */
 #pragma unroll 1
     for (int32_t first = (int32_t)threadIdx.x; first < d->n; first += AT_ONCE * SAMPLE_THREADS) {
         float logits[AT_ONCE];
@@ -78,8 +79,10 @@ static __device__ __forceinline__ void each_of_thread(const struct draw *d, uint
 #pragma unroll
         for (int32_t i = 0; i < AT_ONCE; i++) {
             int32_t column = first + i * SAMPLE_THREADS;
+            if (logits[i] < least && isfinite(logits[i]))
+                continue;
             uint64_t order = order_of(key_of(logits[i]), column);
-            if (column < d->n && order < high)
+            if (column < d->n && order >= low && order < high)
                 visit(order);
         }
     }
@@ -111,9 +114,7 @@ static __device__ int32_t gather(const struct draw *d, uint64_t low, uint64_t hi
     if (threadIdx.x == 0)
         *d->counter = 0;
     __syncthreads();
-    each_of_thread<4>(d, high, [&](uint64_t order) {
-        if (order < low)
-            return;
+    each_of_thread<4>(d, low, high, [&](uint64_t order) {
         int32_t at = atomicAdd(d->counter, 1);
         if (at < PAGE)
             d->found[at] = order;
@@ -145,14 +146,15 @@ static __device__ void take_page(struct draw *d, int32_t first, int32_t least) {
     uint64_t high = first ? d->page[d->count - 1] : HIGHEST, bound = LOWEST, best = 0;
     int32_t most = least + least / 2;
     if (d->n - first > most) { /* else the page is all that is left */
-        each_of_thread<17>(d, high, [&](uint64_t order) { best = order > best ? order : best; });
+        each_of_thread<17>(d, LOWEST, high,
+                           [&](uint64_t order) { best = order > best ? order : best; });
         bound = find_bound(bound, high, least, most,
                            [&](uint64_t at) { return __syncthreads_count(best >= at); });
     }
     while ((d->count = gather(d, bound, high)) > PAGE)
         bound = find_bound(bound, high, least, PAGE, [&](uint64_t at) {
             int32_t n = 0;
-            each_of_thread<4>(d, high, [&](uint64_t order) { n += order >= at; });
+            each_of_thread<4>(d, at, high, [&](uint64_t) { n++; });
             return (int32_t)block_sum((float)n); /* exact: a row is below 2^24 */
         });
     d->first = first;
@@ -208,7 +210,7 @@ static __device__ bool walk_page(const struct draw *d, int32_t n, double total, 
     for (int32_t first = 0; first < n && !reached; first += 32) {
         double weight = first + lane < n ? d->weights[first + lane] : 0;
         sums[0][lane] = weight;
-        sums[1][lane] = weight / total;
+        sums[1][lane] = total == 1 ? weight : weight / total; /* takes as long as 20 sums */
         __syncwarp();
         if (lane < 2)
 #pragma unroll 8
@@ -282,10 +284,10 @@ __global__ void __launch_bounds__(SAMPLE_THREADS, 2) sample_rows(const struct mi
     CU_SHARED(double, weights, [PAGE]);
     CU_SHARED(int32_t, counter);
     grid_start_next();
-    grid_wait();
     int32_t r = (int32_t)blockIdx.x, n = a.logits.columns, top_k = a.top_k[r];
     const float *logits = static_cast<const float *>(a.logits.data) + r * a.logits.stride;
     float temperature = a.temperature[r], top_p = a.top_p[r];
+    grid_wait();
     struct draw d = {logits, n, temperature, found, page, weights, &counter, -1, 0, 0};
     if (top_k > 0 && top_k < n)
         n = top_k;

@@ -462,6 +462,34 @@ static void test_sample_edges(void **state) {
     rig_close(&rig);
 }
 
+/* An infinity far below all that is looked at in a long row. */
+static void test_sample_finds_infinity(void **state) {
+    enum { N = 8193 };
+    struct rig rig;
+    open_or_fail(state, &rig);
+    float *logits = calloc(N, sizeof *logits), one = 1;
+    assert_non_null(logits);
+    for (int i = 0; i < N; i++)
+        logits[i] = (float)(i * 7919 % N);
+    logits[5000] = -INFINITY;
+    int32_t top_k = 50, column = 0;
+    double u = 0.5;
+    int32_t *drawn = rig_put(&rig, &column, sizeof column);
+    const struct mill_sample_args args = {
+        .logits = {rig_put(&rig, logits, N * sizeof *logits), MILL_F32, 1, N, N},
+        .tokens = drawn,
+        .temperature = rig_put(&rig, &one, sizeof one),
+        .top_p = rig_put(&rig, &one, sizeof one),
+        .top_k = rig_put(&rig, &top_k, sizeof top_k),
+        .u = rig_put(&rig, &u, sizeof u)};
+    assert_int_equal(rig.ops->sample(rig.backend, &args), MILL_OK);
+    fetch(&rig, &column, drawn, sizeof column);
+    assert_int_equal(column, -1);
+    unprepare(&rig, &(struct prepared){0});
+    rig_close(&rig);
+    free(logits);
+}
+
 int contract_tests(struct options *options) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(test_services, options),
@@ -474,6 +502,7 @@ int contract_tests(struct options *options) {
         cmocka_unit_test_prestate(test_not_finite_stays_in_attention, options),
         cmocka_unit_test_prestate(test_many_spans, options),
         cmocka_unit_test_prestate(test_sample_edges, options),
+        cmocka_unit_test_prestate(test_sample_finds_infinity, options),
         cmocka_unit_test_prestate(test_sample_by_seed, options),
     };
     return cmocka_run_group_tests_name("contract", tests, NULL, NULL);
