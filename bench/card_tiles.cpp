@@ -26,7 +26,7 @@ static const struct unit {
     int32_t oldest, newest; /* cards that run it */
     struct unit_kernel (*kernel)(const struct conv_args *dilated);
 } units[] = {
-    {"residual_unit_hopper", 90, 90, mill_cuda_unit_hopper},
+    {"residual_unit_wide", 90, 90, mill_cuda_unit_wide},
     {"residual_unit_mma", 80, 999, mill_cuda_unit_mma},
 };
 
@@ -35,7 +35,7 @@ static const struct kernel {
     int32_t oldest, newest; /* cards that run it */
     int32_t (*tiles)(const struct conv_args *, struct conv_tile *);
 } kernels[] = {
-    {"conv_hopper", 90, 90, mill_cuda_conv_hopper},
+    {"conv_wide", 90, 90, mill_cuda_conv_wide},
     {"conv_mma", 80, 999, mill_cuda_conv_mma},
     {"conv_ffma", 75, 999, mill_cuda_conv_ffma},
 };

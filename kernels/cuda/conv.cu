@@ -39,14 +39,8 @@ float mill_cuda_conv_microseconds(const struct conv_tile *tile, const struct con
     return block * (in_turn > 1 ? in_turn : 1);
 }
 
-/* A layer always goes the same way: the two kernels sum differently. conv_hopper is faster where
- * spans fill its tiles (products of one tap by a tenth slower, which a residual unit in one kernel
- * makes up for). More than CONV_WARP_GROUP_INPUTS channels come at the rate of frames, in spans of
- * some 25 rows, which half fill the least of its tiles. */
-bool mill_cuda_conv_by_warp_groups(const struct mill_backend *backend,
-                                   const struct mill_weight_shape *shape) {
-    return CONV_BY_WARP_GROUPS && backend->capability == 90 &&
-           shape->n_in <= CONV_WARP_GROUP_INPUTS;
+bool mill_cuda_conv_by_warp_groups(const struct mill_backend *backend) {
+    return CONV_BY_WARP_GROUPS && backend->capability == 90;
 }
 
 static int32_t tiles_for(const struct mill_backend *backend, const struct conv_args *args,
@@ -55,9 +49,8 @@ static int32_t tiles_for(const struct mill_backend *backend, const struct conv_a
         return mill_cuda_conv_single(args, tiles);
     if (args->w.shape.dtype != MILL_BF16 || backend->capability < 80)
         return mill_cuda_conv_ffma(args, tiles);
-    return mill_cuda_conv_by_warp_groups(backend, &args->w.shape)
-               ? mill_cuda_conv_hopper(args, tiles)
-               : mill_cuda_conv_mma(args, tiles);
+    return mill_cuda_conv_by_warp_groups(backend) ? mill_cuda_conv_wide(args, tiles)
+                                                  : mill_cuda_conv_mma(args, tiles);
 }
 
 struct conv_tile mill_cuda_conv_best(const struct mill_backend *backend,

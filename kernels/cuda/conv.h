@@ -17,7 +17,7 @@
 
 enum {
     CONV_SPANS = 128, /* of one launch */
-    CONV_TILES = 3    /* of a kernel, at most */
+    CONV_TILES = 4    /* of a kernel, at most */
 };
 
 /* The parameter of a kernel: under 4 KB. */
@@ -53,6 +53,8 @@ struct conv_pace {
     float abreast;
 };
 
+struct wide_run; /* conv_wide.h */
+
 /* A tile of a kernel: outputs and rows that a block computes. */
 struct conv_tile {
     int32_t n_out, n_rows;
@@ -60,18 +62,19 @@ struct conv_tile {
     size_t shared_bytes;   /* of a block */
     mill_status (*launch)(struct mill_backend *, const struct conv_args *, int32_t n_spans,
                           const struct conv_tile *);
+    mill_status (*multiply)(struct mill_backend *, struct wide_run *) = NULL; /* of conv_wide */
 };
 
 /* Blocks: x counts tiles of outputs, then of rows; y spans; z phases. */
 dim3 mill_cuda_conv_grid(const struct conv_args *args, int32_t n_spans, int32_t n_out,
                          int32_t n_rows);
 
-/* Whether a layer's bf16 products go by warp groups on this card. */
-bool mill_cuda_conv_by_warp_groups(const struct mill_backend *, const struct mill_weight_shape *);
+/* Whether bf16 products go by warp groups on this card. */
+bool mill_cuda_conv_by_warp_groups(const struct mill_backend *);
 
 /* A kernel's tiles for args, and how many: products by tensor cores (bf16: by warp groups, or from
  * sm_80 on), by fmaf, for one output alone. */
-int32_t mill_cuda_conv_hopper(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
+int32_t mill_cuda_conv_wide(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
 int32_t mill_cuda_conv_mma(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
 int32_t mill_cuda_conv_ffma(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
 int32_t mill_cuda_conv_single(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
@@ -88,5 +91,7 @@ struct conv_tile mill_cuda_conv_best(const struct mill_backend *, const struct c
 mill_status mill_cuda_conv_depthwise(struct mill_backend *, const struct conv_args *,
                                      int32_t n_spans);
 mill_status mill_cuda_conv_launch(struct mill_backend *, struct conv_args *, int32_t n_spans);
+mill_status mill_cuda_conv_wide_launch(struct mill_backend *, const struct conv_args *,
+                                       int32_t n_spans, const struct conv_tile *);
 
 #endif

@@ -25,7 +25,7 @@ struct conv_rows {
     int32_t shift, shift_step; /* tap j of output i reads row i + shift + j * shift_step */
 };
 
-static __device__ __forceinline__ int32_t floor_divide(int32_t a, int32_t b) {
+static __host__ __device__ inline int32_t floor_divide(int32_t a, int32_t b) {
     return a / b - (a % b < 0);
 }
 

@@ -133,6 +133,7 @@ template <int N> HOPPER void registers_more() {
 #define WGMMA_32(how, i) WGMMA_16(how, i), WGMMA_16(how, i + 8)
 #define WGMMA_64(how, i) WGMMA_32(how, i), WGMMA_32(how, i + 16)
 #define WGMMA_96(how, i) WGMMA_64(how, i), WGMMA_32(how, i + 32)
+#define WGMMA_104(how, i) WGMMA_96(how, i), WGMMA_8(how, i + 48)
 #define WGMMA_128(how, i) WGMMA_64(how, i), WGMMA_64(how, i + 32)
 #define WGMMA_192(how, i) WGMMA_128(how, i), WGMMA_64(how, i + 64)
 #define WGMMA(n, registers, a_register, b_register)                                                \
@@ -143,7 +144,8 @@ template <int N> HOPPER void registers_more() {
                      : "l"(a), "l"(b)                                                              \
                      : "memory");                                                                  \
     }
-/* The same with a in registers, those of mma_bf16 for the warp's 16 rows; N 32, 64, 96, 128 or 192.
+/* The same with a in registers, those of mma_bf16 for the warp's 16 rows; N 32, 64, 96, 104, 128 or
+ * 192.
  * wgmma_bf16_first: d = a b^T. */
 #define WGMMA_A_NAMED(name, how, add, n, registers, a_registers, b_register)                       \
     HOPPER void name(float(&d)[n / 2], const uint32_t(&a)[4], uint64_t b) {                        \
@@ -164,6 +166,7 @@ template <int N> HOPPER void registers_more() {
 #define WGMMA_R48                                                                                  \
     WGMMA_R32                                                                                      \
     ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
+#define WGMMA_R52 WGMMA_R48 ", %48, %49, %50, %51"
 #define WGMMA_R64                                                                                  \
     WGMMA_R48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 #define WGMMA_R96                                                                                  \
@@ -179,6 +182,7 @@ WGMMA(128, WGMMA_R64, "%64", "%65")
 WGMMA_A(32, WGMMA_R16, "%16, %17, %18, %19", "%20")
 WGMMA_A(64, WGMMA_R32, "%32, %33, %34, %35", "%36")
 WGMMA_A(96, WGMMA_R48, "%48, %49, %50, %51", "%52")
+WGMMA_A(104, WGMMA_R52, "%52, %53, %54, %55", "%56")
 WGMMA_A(128, WGMMA_R64, "%64, %65, %66, %67", "%68")
 WGMMA_A(192, WGMMA_R96, "%96, %97, %98, %99", "%100")
 

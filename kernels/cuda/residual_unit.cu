@@ -16,9 +16,9 @@ static struct unit_kernel choose_kernel(const struct mill_backend *backend,
     if (dilated->w.shape.dtype != MILL_BF16 || args->pointwise.shape.dtype != MILL_BF16 ||
         dilated->w.shape.n_out == 1 || backend->capability < 80)
         return none;
-    const struct unit_kernel kernel = mill_cuda_conv_by_warp_groups(backend, &dilated->w.shape)
-                                          ? mill_cuda_unit_hopper(dilated)
-                                          : mill_cuda_unit_mma(dilated);
+    if (mill_cuda_conv_by_warp_groups(backend))
+        return mill_cuda_unit_wide(dilated);
+    const struct unit_kernel kernel = mill_cuda_unit_mma(dilated);
     if (!kernel.launch ||
         kernel.shared_bytes + MILL_CUDA_STATIC_SHARED_BYTES > (size_t)backend->shared_bytes)
         return none;

@@ -7,9 +7,11 @@ set(MILL_CUDA_SOURCES
     conv.cu
     conv_depthwise.cu
     conv_ffma.cu
-    conv_hopper.cu
     conv_mma.cu
+    conv_prepare.cu
     conv_single.cu
+    conv_wide.cu
+    conv_wide_plan.cu
     copy_rows.cu
     cuda_errors.c
     cuda_memory.c
@@ -27,7 +29,6 @@ set(MILL_CUDA_SOURCES
     norm.cu
     probe.cu
     residual_unit.cu
-    residual_unit_hopper.cu
     residual_unit_mma.cu
     rope_append.cu
     sample.cu

@@ -20,7 +20,7 @@ static const struct kernel {
     const char *name;
     int32_t (*tiles)(const struct conv_args *, struct conv_tile *);
 } kernels[] = {
-    {"conv_hopper", mill_cuda_conv_hopper},
+    {"conv_wide", mill_cuda_conv_wide},
     {"conv_mma", mill_cuda_conv_mma},
     {"conv_ffma", mill_cuda_conv_ffma},
 };

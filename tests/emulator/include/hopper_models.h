@@ -70,12 +70,12 @@ template <size_t R> HOPPER_MODEL void wgmma_bf16(float (&d)[R], uint64_t a, uint
 }
 template <size_t R>
 HOPPER_MODEL void wgmma_bf16(float (&d)[R], const uint32_t (&a)[4], uint64_t b, HOPPER_AT) {
-    static_assert(R == 16 || R == 32 || R == 48 || R == 64 || R == 96);
+    static_assert(R == 16 || R == 32 || R == 48 || R == 52 || R == 64 || R == 96);
     ::emulator::wgmma_registers(d, 2 * (int)R, a, b, false, at);
 }
 template <size_t R>
 HOPPER_MODEL void wgmma_bf16_first(float (&d)[R], const uint32_t (&a)[4], uint64_t b, HOPPER_AT) {
-    static_assert(R == 16 || R == 32 || R == 48 || R == 64 || R == 96);
+    static_assert(R == 16 || R == 32 || R == 48 || R == 52 || R == 64 || R == 96);
     ::emulator::wgmma_registers(d, 2 * (int)R, a, b, true, at);
 }
 HOPPER_MODEL void wgmma_commit(HOPPER_AT) {

@@ -1,0 +1,117 @@
+/* conv_prepare.cu - rows of the input as conv_wide.cu multiplies them: snaked, rounded to bf16, in
+ * planes; and where the sums of each will go.
+ *
+ * A warp takes 8 rows of a group of 32 channels, lane j of four the words j of the group's chunks,
+ * which are 16 bytes of plane j. Memory's speed: 4 n_in bytes a row are read, 2 n_in stay in the L2
+ * cache. */
+#include "kernels/cuda/conv_rows.h"
+#include "kernels/cuda/conv_wide.h"
+
+enum { THREADS = 256, BATCH = 4, ROWS = THREADS / 4 * BATCH /* of a block */ };
+
+/* A span's rows: flat row r is input row x + r where that lies in [x_first, x_end), else zeros. */
+struct span_rows {
+    int32_t first, n;
+    int64_t x, x_first, x_end;
+};
+
+static __device__ __forceinline__ span_rows rows_of(const wide_run &run, int32_t s) {
+    const struct mill_span &span = run.conv.spans[s];
+    int32_t place = run.conv.stride > 0
+                        ? floor_divide(span.y_place + run.conv.padding, run.stride) - run.reach
+                        : span.y_place - run.conv.padding;
+    span_rows rows;
+    rows.first = run.first_row[s];
+    rows.n = (s + 1 < run.n_spans ? run.first_row[s + 1] : run.pitch) - rows.first;
+    rows.x_first = span.x_first;
+    rows.x_end = (int64_t)span.x_first + span.n_x;
+    rows.x = (int64_t)place - span.x_place + span.x_first;
+    return rows;
+}
+
+/* Sums i of the span: output times (i + floor) * stride + phase - delay from its first one. */
+static __device__ __forceinline__ wide_row row_of(const wide_run &run, int32_t s, int32_t i) {
+    const struct mill_span &span = run.conv.spans[s];
+    int32_t shifted = span.y_place + run.conv.padding, stride = run.stride;
+    int32_t delay = run.conv.stride > 0 ? shifted - floor_divide(shifted, stride) * stride : 0;
+    int64_t at = (int64_t)i * stride - delay; /* phase 0, from the span's first output on */
+    wide_row row;
+    row.y = (int32_t)(span.y_first + at);
+    row.residual = (int32_t)(run.conv.residual_first[s] + at);
+    row.first_phase = at < 0 ? (int32_t)-at : 0;
+    row.end_phase = at < span.n_y ? (int32_t)min((int64_t)stride, span.n_y - at) : 0;
+    return row;
+}
+
+/* Two channels; zeros beyond the last. */
+template <bool WHOLE>
+static __device__ __forceinline__ float2 load_two(const float *row, int32_t at, int32_t n) {
+    if (WHOLE)
+        return at < n ? *reinterpret_cast<const float2 *>(row + at) : make_float2(0, 0);
+    return make_float2(at < n ? row[at] : 0, at + 1 < n ? row[at + 1] : 0);
+}
+
+template <bool WHOLE>
+static __device__ __forceinline__ void prepare(const wide_run &run, const span_rows &rows,
+                                               int32_t first) {
+    int32_t lane = threadIdx.x % 32, n_in = run.conv.x.columns, j = lane % 4;
+    int32_t channel = blockIdx.z * GROUP_CHANNELS + 2 * j;
+    uint4 *plane = run.planes + ((int64_t)blockIdx.z * 4 + j) * run.pitch + rows.first;
+    float2 alpha[4], inverse[4], v[BATCH][4];
+#pragma unroll
+    for (int b = 0; b < BATCH; b++)
+#pragma unroll
+        for (int c = 0; c < 4; c++) {
+            int32_t r = first + b * (THREADS / 4);
+            int64_t at = rows.x + r;
+            v[b][c] = make_float2(0, 0);
+            if (r < rows.n && at >= rows.x_first && at < rows.x_end)
+                v[b][c] = load_two<WHOLE>(matrix_row(run.conv.x, at), channel + 8 * c, n_in);
+        }
+    if (run.conv.alpha) {
+#pragma unroll
+        for (int c = 0; c < 4; c++) {
+            alpha[c] = load_two<false>(run.conv.alpha, channel + 8 * c, n_in);
+            inverse[c] = make_float2(snake_inverse(alpha[c].x), snake_inverse(alpha[c].y));
+#pragma unroll
+            for (int b = 0; b < BATCH; b++) {
+                v[b][c].x = snake(v[b][c].x, alpha[c].x, inverse[c].x);
+                v[b][c].y = snake(v[b][c].y, alpha[c].y, inverse[c].y);
+            }
+        }
+    }
+#pragma unroll
+    for (int b = 0; b < BATCH; b++)
+        if (first + b * (THREADS / 4) < rows.n)
+            plane[first + b * (THREADS / 4)] =
+                make_uint4(pack_bf16(v[b][0].x, v[b][0].y), pack_bf16(v[b][1].x, v[b][1].y),
+                           pack_bf16(v[b][2].x, v[b][2].y), pack_bf16(v[b][3].x, v[b][3].y));
+}
+
+/* Blocks: x counts ROWS rows of a span, y spans, z groups of 32 channels. */
+__global__ void __launch_bounds__(THREADS) conv_prepare(const __grid_constant__ wide_run run) {
+    const span_rows rows = rows_of(run, blockIdx.y);
+    int32_t lane = threadIdx.x % 32, first = blockIdx.x * ROWS;
+    grid_start_next();
+    grid_wait();
+    if (first >= rows.n)
+        return;
+    if (blockIdx.z == 0 && first + (int32_t)threadIdx.x < rows.n)
+        run.rows[rows.first + first + threadIdx.x] = row_of(run, blockIdx.y, first + threadIdx.x);
+    first += threadIdx.x / 32 * 8 + lane / 4;
+    if (run.conv.whole_x)
+        prepare<true>(run, rows, first);
+    else
+        prepare<false>(run, rows, first);
+}
+
+void mill_cuda_conv_prepare(struct mill_backend *backend, const struct wide_run *run) {
+    int32_t longest = 0;
+    for (int32_t s = 0; s < run->n_spans; s++) {
+        int32_t end = s + 1 < run->n_spans ? run->first_row[s + 1] : run->pitch;
+        longest = end - run->first_row[s] > longest ? end - run->first_row[s] : longest;
+    }
+    dim3 grid((uint32_t)((longest + ROWS - 1) / ROWS), (uint32_t)run->n_spans,
+              (uint32_t)(2 * run->n_stages));
+    CU_LAUNCH_EARLY(conv_prepare, grid, dim3(THREADS), 0, backend, *run);
+}

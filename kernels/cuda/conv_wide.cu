@@ -1,0 +1,68 @@
+/* conv_wide.cu - convolutions of several outputs by products of warp groups: sm_90a, bf16 weights.
+ * The kernel (conv_wide_product.h), and its launches. */
+#include "kernels/cuda/conv_rates.h"
+#include "kernels/cuda/conv_wide_product.h"
+
+template <class TILE>
+__global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
+    conv_wide(const __grid_constant__ wide_run run) {
+#if CU_HOPPER
+    CU_DYN_SHARED(uint4, memory);
+    CU_SHARED(wide_rings<TILE>, rings);
+    const wide_shared shared = share<TILE>(run, memory);
+    int32_t warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0); /* of all lanes: seen so */
+    grid_start_next();
+    rings_open(rings);
+    if (warp < TILE::MULTIPLIERS / 32) {
+        if constexpr (TILE::GROUPS > 1)
+            registers_more<TILE::MULTIPLIERS_HAVE>();
+        multiply_items<TILE>(run, rings, shared);
+    } else {
+        if constexpr (TILE::GROUPS > 1)
+            registers_fewer<24>();
+        int32_t sender = warp - TILE::MULTIPLIERS / 32;
+        if (sender <= TILE::GROUPS && is_elected()) {
+            if (sender == 0)
+                send_rows<TILE>(run, rings, shared.rows);
+            else
+                send_weights<TILE>(run, rings, shared.weights, sender - 1);
+        }
+    }
+#else
+    __trap(); /* code for another card */
+#endif
+}
+
+/* ------------------------------------------------------------------ launch */
+
+template <class TILE> static size_t row_stage_bytes(int32_t reach) {
+    return (size_t)(WIDE_PLANES * (TILE::ROWS + reach) * CHUNK_BYTES);
+}
+
+template <class TILE> static mill_status multiply(struct mill_backend *backend, wide_run *run) {
+    size_t stage = row_stage_bytes<TILE>(run->reach), fixed = TILE::FIXED_BYTES;
+    size_t most = (size_t)backend->shared_bytes / TILE::BLOCKS - 2 * MILL_CUDA_STATIC_SHARED_BYTES;
+    most = fixed + 2 * stage > most ? fixed + 2 * stage : most;
+    size_t n_stages = (most - fixed) / stage;
+    run->n_row_stages = (int32_t)(n_stages < (size_t)ROW_STAGES ? n_stages : (size_t)ROW_STAGES);
+    size_t bytes = fixed + (size_t)run->n_row_stages * stage;
+    MILL_TRY(mill_cuda_allow_shared(backend, (const void *)conv_wide<TILE>, bytes));
+    int32_t n = wide_items(run, TILE::OUTS), most_blocks = backend->n_processors * TILE::BLOCKS;
+    CU_LAUNCH_EARLY(conv_wide<TILE>, dim3((uint32_t)(n < most_blocks ? n : most_blocks)),
+                    dim3(TILE::THREADS), bytes, backend, *run);
+    return mill_cuda_launched(backend, "conv_wide");
+}
+
+template <class TILE>
+static struct conv_tile describe(const struct conv_args *args, const struct conv_pace &pace) {
+    size_t bytes = TILE::FIXED_BYTES + 2 * row_stage_bytes<TILE>(conv_reach(args));
+    return {TILE::OUTS, TILE::ROWS, pace, bytes, mill_cuda_conv_wide_launch, multiply<TILE>};
+}
+
+int32_t mill_cuda_conv_wide(const struct conv_args *args, struct conv_tile tiles[CONV_TILES]) {
+    tiles[0] = describe<wide_tile<3, 104, 96, 5, 1>>(args, CONV_PACE_WIDE_192);
+    tiles[1] = describe<wide_tile<2, 104, 96, 6, 1>>(args, CONV_PACE_WIDE_128);
+    tiles[2] = describe<wide_tile<1, 96, 0, 6, 2>>(args, CONV_PACE_WIDE_96);
+    tiles[3] = describe<wide_tile<1, 32, 0, 4, 3>>(args, CONV_PACE_WIDE_32);
+    return 4;
+}
