@@ -101,18 +101,17 @@ static mill_status flush(struct mill_backend *backend, wide_call *call) {
         return MILL_OK;
     lay_out(call, backend->scratch);
     mill_cuda_conv_prepare(backend, run);
+    run->hidden_alpha = unit->alpha2;
+    MILL_TRY(call->tile->multiply(backend, run));
     if (unit->pointwise.image) {
         struct wide_run second = *run;
-        run->hidden_alpha = unit->alpha2;
-        MILL_TRY(call->tile->multiply(backend, run));
+        second.hidden_alpha = NULL;
         second.conv.w = unit->pointwise;
         second.conv.dilation = 1;
         second.reach = 0;
         second.n_stages = wide_stages(&unit->pointwise.shape);
         second.planes = run->hidden;
         MILL_TRY(call->tile->multiply(backend, &second));
-    } else {
-        MILL_TRY(call->tile->multiply(backend, run));
     }
     run->n_spans = call->n_rows = call->n_tiles = 0;
     return MILL_OK;
