@@ -231,38 +231,63 @@ WIDE_FN void find_rows(row_pair *to, const wide_run &run, const wide_item &at) {
     barrier_sync(1 + group, GROUP_THREADS);
 }
 
-/* A piece's rows to y: a lane has four outputs of every eighth. */
+/* The lane's quad k of a piece: four outputs of every eighth row. */
+WIDE_FN float *piece_quad(float *piece, int k) {
+    return piece + (8 * k + threadIdx.x % 32 / 4) * PIECE_PITCH + threadIdx.x % 4 * 4;
+}
+
+/* What outputs do beside adding, in shared memory: there it is one piece of code for all. */
+template <class TILE>
+WIDE_FN void add_bias(const struct conv_args &conv, int32_t out, float *piece) {
+    quad<float> bias = load_quad<false>(conv.w.bias, out, conv.w.shape.n_out, 0.0f);
+#pragma unroll 1
+    for (int k = 0; k < TILE::PIECE_QUADS; k++) {
+        quad<float> v = load_quad<true>(piece_quad(piece, k), 0, 4, 0.0f);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            v.v[i] += bias.v[i];
+        store_quad<true>(piece_quad(piece, k), 0, 4, v);
+    }
+}
+template <class TILE> WIDE_FN void activate_piece(enum mill_activation act, float *piece) {
+#pragma unroll 1
+    for (int k = 0; k < 4 * TILE::PIECE_QUADS; k++) {
+        float *v = piece_quad(piece, k / 4) + k % 4;
+        *v = activate(act, *v);
+    }
+}
+
+/* A piece's rows to y. */
 template <class TILE, bool WHOLE>
-WIDE_FN void store_piece(const wide_run &run, int32_t out, const float *piece,
+WIDE_FN void store_piece(const struct conv_args &conv, int32_t out, float *piece,
                          const row_pair *pairs) {
-    const struct conv_args &conv = run.conv;
-    int32_t lane = threadIdx.x % 32, n_out = conv.w.shape.n_out, o = out + lane % 4 * 4;
-    if (o >= n_out)
+    int32_t row = threadIdx.x % 32 / 4, n_out = conv.w.shape.n_out;
+    out += threadIdx.x % 4 * 4;
+    if (out >= n_out)
         return;
-    quad<float> bias = {}, residual[TILE::PIECE_QUADS] = {};
-    if (conv.w.bias)
-        bias = load_quad<false>(conv.w.bias, o, n_out, 0.0f);
+    quad<float> residual[TILE::PIECE_QUADS] = {};
     if (conv.residual.data) {
 #pragma unroll
         for (int k = 0; k < TILE::PIECE_QUADS; k++) {
-            const row_pair pair = pairs[8 * k + lane / 4];
+            const row_pair pair = pairs[8 * k + row];
             if (pair.y >= 0)
                 residual[k] =
-                    load_quad<WHOLE>(matrix_row(conv.residual, pair.residual), o, n_out, 0.0f);
+                    load_quad<WHOLE>(matrix_row(conv.residual, pair.residual), out, n_out, 0.0f);
         }
     }
+    if (conv.w.bias)
+        add_bias<TILE>(conv, out, piece);
+    if (conv.act != MILL_ACT_NONE)
+        activate_piece<TILE>(conv.act, piece);
 #pragma unroll
     for (int k = 0; k < TILE::PIECE_QUADS; k++) {
-        int32_t row = pairs[8 * k + lane / 4].y;
-        quad<float> v = load_quad<true>(piece + (8 * k + lane / 4) * PIECE_PITCH, lane % 4 * 4,
-                                        PIECE_OUTS, 0.0f);
+        int32_t y = pairs[8 * k + row].y;
+        quad<float> v = load_quad<true>(piece_quad(piece, k), 0, 4, 0.0f);
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            v.v[i] = activate(conv.act, v.v[i] + bias.v[i]);
+        for (int i = 0; i < 4; i++)
             v.v[i] = conv.residual.data ? v.v[i] + residual[k].v[i] : v.v[i];
-        }
-        if (row >= 0)
-            store_quad<WHOLE>(matrix_row(conv.y, row), o, n_out, v);
+        if (y >= 0)
+            store_quad<WHOLE>(matrix_row(conv.y, y), out, n_out, v);
     }
 }
 
@@ -308,7 +333,7 @@ WIDE_FN void finish_item(const wide_sums<TILE> &sums, const wide_run &run, const
     constexpr int N = TILE::PIECE_ROWS / 2;
     int32_t lane = threadIdx.x % 32, out = at.out + threadIdx.x / 32 * PIECE_OUTS;
     float *to = piece + lane % 4 * 2 * PIECE_PITCH + lane / 4;
-#pragma unroll
+#pragma unroll /* so that the registers of a piece that is through are free */
     for (int p = 0; p < TILE::ROWS / TILE::PIECE_ROWS; p++) {
         int32_t first = p * TILE::PIECE_ROWS;
         __syncwarp();
@@ -319,9 +344,9 @@ WIDE_FN void finish_item(const wide_sums<TILE> &sums, const wide_run &run, const
         if (run.hidden_alpha)
             store_hidden<TILE>(run, out, piece, at.row + first, at.end - at.row - first);
         else if (run.conv.whole_y)
-            store_piece<TILE, true>(run, out, piece, pairs + first);
+            store_piece<TILE, true>(run.conv, out, piece, pairs + first);
         else
-            store_piece<TILE, false>(run, out, piece, pairs + first);
+            store_piece<TILE, false>(run.conv, out, piece, pairs + first);
     }
 }
 
