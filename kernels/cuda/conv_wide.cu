@@ -60,9 +60,9 @@ static struct conv_tile describe(const struct conv_args *args, const struct conv
 }
 
 int32_t mill_cuda_conv_wide(const struct conv_args *args, struct conv_tile tiles[CONV_TILES]) {
-    tiles[0] = describe<wide_tile<3, 104, 96, 5, 1>>(args, CONV_PACE_WIDE_192);
-    tiles[1] = describe<wide_tile<2, 104, 96, 6, 1>>(args, CONV_PACE_WIDE_128);
-    tiles[2] = describe<wide_tile<1, 96, 0, 6, 2>>(args, CONV_PACE_WIDE_96);
-    tiles[3] = describe<wide_tile<1, 32, 0, 4, 3>>(args, CONV_PACE_WIDE_32);
+    tiles[0] = describe<conv_wide_tile<3, 104, 96, 5, 1>>(args, CONV_PACE_WIDE_192);
+    tiles[1] = describe<conv_wide_tile<2, 104, 96, 6, 1>>(args, CONV_PACE_WIDE_128);
+    tiles[2] = describe<conv_wide_tile<1, 96, 0, 6, 2>>(args, CONV_PACE_WIDE_96);
+    tiles[3] = describe<conv_wide_tile<1, 32, 0, 4, 3>>(args, CONV_PACE_WIDE_32);
     return 4;
 }

@@ -34,6 +34,7 @@ struct wide_run {
     int32_t n_spans;
     int32_t pitch; /* flat rows, those included that only tiles reach: from plane to plane */
     int32_t reach, stride; /* stride 1 where not transposed */
+    int32_t n_behind;      /* flat rows of a span behind its last sum */
     int32_t n_stages;      /* of channels */
     uint4 *planes, *hidden;
     const float *hidden_alpha; /* sums become a second convolution's prepared rows; NULL = y */

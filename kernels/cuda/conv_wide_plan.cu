@@ -55,7 +55,7 @@ static wide_call call_of(const struct mill_backend *backend, const struct unit_a
     call.tile = tile;
     run->conv = unit->dilated;
     run->stride = conv_phases(&unit->dilated);
-    run->reach = conv_reach(&unit->dilated);
+    run->reach = run->n_behind = conv_reach(&unit->dilated);
     run->n_stages = wide_stages(&unit->dilated.w.shape);
     int32_t n_planes = WIDE_PLANES * run->n_stages;
     n_planes += unit->pointwise.image ? WIDE_PLANES * wide_stages(&unit->pointwise.shape) : 0;

@@ -20,7 +20,7 @@ struct row_pair {
 
 /* GROUPS warp groups of 64 outputs, rows of one instruction and of another (or 0), so many stages
  * of weights. */
-template <int GROUPS_, int ROWS_A_, int ROWS_B_, int STAGES_, int BLOCKS_> struct wide_tile {
+template <int GROUPS_, int ROWS_A_, int ROWS_B_, int STAGES_, int BLOCKS_> struct conv_wide_tile {
     static constexpr int GROUPS = GROUPS_, ROWS_A = ROWS_A_, ROWS_B = ROWS_B_, STAGES = STAGES_;
     static constexpr int ROWS = ROWS_A + ROWS_B;
     static constexpr int BLOCKS = BLOCKS_; /* of a multiprocessor */
@@ -85,22 +85,25 @@ WIDE_FN void next_rows(ring_place &place, int32_t n_stages) {
 
 /* ------------------------------------------------------------------ tiles */
 
-struct wide_item {
-    int32_t row, end; /* flat: the tile's first, and where rows of others begin */
+struct conv_item {
+    int32_t row, sums_end; /* flat: the tile's first, and behind the last sum that is anybody's */
+    int32_t end;           /* ... and where another's rows begin */
     int32_t out, phase;
     int32_t n_taps, first_tap, tap_step; /* in the order of the sum */
     int32_t shift, shift_step;           /* tap j of sum i reads flat row i + shift + j * step */
 };
 
-template <class TILE> WIDE_FN wide_item item_of(const wide_run &run, int32_t i) {
+template <class TILE> WIDE_FN conv_item item_of(const wide_run &run, int32_t i) {
     int32_t n_tiles = wide_row_tiles(&run), out_tiles = wide_out_tiles(&run, TILE::OUTS);
     int32_t tile = i % n_tiles, n_taps = run.conv.w.shape.n_taps;
-    wide_item at;
+    conv_item at;
     at.out = i / n_tiles % out_tiles * TILE::OUTS;
     at.phase = i / n_tiles / out_tiles;
     int32_t span = run.by_span ? tile / run.n_row_tiles : 0;
     at.row = run.first_row[span] + (run.by_span ? tile % run.n_row_tiles : tile) * TILE::ROWS;
-    at.end = run.first_row[run.by_span ? span + 1 : run.n_spans];
+    int32_t behind = run.by_span ? span + 1 : run.n_spans;
+    at.sums_end = run.first_row[behind] - run.n_behind;
+    at.end = behind < run.n_spans ? run.first_row[behind] : run.pitch;
     at.n_taps = (n_taps - 1 - at.phase) / run.stride + 1;
     at.first_tap = at.phase;
     at.tap_step = run.stride;
@@ -113,8 +116,8 @@ template <class TILE> WIDE_FN wide_item item_of(const wide_run &run, int32_t i) 
 template <class TILE, class VISIT> WIDE_FN void each_item(const wide_run &run, VISIT visit) {
 #pragma unroll 1
     for (int32_t i = blockIdx.x; i < wide_items(&run, TILE::OUTS); i += gridDim.x) {
-        const wide_item at = item_of<TILE>(run, i);
-        if (at.row < at.end - run.reach)
+        const conv_item at = item_of<TILE>(run, i);
+        if (at.row < at.sums_end)
             visit(at);
     }
 }
@@ -126,7 +129,7 @@ WIDE_FN void send_rows(const wide_run &run, wide_rings<TILE> &rings, uint4 *shar
     int32_t n_rows = TILE::ROWS + run.reach;
     ring_place place = {0, 0};
     grid_wait();
-    each_item<TILE>(run, [&](const wide_item &at) {
+    each_item<TILE>(run, [&](const conv_item &at) {
         const uint4 *from = run.planes + at.row;
         for (int32_t i = 0; i < run.n_stages; i++) {
             uint64_t *full = send_begin(rings.rows, place, WIDE_PLANES * n_rows * CHUNK_BYTES);
@@ -145,7 +148,7 @@ WIDE_FN void send_weights(const wide_run &run, wide_rings<TILE> &rings, uint4 *s
     int32_t n_groups = weight_groups(&shape), end = (shape.n_out + BRICK_OUTS - 1) / BRICK_OUTS;
     int64_t step = (int64_t)shape.n_taps * n_groups * BRICK_CHUNKS;
     ring_place place = {0, 0};
-    each_item<TILE>(run, [&](const wide_item &at) {
+    each_item<TILE>(run, [&](const conv_item &at) {
         int32_t brick = min((at.out + group * GROUP_OUTS) / BRICK_OUTS, end - 1);
         const uint4 *image = static_cast<const uint4 *>(run.conv.w.image) + brick * step;
         for (int32_t g = 0; g < n_groups; g += STAGE_BRICKS) {
@@ -180,7 +183,7 @@ struct wide_place {
 
 /* sums += the item's products. While those of a stage run, the next one's weights are taken. */
 template <class TILE>
-WIDE_FN void multiply_item(wide_sums<TILE> &sums, const wide_run &run, const wide_item &at,
+WIDE_FN void multiply_item(wide_sums<TILE> &sums, const wide_run &run, const conv_item &at,
                            wide_rings<TILE> &rings, wide_place &place, const wide_shared &shared) {
     int32_t n_rows = TILE::ROWS + run.reach, n_groups = weight_groups(&run.conv.w.shape);
     const uint4 *weights = shared.weights + threadIdx.x / GROUP_THREADS * GROUP_RUN;
@@ -216,7 +219,7 @@ WIDE_FN void multiply_item(wide_sums<TILE> &sums, const wide_run &run, const wid
 
 /* Into `to`, by the warp group. */
 template <class TILE>
-WIDE_FN void find_rows(row_pair *to, const wide_run &run, const wide_item &at) {
+WIDE_FN void find_rows(row_pair *to, const wide_run &run, const conv_item &at) {
     int32_t group = threadIdx.x / GROUP_THREADS;
     barrier_sync(1 + group, GROUP_THREADS); /* nobody needs those of before */
     for (int32_t i = threadIdx.x % GROUP_THREADS; i < TILE::ROWS; i += GROUP_THREADS) {
@@ -328,7 +331,7 @@ WIDE_FN void store_hidden(const wide_run &run, int32_t out, const float *piece, 
 
 /* Piece by piece through the warp's own shared memory. */
 template <class TILE>
-WIDE_FN void finish_item(const wide_sums<TILE> &sums, const wide_run &run, const wide_item &at,
+WIDE_FN void finish_item(const wide_sums<TILE> &sums, const wide_run &run, const conv_item &at,
                          float *piece, const row_pair *pairs) {
     constexpr int N = TILE::PIECE_ROWS / 2;
     int32_t lane = threadIdx.x % 32, out = at.out + threadIdx.x / 32 * PIECE_OUTS;
@@ -357,7 +360,7 @@ WIDE_FN void multiply_items(const wide_run &run, wide_rings<TILE> &rings,
     float *piece = shared.pieces + threadIdx.x / 32 * TILE::PIECE;
     row_pair *of_group = shared.pairs + threadIdx.x / GROUP_THREADS * TILE::ROWS;
     grid_wait();
-    each_item<TILE>(run, [&](const wide_item &at) {
+    each_item<TILE>(run, [&](const conv_item &at) {
         wide_sums<TILE> sums = {};
         find_rows<TILE>(of_group, run, at);
         multiply_item<TILE>(sums, run, at, rings, place, shared);
