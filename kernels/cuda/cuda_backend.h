@@ -21,7 +21,7 @@ extern "C" {
 enum {
     /* Memory of an operator beyond its arguments, in use from its first launch to its last:
      * quantised rows, partial sums. Larger work goes in blocks of rows. */
-    MILL_CUDA_SCRATCH_BYTES = 32 << 20,
+    MILL_CUDA_SCRATCH_BYTES = 64 << 20,
     MILL_CUDA_ARRIVALS = 1024, /* counters of blocks that work on one thing: arrival.h */
     /* Shared memory of a kernel: what is fixed when it is compiled, and alignment behind it; and
      * what a launch can add to that without asking, 48 KB in all. */
