@@ -102,10 +102,10 @@ static void test_cards_are_close(void **state) {
         free(of[i]);
 }
 
-/* More hidden rows than there is scratch memory for: 33,554,432 bytes. */
+/* More hidden rows than there is scratch memory for: 67,108,864 bytes. */
 static void test_units_larger_than_scratch(void **state) {
     (void)state;
-    const struct conv_sizes unit = {CONV_UNIT, MILL_BF16, 64, 1, 64, 1, 2, 70000};
+    const struct conv_sizes unit = {CONV_UNIT, MILL_BF16, 64, 1, 64, 1, 2, 140000};
     size_t bytes;
     int one, two;
     float *at_once = result_on(80, 1, &unit, &bytes, &one);
@@ -121,8 +121,8 @@ static void test_units_larger_than_scratch(void **state) {
 static void test_pieces_change_no_bit(void **state) {
     (void)state;
     const struct conv_sizes sizes[] = {
-        {CONV_UNIT, MILL_BF16, 16, 3, 16, 9, 3, 42000},
-        {CONV_TRANSPOSED, MILL_BF16, 16, 11, 16, 5, 2, 120000},
+        {CONV_UNIT, MILL_BF16, 16, 3, 16, 9, 3, 84000},
+        {CONV_TRANSPOSED, MILL_BF16, 16, 11, 16, 5, 2, 240000},
     };
     for (int i = 0; i < 2; i++) {
         size_t bytes;
