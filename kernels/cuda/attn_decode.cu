@@ -46,16 +46,7 @@ static void launch(struct mill_backend *backend, const struct mill_attn_paged_ar
 template <class T, int D>
 static mill_status launch_planned(struct mill_backend *backend,
                                   const struct mill_attn_paged_args *args) {
-    struct mill_attn_shape shape = {};
-    shape.n_rows = args->batch.n_rows;
-    shape.n_sequences = args->batch.n_sequences;
-    shape.max_pages = args->batch.max_pages;
-    shape.page_tokens = args->kv.page_tokens;
-    shape.n_heads = args->n_heads;
-    shape.n_kv_heads = args->kv.n_heads;
-    shape.n_processors = backend->n_processors;
-    shape.max_partials = MILL_CUDA_SCRATCH_BYTES / (ATTN_PARTIAL_FLOATS(D) * (int)sizeof(float));
-    shape.max_arrivals = MILL_CUDA_ARRIVALS;
+    const struct mill_attn_shape shape = mill_cuda_attn_shape(backend, args);
     struct mill_attn_plan plan;
     mill_cuda_attn_plan_decode(&shape, &plan);
     if (plan.n_warps == ATTN_MAX_WARPS)

@@ -298,26 +298,32 @@ __global__ void __launch_bounds__(32 * ATTN_MAX_WARPS, 1)
 
 /* ------------------------------------------------------------------ launch */
 
+struct mill_attn_shape mill_cuda_attn_shape(const struct mill_backend *backend,
+                                            const struct mill_attn_paged_args *args) {
+    int32_t partial_bytes = ATTN_PARTIAL_FLOATS(args->kv.head_dim) * (int)sizeof(float);
+    struct mill_attn_shape shape = {};
+    shape.n_rows = args->batch.n_rows;
+    shape.n_sequences = args->batch.n_sequences;
+    shape.max_pages = args->batch.max_pages;
+    shape.page_tokens = args->kv.page_tokens;
+    shape.n_heads = args->n_heads;
+    shape.n_kv_heads = args->kv.n_heads;
+    shape.head_dim = args->kv.head_dim;
+    shape.n_processors = backend->n_processors;
+    shape.max_partials = MILL_CUDA_SCRATCH_BYTES / partial_bytes;
+    shape.max_arrivals = MILL_CUDA_ARRIVALS;
+    shape.shared_bytes = backend->shared_bytes;
+    return shape;
+}
+
 template <class P, int D>
 static mill_status attn_launch(struct mill_backend *backend,
                                const struct mill_attn_paged_args *args) {
     typedef attn_shared<P, D> shared;
-    const struct mill_attn_shape shape = {
-        args->batch.n_rows,
-        args->batch.n_sequences,
-        args->batch.max_pages,
-        args->kv.page_tokens,
-        args->n_heads,
-        args->kv.n_heads,
-        D,
-        backend->n_processors,
-        MILL_CUDA_SCRATCH_BYTES / shared::PARTIAL,
-        MILL_CUDA_ARRIVALS,
-        backend->shared_bytes,
-        shared::BLOCK_BYTES,
-        shared::OCTET_BYTES,
-        shared::WARP_BYTES,
-    };
+    struct mill_attn_shape shape = mill_cuda_attn_shape(backend, args);
+    shape.shared_of_block = shared::BLOCK_BYTES;
+    shape.shared_of_octet = shared::OCTET_BYTES;
+    shape.shared_of_warp = shared::WARP_BYTES;
     struct mill_attn_plan plan;
     if (!mill_cuda_attn_plan(&shape, &plan))
         return MILL_E_UNSUPPORTED;

@@ -53,6 +53,10 @@ struct mill_attn_shape {
     int32_t shared_of_block, shared_of_octet, shared_of_warp; /* that the kernel takes */
 };
 
+/* All of it but what the kernel takes; in attn_paged.cu. */
+struct mill_attn_shape mill_cuda_attn_shape(const struct mill_backend *backend,
+                                            const struct mill_attn_paged_args *args);
+
 /* How to cut the batch into blocks: enough of them to fill the device, otherwise as few as
  * possible, because every block of a tile reads all its keys. false: a warp's share does not fit.
  */

@@ -6,13 +6,9 @@
 
 /* ------------------------------------------------------------------ tiles */
 
-static int32_t tiles_of(int32_t n, int32_t tile) {
-    return (n + tile - 1) / tile;
-}
-
 /* Most rows that a phase of a span has. */
 static int32_t phase_rows(const struct conv_args *args, int32_t span) {
-    return tiles_of(args->spans[span].n_y, conv_phases(args));
+    return conv_tiles(args->spans[span].n_y, conv_phases(args));
 }
 
 dim3 mill_cuda_conv_grid(const struct conv_args *args, int32_t n_spans, int32_t n_out,
@@ -20,7 +16,7 @@ dim3 mill_cuda_conv_grid(const struct conv_args *args, int32_t n_spans, int32_t 
     int32_t longest = 0;
     for (int32_t s = 0; s < n_spans; s++)
         longest = phase_rows(args, s) > longest ? phase_rows(args, s) : longest;
-    int32_t tiles = tiles_of(args->w.shape.n_out, n_out) * tiles_of(longest, n_rows);
+    int32_t tiles = conv_tiles(args->w.shape.n_out, n_out) * conv_tiles(longest, n_rows);
     return dim3((uint32_t)tiles, (uint32_t)n_spans, (uint32_t)conv_phases(args));
 }
 
@@ -30,13 +26,13 @@ float mill_cuda_conv_microseconds(const struct conv_tile *tile, const struct con
     const struct conv_pace *pace = &tile->pace;
     int64_t blocks = 0, flat = 0;
     for (int32_t s = 0; s < n_spans; s++) {
-        blocks += tiles_of(phase_rows(args, s), tile->n_rows);
+        blocks += conv_tiles(phase_rows(args, s), tile->n_rows);
         flat += phase_rows(args, s) + conv_reach(args);
     }
     flat = (flat + tile->n_rows - 1) / tile->n_rows;
     if (tile->multiply && flat < blocks) /* conv_wide.h */
         blocks = flat;
-    blocks *= tiles_of(args->w.shape.n_out, tile->n_out) * conv_phases(args);
+    blocks *= conv_tiles(args->w.shape.n_out, tile->n_out) * conv_phases(args);
     float in_turn = (float)((blocks + n_processors - 1) / n_processors) / pace->abreast;
     float taps = (float)args->w.shape.n_taps / (float)conv_phases(args);
     float loads = (float)args->w.shape.n_in / 64;

@@ -35,6 +35,19 @@ struct conv_args {
     int32_t residual_first[CONV_SPANS]; /* row of residual that a span's first output row adds */
 };
 
+/* Towards minus infinity, b > 0; and what is left. */
+static __host__ __device__ inline int32_t floor_divide(int32_t a, int32_t b) {
+    return a / b - (a % b < 0);
+}
+static __host__ __device__ inline int32_t floor_rest(int32_t a, int32_t b) {
+    return a - floor_divide(a, b) * b;
+}
+
+/* Tiles that cover n. */
+static __host__ __device__ inline int32_t conv_tiles(int32_t n, int32_t tile) {
+    return (n + tile - 1) / tile;
+}
+
 static __host__ __device__ inline int32_t conv_phases(const struct conv_args *args) {
     return args->stride > 0 ? args->stride : 1;
 }

@@ -33,7 +33,7 @@ static __device__ __forceinline__ span_rows rows_of(const wide_run &run, int32_t
 static __device__ __forceinline__ wide_row row_of(const wide_run &run, int32_t s, int32_t i) {
     const struct mill_span &span = run.conv.spans[s];
     int32_t shifted = span.y_place + run.conv.padding, stride = run.stride;
-    int32_t delay = run.conv.stride > 0 ? shifted - floor_divide(shifted, stride) * stride : 0;
+    int32_t delay = run.conv.stride > 0 ? floor_rest(shifted, stride) : 0;
     int64_t at = (int64_t)i * stride - delay; /* phase 0, from the span's first output on */
     wide_row row;
     row.y = (int32_t)(span.y_first + at);

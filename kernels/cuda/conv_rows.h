@@ -25,10 +25,6 @@ struct conv_rows {
     int32_t shift, shift_step; /* tap j of output i reads row i + shift + j * shift_step */
 };
 
-static __host__ __device__ inline int32_t floor_divide(int32_t a, int32_t b) {
-    return a / b - (a % b < 0);
-}
-
 static __device__ __forceinline__ conv_rows conv1d_rows(const struct conv_args &args,
                                                         const struct mill_span &span,
                                                         int32_t first) {
@@ -49,7 +45,7 @@ static __device__ __forceinline__ conv_rows transposed_rows(const struct conv_ar
                                                             int32_t phase, int32_t first) {
     conv_rows rows;
     int32_t stride = args.stride, shifted = span.y_place + args.padding;
-    int32_t in_phase = phase - (shifted - floor_divide(shifted, stride) * stride);
+    int32_t in_phase = phase - floor_rest(shifted, stride);
     in_phase += in_phase < 0 ? stride : 0; /* the span's first row of this phase */
     rows.n = floor_divide(span.n_y - in_phase + stride - 1, stride) - first;
     rows.n_taps = (args.w.shape.n_taps - 1 - phase) / stride + 1;

@@ -10,24 +10,22 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
     CU_DYN_SHARED(uint4, memory);
     CU_SHARED(wide_rings<TILE>, rings);
     const wide_shared shared = share<TILE>(run, memory);
-    int32_t warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0); /* of all lanes: seen so */
+    const int32_t warp = warp_of_block();
     grid_start_next();
-    rings_open(rings);
-    if (warp < TILE::MULTIPLIERS / 32) {
-        if constexpr (TILE::GROUPS > 1)
-            registers_more<TILE::MULTIPLIERS_HAVE>();
-        multiply_items<TILE>(run, rings, shared);
-    } else {
-        if constexpr (TILE::GROUPS > 1)
-            registers_fewer<24>();
-        int32_t sender = warp - TILE::MULTIPLIERS / 32;
-        if (sender <= TILE::GROUPS && is_elected()) {
+    if (threadIdx.x == 0) {
+        ring_init(rings.weights, TILE::GROUPS, TILE::MULTIPLIERS / 32);
+        ring_init(rings.rows, 1, TILE::MULTIPLIERS / 32);
+        fence_barrier_init();
+    }
+    __syncthreads();
+    take_trades<TILE>(
+        warp, [&] { multiply_items<TILE>(run, rings, shared); },
+        [&](int32_t sender) {
             if (sender == 0)
                 send_rows<TILE>(run, rings, shared.rows);
             else
                 send_weights<TILE>(run, rings, shared.weights, sender - 1);
-        }
-    }
+        });
 #else
     __trap(); /* code for another card */
 #endif

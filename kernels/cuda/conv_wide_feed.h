@@ -10,7 +10,7 @@
 #include "kernels/cuda/conv_wide.h"
 #include "kernels/cuda/product_hopper.h"
 
-enum { ROW_STAGES = 4 /* at most */, PIECE_OUTS = GROUP_OUTS / 4, PIECE_PITCH = PIECE_OUTS + 4 };
+enum { ROW_STAGES = 4 /* at most */ };
 
 /* Rows of y and of the residual for a sum; y -1 where it is nobody's. */
 struct row_pair {
@@ -19,13 +19,12 @@ struct row_pair {
 
 /* GROUPS warp groups of 64 outputs, rows of one instruction and of another (or 0), so many stages
  * of weights. */
-template <int GROUPS_, int ROWS_A_, int ROWS_B_, int STAGES_, int BLOCKS_> struct conv_wide_tile {
+template <int GROUPS_, int ROWS_A_, int ROWS_B_, int STAGES_, int BLOCKS_>
+struct conv_wide_tile : product_groups<GROUPS_> {
+    static constexpr int MULTIPLIERS = product_groups<GROUPS_>::MULTIPLIERS;
     static constexpr int GROUPS = GROUPS_, ROWS_A = ROWS_A_, ROWS_B = ROWS_B_, STAGES = STAGES_;
     static constexpr int ROWS = ROWS_A + ROWS_B;
-    static constexpr int BLOCKS = BLOCKS_; /* of a multiprocessor */
-    static constexpr int OUTS = GROUP_OUTS * GROUPS;
-    static constexpr int MULTIPLIERS = GROUP_THREADS * GROUPS;
-    static constexpr int THREADS = MULTIPLIERS + GROUP_THREADS;
+    static constexpr int BLOCKS = BLOCKS_;           /* of a multiprocessor */
     static constexpr int STAGE = GROUPS * GROUP_RUN; /* of weights, chunks */
     /* Sums leave by way of shared memory, so many rows of a warp at a time. */
     static constexpr int PIECE_ROWS = ROWS % 40 ? 32 : 40, PIECE = PIECE_ROWS * PIECE_PITCH;
@@ -60,26 +59,6 @@ template <class TILE> WIDE_FN wide_shared share(const wide_run &run, uint4 *shar
     to.pieces = reinterpret_cast<float *>(to.weights + TILE::STAGES * TILE::STAGE);
     to.pairs = reinterpret_cast<row_pair *>(to.pieces + TILE::PIECES);
     return to;
-}
-
-template <class TILE> WIDE_FN void rings_open(wide_rings<TILE> &rings) {
-    if (threadIdx.x == 0) {
-        for (int i = 0; i < TILE::STAGES; i++) {
-            mbarrier_init(&rings.weights.full[i], TILE::GROUPS);
-            mbarrier_init(&rings.weights.empty[i], TILE::MULTIPLIERS / 32);
-        }
-        for (int i = 0; i < ROW_STAGES; i++) {
-            mbarrier_init(&rings.rows.full[i], 1);
-            mbarrier_init(&rings.rows.empty[i], TILE::MULTIPLIERS / 32);
-        }
-        fence_barrier_init();
-    }
-    __syncthreads();
-}
-
-WIDE_FN void next_rows(ring_place &place, int32_t n_stages) {
-    place.stage = place.stage + 1 < n_stages ? place.stage + 1 : 0;
-    place.parity ^= place.stage == 0;
 }
 
 /* ------------------------------------------------------------------ tiles */
@@ -135,7 +114,7 @@ WIDE_FN void send_rows(const wide_run &run, wide_rings<TILE> &rings, uint4 *shar
             uint4 *to = shared + place.stage * WIDE_PLANES * n_rows;
             for (int p = 0; p < WIDE_PLANES; p++, from += run.pitch)
                 bulk_copy(to + p * n_rows, from, n_rows * CHUNK_BYTES, full);
-            next_rows(place, run.n_row_stages);
+            ring_next(place, run.n_row_stages);
         }
     });
 }
@@ -159,7 +138,7 @@ WIDE_FN void send_weights(const wide_run &run, wide_rings<TILE> &rings, uint4 *s
                 send_bricks(shared + place.stage * TILE::STAGE + group * GROUP_RUN,
                             image + (tap * n_groups + g) * BRICK_CHUNKS, step, end - 1 - brick,
                             n_bricks, full);
-                ring_next<TILE::STAGES>(place);
+                ring_next(place, TILE::STAGES);
             }
         }
     });

@@ -5,16 +5,12 @@
  * hidden rows: the dilated convolution leaves them in the places of its sums, so that the pointwise
  * one's plan is the same. A launch takes as many rows as fit, and less where whole turns of the
  * card come out better: pieces of spans, each with the rows that it reaches back to. */
-#include "kernels/cuda/conv_rows.h"
 #include "kernels/cuda/conv_wide.h"
 #include "kernels/cuda/quads.h"
+#include "kernels/cuda/weights.h"
 
 /* Up to so many turns of the card, a launch is cut to whole ones. */
 enum { COUNTED_TURNS = 4 };
-
-static int32_t ceil_divide(int32_t a, int32_t b) {
-    return (a + b - 1) / b;
-}
 
 /* ------------------------------------------------------------------ rows */
 
@@ -31,8 +27,7 @@ static int32_t sums_of(const struct conv_args *args, const struct mill_span *spa
 static int32_t outputs_of(const struct conv_args *args, const struct mill_span *span, int32_t n) {
     if (args->stride == 0)
         return n;
-    int32_t first = span->y_place + args->padding;
-    return n * args->stride - (first - floor_divide(first, args->stride) * args->stride);
+    return n * args->stride - floor_rest(span->y_place + args->padding, args->stride);
 }
 
 /* ------------------------------------------------------------------ a launch */
@@ -62,7 +57,7 @@ static wide_call call_of(const struct mill_backend *backend, const struct unit_a
     call.row_bytes = (int32_t)sizeof(wide_row) + n_planes * CHUNK_BYTES;
     call.max_rows = MILL_CUDA_SCRATCH_BYTES / call.row_bytes - tile->n_rows;
     int32_t tiles = call.max_rows / tile->n_rows;
-    int32_t each = ceil_divide(run->conv.w.shape.n_out, tile->n_out) * run->stride;
+    int32_t each = conv_tiles(run->conv.w.shape.n_out, tile->n_out) * run->stride;
     int32_t turns = tiles * each / backend->n_processors;
     call.max_tiles =
         turns > 0 && turns <= COUNTED_TURNS ? turns * backend->n_processors / each : INT32_MAX;
@@ -78,14 +73,14 @@ static void lay_out(wide_call *call, char *scratch) {
         int32_t n = run->first_row[s + 1] - run->first_row[s] - run->reach;
         longest = n > longest ? n : longest;
     }
-    int32_t of_span = ceil_divide(longest, tile_rows);
-    int32_t of_all = ceil_divide(call->n_rows - run->reach, tile_rows);
+    int32_t of_span = conv_tiles(longest, tile_rows);
+    int32_t of_all = conv_tiles(call->n_rows - run->reach, tile_rows);
     run->by_span = of_span * run->n_spans <= of_all;
     run->n_row_tiles = run->by_span ? of_span : of_all;
     for (int32_t s = 0; s < run->n_spans; s++) {
         int32_t first = run->by_span ? run->first_row[s] : 0;
         int32_t n = (run->by_span ? run->first_row[s + 1] : call->n_rows) - first - run->reach;
-        int32_t reached = first + ceil_divide(n, tile_rows) * tile_rows + run->reach;
+        int32_t reached = first + conv_tiles(n, tile_rows) * tile_rows + run->reach;
         end = reached > end ? reached : end;
     }
     run->pitch = end;
@@ -123,7 +118,7 @@ static mill_status flush(struct mill_backend *backend, wide_call *call) {
 static int32_t piece_of(const wide_call *call, int32_t left) {
     int32_t tile_rows = call->tile->n_rows, tiles = call->max_tiles - call->n_tiles;
     int32_t room = call->max_rows - call->n_rows - call->run.reach;
-    if (left <= room && ceil_divide(left, tile_rows) <= tiles)
+    if (left <= room && conv_tiles(left, tile_rows) <= tiles)
         return left;
     int32_t fitting = room / tile_rows < tiles ? room / tile_rows : tiles;
     return fitting > 0 ? fitting * tile_rows : 0;
@@ -151,7 +146,7 @@ mill_status mill_cuda_conv_wide_run(struct mill_backend *backend, const struct u
             run->conv.residual_first[run->n_spans] = residual;
             run->first_row[run->n_spans++] = call.n_rows;
             call.n_rows += n + run->reach;
-            call.n_tiles += ceil_divide(n, tile->n_rows);
+            call.n_tiles += conv_tiles(n, tile->n_rows);
             span.n_y -= piece.n_y;
             span.y_first += piece.n_y;
             span.y_place += piece.n_y;

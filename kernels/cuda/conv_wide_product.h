@@ -30,7 +30,7 @@ WIDE_FN void multiply_step(wide_sums<TILE> &sums, product_weights &w, wide_step 
                      threadIdx.x / GROUP_THREADS * GROUP_RUN,
                  n_groups - step.group);
     hand_back(&rings.weights.empty[place.weights.stage]);
-    ring_next<TILE::STAGES>(place.weights);
+    ring_next(place.weights, TILE::STAGES);
     wgmma_wait<0>();
     if (step.tap == 0) {
         if (step.rows_before >= 0)
@@ -47,7 +47,7 @@ WIDE_FN void multiply_step(wide_sums<TILE> &sums, product_weights &w, wide_step 
     step.tap = 0;
     step.group += STAGE_BRICKS;
     step.rows_before = place.rows.stage;
-    next_rows(place.rows, run.n_row_stages);
+    ring_next(place.rows, run.n_row_stages);
 }
 
 /* sums += the item's products. */

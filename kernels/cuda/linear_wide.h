@@ -38,7 +38,7 @@ LINEAR_FN void multiply_chunk(float (&sum)[TILE::SUMS], product_ring<TILE::STAGE
             hand_back(before);
         }
         before = &ring.empty[place.stage];
-        ring_next<TILE::STAGES>(place);
+        ring_next(place, TILE::STAGES);
     }
     wgmma_wait<0>();
     hand_back(before);
@@ -86,24 +86,21 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
 #if CU_HOPPER
     CU_DYN_SHARED(uint4, shared);
     CU_SHARED(product_ring<TILE::STAGES>, ring);
-    int32_t warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0); /* of all lanes: seen so */
+    const int32_t warp = warp_of_block();
     grid_start_next();
-    ring_open<TILE>(ring);
-    if (warp < TILE::MULTIPLIERS / 32) {
-        if constexpr (TILE::GROUPS > 1)
-            registers_more<TILE::MULTIPLIERS_HAVE>();
-        multiply_items<TILE>(run, ring, shared);
-    } else {
-        if constexpr (TILE::GROUPS > 1)
-            registers_fewer<TILE::SENDERS_HAVE>();
-        int32_t sender = warp - TILE::MULTIPLIERS / 32;
-        if (sender <= TILE::GROUPS && is_elected()) {
+    if (threadIdx.x == 0) {
+        ring_init(ring, 1 + TILE::GROUPS, TILE::MULTIPLIERS / 32);
+        fence_barrier_init();
+    }
+    __syncthreads();
+    take_trades<TILE>(
+        warp, [&] { multiply_items<TILE>(run, ring, shared); },
+        [&](int32_t sender) {
             if (sender == 0)
                 send_rows<TILE>(run, ring, shared);
             else
                 send_weights<TILE>(run, ring, shared, sender - 1);
-        }
-    }
+        });
 #else
     __trap(); /* code for another card */
 #endif

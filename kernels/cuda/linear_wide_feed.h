@@ -9,8 +9,6 @@
 enum {
     CHUNK_STAGES = LINEAR_CHUNK / STAGE_BRICKS,
     PIECE_ROWS = 32, /* that a warp finishes at a time */
-    PIECE_OUTS = GROUP_OUTS / 4,
-    PIECE_PITCH = PIECE_OUTS + 4, /* floats from row to row */
     PIECE = PIECE_ROWS * PIECE_PITCH,
 };
 
@@ -74,7 +72,7 @@ LINEAR_FN void send_rows(const struct linear_run &run, product_ring<TILE::STAGES
                 uint64_t *full = send_begin(ring, place, n_chunks * CHUNK_BYTES);
                 bulk_copy(shared + place.stage * TILE::STAGE + TILE::ROWS_AT, from,
                           n_chunks * CHUNK_BYTES, full);
-                ring_next<TILE::STAGES>(place);
+                ring_next(place, TILE::STAGES);
             }
     }
 }
@@ -100,7 +98,7 @@ LINEAR_FN void send_weights(const struct linear_run &run, product_ring<TILE::STA
                     send_begin(ring, place, n_bricks * BRICK_BYTES * GROUP_OUTS / BRICK_OUTS);
                 send_bricks(shared + place.stage * TILE::STAGE + warp_group * GROUP_RUN,
                             from + first * BRICK_CHUNKS, step, last - brick, n_bricks, full);
-                ring_next<TILE::STAGES>(place);
+                ring_next(place, TILE::STAGES);
             }
     }
 }

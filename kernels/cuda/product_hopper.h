@@ -25,17 +25,25 @@ enum {
     BRICK_RUN = STAGE_BRICKS * BRICK_CHUNKS,         /* chunks of 16 bytes of 8 outputs */
     GROUP_RUN = GROUP_OUTS / BRICK_OUTS * BRICK_RUN, /* ... of a warp group */
     GROUP_THREADS = 128,
+    SENDERS_HAVE = 24, /* registers */
+    /* Of a warp, whose sums leave by way of shared memory: floats from row to row. */
+    PIECE_OUTS = GROUP_OUTS / 4,
+    PIECE_PITCH = PIECE_OUTS + 4,
 };
 
-/* GROUPS warp groups multiply. A stage is their weights, then rows. */
-template <int GROUPS_, int ROWS_, int STAGES_> struct product_shape {
-    static constexpr int GROUPS = GROUPS_, ROWS = ROWS_, STAGES = STAGES_;
-    static constexpr int OUTS = GROUP_OUTS * GROUPS;
+/* GROUPS warp groups multiply. */
+template <int GROUPS_> struct product_groups {
+    static constexpr int GROUPS = GROUPS_, OUTS = GROUP_OUTS * GROUPS;
     static constexpr int MULTIPLIERS = GROUP_THREADS * GROUPS;
     static constexpr int THREADS = MULTIPLIERS + GROUP_THREADS;
+};
+
+/* A stage is their weights, then rows. */
+template <int GROUPS_, int ROWS_, int STAGES_> struct product_shape : product_groups<GROUPS_> {
+    static constexpr int GROUPS = GROUPS_, ROWS = ROWS_, STAGES = STAGES_;
     static constexpr int ROWS_AT = GROUPS * GROUP_RUN, STAGE = ROWS_AT + STAGE_PLANES * ROWS;
     /* Registers that ROWS columns of sums, twice or three times, leave no room for otherwise. */
-    static constexpr int SENDERS_HAVE = 24, MULTIPLIERS_HAVE = 240;
+    static constexpr int MULTIPLIERS_HAVE = 240;
 };
 
 #if CU_HOPPER
@@ -51,20 +59,42 @@ struct ring_place {
     int32_t stage, parity;
 };
 
-template <class SHAPE> PRODUCT_FN void ring_open(product_ring<SHAPE::STAGES> &ring) {
-    if (threadIdx.x == 0) {
-        for (int i = 0; i < SHAPE::STAGES; i++) {
-            mbarrier_init(&ring.full[i], 1 + SHAPE::GROUPS);
-            mbarrier_init(&ring.empty[i], SHAPE::MULTIPLIERS / 32);
-        }
-        fence_barrier_init();
+/* By one thread, before fence_barrier_init and a barrier: so many warps send, and multiply. */
+template <int STAGES>
+PRODUCT_FN void ring_init(product_ring<STAGES> &ring, int n_senders, int n_multipliers) {
+    for (int i = 0; i < STAGES; i++) {
+        mbarrier_init(&ring.full[i], n_senders);
+        mbarrier_init(&ring.empty[i], n_multipliers);
     }
-    __syncthreads();
 }
 
-template <int STAGES> PRODUCT_FN void ring_next(ring_place &place) {
-    place.stage = place.stage + 1 < STAGES ? place.stage + 1 : 0;
+PRODUCT_FN void ring_next(ring_place &place, int32_t n_stages) {
+    place.stage = place.stage + 1 < n_stages ? place.stage + 1 : 0;
     place.parity ^= place.stage == 0;
+}
+
+/* ------------------------------------------------------------------ trades */
+
+/* The warp's number, the same in all lanes and seen to be. */
+PRODUCT_FN int32_t warp_of_block() {
+    return __shfl_sync(0xffffffff, threadIdx.x / 32, 0);
+}
+
+/* Every warp does what is its: multiply(), or by one lane send(0), of rows, or send(1 + group), of
+ * that group's weights. */
+template <class TILE, class MULTIPLY, class SEND>
+PRODUCT_FN void take_trades(int32_t warp, MULTIPLY multiply, SEND send) {
+    if (warp < TILE::MULTIPLIERS / 32) {
+        if constexpr (TILE::GROUPS > 1)
+            registers_more<TILE::MULTIPLIERS_HAVE>();
+        multiply();
+    } else {
+        if constexpr (TILE::GROUPS > 1)
+            registers_fewer<SENDERS_HAVE>();
+        int32_t sender = warp - TILE::MULTIPLIERS / 32;
+        if (sender <= TILE::GROUPS && is_elected())
+            send(sender);
+    }
 }
 
 /* ------------------------------------------------------------------ sending */
