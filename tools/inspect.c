@@ -6,6 +6,7 @@
  * rightly have other weights. One thread. */
 #include "tools/inspect.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/utf8.h"
 #include "runtime/model/checkpoint_write.h"
 #include "tools/command.h"
 #include "tools/progress.h"
@@ -44,8 +45,12 @@ struct request {
 
 /* Names come from files: nothing of them that a terminal would obey is printed. */
 static void print_clean(const char *text) {
-    for (; *text; text++)
-        putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+    char *clean = strdup(text);
+    if (clean) {
+        mill_utf8_make_printable(clean);
+        fputs(clean, stdout);
+    }
+    free(clean);
 }
 
 /* The number in units that keep it short, as "2.03 GB". */

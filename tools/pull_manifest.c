@@ -3,6 +3,7 @@
 #include "tools/pull_manifest.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/base/utf8.h"
 #include "runtime/io/config.h"
 
 #include <stdlib.h>
@@ -52,9 +53,8 @@ static bool is_safe_path(const char *path) {
         size_t length = strcspn(part, "/");
         if (length == 0 || strncmp(part, "..", length) == 0) /* "", "." and ".." */
             return false;
-        for (size_t i = 0; i < length; i++)
-            if ((unsigned char)part[i] < 0x20 || part[i] == 0x7f || part[i] == '\\')
-                return false;
+        if (!mill_utf8_is_printable(part, length) || memchr(part, '\\', length))
+            return false;
         if (part[length] == '\0')
             return true;
         part += length + 1;

@@ -1,17 +1,14 @@
-/* status.c - writing and extending the one-line message of struct mill_error. No state. */
+/* status.c - writing and extending the one-line message of struct mill_error. Whatever text of a
+ * file or a user went into it, a message is printable UTF-8: it can be shown and put into JSON. No
+ * state.
+ */
 #include "runtime/base/status.h"
+
+#include "runtime/base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-/* A message is one line: whatever text of a file or a user went into it, control characters become
- * '?'. */
-static void keep_one_line(char *text) {
-    for (unsigned char *p = (unsigned char *)text; *p; p++)
-        if (*p < 0x20 || *p == 0x7f)
-            *p = '?';
-}
 
 mill_status mill_fail(struct mill_error *err, mill_status code, const char *format, ...) {
     if (err) {
@@ -19,7 +16,7 @@ mill_status mill_fail(struct mill_error *err, mill_status code, const char *form
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
-        keep_one_line(err->text);
+        mill_utf8_make_printable(err->text);
     }
     return code;
 }
@@ -32,13 +29,9 @@ mill_status mill_context(struct mill_error *err, mill_status code, const char *f
         va_start(args, format);
         int n = vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
-        if (n >= 0 && (size_t)n + 2 < sizeof err->text) {
-            size_t room = sizeof err->text - (size_t)n - 3, length = strlen(cause);
-            memcpy(err->text + n, ": ", 2);
-            memcpy(err->text + n + 2, cause, length < room ? length : room);
-            err->text[(size_t)n + 2 + (length < room ? length : room)] = '\0';
-        }
-        keep_one_line(err->text);
+        if (n >= 0 && (size_t)n < sizeof err->text)
+            snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", cause);
+        mill_utf8_make_printable(err->text);
     }
     return code;
 }

@@ -177,10 +177,8 @@ mill_status mill_job_store_cancel_batch(struct mill_job_store *store, const char
 static mill_status add_fault(json_t *faults, const struct mill_batch_fault *fault,
                              const char *message, size_t line, struct mill_error *err) {
     mill_json_ran_short();
-    json_t *text = json_string(message);
-    json_array_append_new(faults, json_pack("{s:s, s:o, s:s?, s:o}", "code", fault->code, "message",
-                                            text ? text : json_string("the line is refused"),
-                                            "param", fault->param, "line",
+    json_array_append_new(faults, json_pack("{s:s, s:s, s:s?, s:o}", "code", fault->code, "message",
+                                            message, "param", fault->param, "line",
                                             line ? json_integer((json_int_t)line) : json_null()));
     return mill_json_ran_short() ? mill_fail(err, MILL_E_MEMORY, "no memory") : MILL_OK;
 }

@@ -1,6 +1,8 @@
 /* log.c - see log.h. No state. */
 #include "runtime/server/log.h"
 
+#include "runtime/base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,8 +16,6 @@ void mill_log_event(const struct mill_log *log, const char *format, ...) {
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    for (unsigned char *c = (unsigned char *)line; *c; c++)
-        if (*c < 0x20 || *c == 0x7f)
-            *c = '?';
+    mill_utf8_make_printable(line);
     log->write(log->context, line);
 }

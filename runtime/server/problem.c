@@ -1,9 +1,10 @@
 /* problem.c - see problem.h. No state. */
 #include "runtime/server/problem.h"
 
+#include "runtime/base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 int mill_problem_set(struct mill_problem *problem, int status, const char *code, const char *param,
                      const char *format, ...) {
@@ -13,9 +14,7 @@ int mill_problem_set(struct mill_problem *problem, int status, const char *code,
     va_start(args, format);
     vsnprintf(problem->message, sizeof problem->message, format, args);
     va_end(args);
-    for (unsigned char *c = (unsigned char *)problem->message; *c; c++)
-        if (*c < 0x20 || *c == 0x7f)
-            *c = '?';
+    mill_utf8_make_printable(problem->message);
     return status;
 }
 
@@ -60,17 +59,8 @@ static const char *type_of(int status) {
                            : "invalid_request_error";
 }
 
-/* A message may have been cut within a character: jansson takes valid UTF-8 only. */
-static json_t *message_of(const char *message) {
-    size_t n = strlen(message);
-    json_t *text = NULL;
-    for (size_t cut = 0; !text && cut <= 4 && cut <= n; cut++)
-        text = json_stringn(message, n - cut);
-    return text ? text : json_string("the request is refused");
-}
-
 json_t *mill_problem_envelope(const struct mill_problem *problem) {
-    return json_pack("{s:{s:o, s:s, s:s?, s:s?}}", "error", "message", message_of(problem->message),
-                     "type", type_of(problem->status), "param",
-                     problem->param[0] ? problem->param : NULL, "code", problem->code);
+    return json_pack("{s:{s:s, s:s, s:s?, s:s?}}", "error", "message", problem->message, "type",
+                     type_of(problem->status), "param", problem->param[0] ? problem->param : NULL,
+                     "code", problem->code);
 }

@@ -1,6 +1,7 @@
 /* routes_files.c - /v1/files: OpenAI's files, for batches. What is looked at is answered at once,
  * on the HTTP thread; changes wait for the disk, on the jobs' worker. */
 #include "runtime/audio/format.h"
+#include "runtime/base/utf8.h"
 #include "runtime/server/routes_jobs.h"
 
 #include <errno.h>
@@ -246,12 +247,12 @@ static void take_name(const struct mill_form_field *field, char out[MILL_JOB_NAM
             n -= i;
             break;
         }
-    bool plain = n > 0 && n < MILL_JOB_NAME_BYTES;
-    for (size_t i = 0; i < n; i++)
-        plain = plain && (unsigned char)name[i] >= 0x20 && name[i] != 0x7f;
-    json_t *utf8 = plain ? json_stringn(name, n) : NULL;
-    snprintf(out, MILL_JOB_NAME_BYTES, "%s", utf8 ? json_string_value(utf8) : "batch.jsonl");
-    json_decref(utf8);
+    if (n == 0 || n >= MILL_JOB_NAME_BYTES || !mill_utf8_is_printable(name, n)) {
+        name = "batch.jsonl";
+        n = strlen(name);
+    }
+    memcpy(out, name, n);
+    out[n] = '\0';
 }
 
 static bool check_form(struct mill_file_task *task, const struct mill_form_field **data) {

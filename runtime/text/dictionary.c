@@ -5,8 +5,8 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/utf8.h"
 #include "runtime/text/segment_parts.h"
-#include "runtime/text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,9 +5,9 @@
  * taken out of the raw text first, and the others out of each normalised piece between them, as the
  * published tokenizer does; at each place the longest name wins. */
 #include "runtime/base/memory.h"
+#include "runtime/base/utf8.h"
 #include "runtime/text/bpe.h"
 #include "runtime/text/tokenizer_image.h"
-#include "runtime/text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* script.c - see script.h. */
 #include "runtime/text/script_parts.h"
 
-#include "runtime/text/utf8.h"
+#include "runtime/base/utf8.h"
 
 #include <string.h>
 

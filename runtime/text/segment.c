@@ -4,9 +4,9 @@
 #include "runtime/text/segment.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/base/utf8.h"
 #include "runtime/text/measure.h"
 #include "runtime/text/segment_parts.h"
-#include "runtime/text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

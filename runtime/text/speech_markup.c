@@ -5,9 +5,9 @@
  * collected until an element interrupts it, then brought through the dictionary. */
 #include "runtime/text/script.h"
 
+#include "runtime/base/utf8.h"
 #include "runtime/text/say_as.h"
 #include "runtime/text/script_parts.h"
-#include "runtime/text/utf8.h"
 
 #include <expat.h>
 #include <math.h>

@@ -3,6 +3,7 @@
  * number has a range; the checksum comes last, so that its message means damage and nothing else.
  * No state. */
 #include "runtime/base/memory.h"
+#include "runtime/base/utf8.h"
 #include "runtime/voice/voice_json.h"
 
 #include <stdlib.h>
@@ -23,13 +24,16 @@ static mill_status check_keys(const json_t *object, const char *where, const cha
                    : MILL_OK;
 }
 
-/* jansson has checked that it is UTF-8. U+0080 .. U+009F are 0xC2 0x80 .. 0xC2 0x9F. */
-static bool has_control(const char *text, bool lines) {
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        if ((*c < 0x20 && !(lines && *c == '\n')) || *c == 0x7f ||
-            (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f))
+/* In one line, or in any number of them. */
+static bool is_printable(const char *text, bool lines) {
+    for (;; text++) {
+        size_t n = lines ? strcspn(text, "\n") : strlen(text);
+        if (!mill_utf8_is_printable(text, n))
+            return false;
+        text += n;
+        if (*text == '\0')
             return true;
-    return false;
+    }
 }
 
 mill_status mill_voice_check_text(const char *key, const char *text, size_t longest, int flags,
@@ -39,7 +43,7 @@ mill_status mill_voice_check_text(const char *key, const char *text, size_t long
                          longest);
     if (text[0] == '\0' && !(flags & MILL_VOICE_TEXT_EMPTY))
         return mill_fail(err, MILL_E_INPUT, "'%s' is empty", key);
-    if (has_control(text, flags & MILL_VOICE_TEXT_LINES))
+    if (!is_printable(text, flags & MILL_VOICE_TEXT_LINES))
         return mill_fail(err, MILL_E_INPUT, "'%s' has a control character", key);
     return MILL_OK;
 }

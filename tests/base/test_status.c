@@ -18,6 +18,14 @@ static void messages(void **state) {
     assert_string_equal(err.text, "file 'x': tensor 'a.b': 7");
     mill_fail(&err, MILL_E_INPUT, "%s", "a\nb\x1b[31m\x7f");
     assert_string_equal(err.text, "a?b?[31m?");
+    mill_fail(&err, MILL_E_INPUT, "'%.4s' is none",
+              "a\xe2\x82\xac\xc3\xa9"); /* cut in a character */
+    assert_string_equal(err.text, "'a\xe2\x82\xac' is none");
+    mill_fail(&err, MILL_E_INPUT, "'%.3s' is none", "a\xe2\x82\xac");
+    assert_string_equal(err.text, "'a?\?' is none");
+    mill_fail(&err, MILL_E_INPUT,
+              "\xc2\x9b\x32J \xff\xc0\xaf \xed\xa0\x80 \xc3\xa9"); /* a terminal's CSI */
+    assert_string_equal(err.text, "?\?2J ?\?? ?\?? \xc3\xa9");
     assert_int_equal(mill_fail(NULL, MILL_E_IO, "x"), MILL_E_IO);
     assert_int_equal(mill_context(NULL, MILL_E_IO, "x"), MILL_E_IO);
 }
@@ -30,6 +38,9 @@ static void long_messages(void **state) {
     mill_context(&err, MILL_E_INPUT, "context");
     assert_int_equal(strlen(err.text), sizeof err.text - 1);
     assert_memory_equal(err.text, "context: 000", 12);
+    mill_context(&err, MILL_E_INPUT, "%0509d",
+                 3); /* room for the colon, and for nothing behind it */
+    assert_int_equal(strlen(err.text), sizeof err.text - 1);
     mill_context(&err, MILL_E_INPUT, "%0600d", 2);
     assert_int_equal(strlen(err.text), sizeof err.text - 1);
 }

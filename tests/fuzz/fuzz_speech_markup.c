@@ -1,8 +1,8 @@
 /* fuzz_speech_markup.c - markup from anywhere, with a dictionary from its first line: a script
  * whose spans lie in its text, or a message. */
+#include "runtime/base/utf8.h"
 #include "runtime/text/dictionary.h"
 #include "runtime/text/script.h"
-#include "runtime/text/utf8.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_script(const struct mill_script *script) {

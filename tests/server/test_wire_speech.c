@@ -41,6 +41,26 @@ static void test_defaults(void **state) {
     mill_speech_wish_deinit(&w);
 }
 
+/* Nothing of a hostile name keeps a client from reading why it was refused. */
+static void test_message_in_json(void **state) {
+    (void)state;
+    struct mill_speech_wish w;
+    struct mill_problem problem;
+    char body[300] = "{\"xy";
+    for (int i = 0; i < 40; i++)
+        strncat(body, "\u20ac",
+                sizeof body - strlen(body) -
+                    1); /* three bytes: a name that is shown in part is cut within one */
+    strncat(body, "\":1}", sizeof body - strlen(body) - 1);
+    assert_int_equal(read_body(body, &w, &problem), MILL_E_INPUT);
+    json_t *envelope = mill_problem_envelope(&problem), *error = json_object_get(envelope, "error");
+    const char *message = json_string_value(json_object_get(error, "message"));
+    assert_non_null(message);
+    assert_string_equal(message, problem.message);
+    assert_memory_equal(message, "there is no field 'xy\u20ac", 24);
+    json_decref(envelope);
+}
+
 static void test_fields(void **state) {
     (void)state;
     struct mill_speech_wish w;
@@ -160,7 +180,8 @@ static void test_numbers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_numbers)};
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_message_in_json),
+        cmocka_unit_test(test_fields), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_numbers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

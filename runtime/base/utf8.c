@@ -1,7 +1,6 @@
 /* utf8.c - see utf8.h. Plain ASCII is skipped eight bytes at a time, since most text is that. */
-#include "runtime/text/utf8.h"
+#include "runtime/base/utf8.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -46,4 +45,27 @@ size_t mill_utf8_valid_bytes(const char *text, size_t size) {
         at += n;
     }
     return at;
+}
+
+/* Bytes of the printable character at p; 0 when there is none. */
+static size_t printable_bytes(const uint8_t *p, size_t left) {
+    size_t n = sequence_bytes(p, left);
+    bool control = p[0] < 0x20 || p[0] == 0x7f || (n == 2 && p[0] == 0xc2 && p[1] < 0xa0);
+    return control ? 0 : n;
+}
+
+bool mill_utf8_is_printable(const char *text, size_t size) {
+    size_t n = 1;
+    for (size_t at = 0; at < size && n > 0; at += n)
+        n = printable_bytes((const uint8_t *)text + at, size - at);
+    return n > 0;
+}
+
+void mill_utf8_make_printable(char *text) {
+    size_t size = strlen(text);
+    for (size_t at = 0, n; at < size; at += n) {
+        n = printable_bytes((const uint8_t *)text + at, size - at);
+        if (n == 0)
+            text[at] = '?', n = 1;
+    }
 }
