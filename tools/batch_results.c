@@ -222,19 +222,14 @@ static mill_status append(struct mill_batch_results *r, json_t *line, struct mil
     json_decref(line);
     if (!text)
         return mill_fail(err, MILL_E_MEMORY, "no memory for a line of results");
-    size_t size = strlen(text), done = 0;
+    size_t size = strlen(text);
     text[size++] = '\n'; /* in place of the terminator: the line goes out in one piece */
-    mill_status status = MILL_OK;
-    while (status == MILL_OK && done < size) {
-        ssize_t n = write(r->lines_fd, text + done, size - done);
-        if (n < 0 && errno != EINTR)
-            status = fail_errno(err, "results.jsonl");
-        done += n > 0 ? (size_t)n : 0;
-    }
-    if (status == MILL_OK && fdatasync(r->lines_fd) != 0)
-        status = fail_errno(err, "results.jsonl");
+    int cause = mill_write_all(r->lines_fd, text, size);
+    if (!cause && fdatasync(r->lines_fd) != 0)
+        cause = errno;
     free(text);
-    return status;
+    return cause ? mill_fail(err, mill_write_failure(cause), "'results.jsonl': %s", strerror(cause))
+                 : MILL_OK;
 }
 
 static json_t *make_findings(uint32_t findings) {

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct mill_audio_writer {
     struct mill_audio_encoder *encoder; /* owned */
@@ -25,21 +24,13 @@ static mill_status write_file(void *context, uint64_t offset, const void *data, 
 static mill_status write_stream(void *context, uint64_t offset, const void *data, size_t size,
                                 struct mill_error *err) {
     struct mill_audio_writer *w = context;
-    const char *bytes = data;
     (void)offset;
-    while (size > 0) {
-        ssize_t n = write(w->fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EPIPE)
-            return mill_fail(err, MILL_E_CANCELLED, "the reader of the audio has gone");
-        if (n < 0)
-            return mill_fail(err, mill_write_failure(errno), "writing audio failed: %s",
-                             strerror(errno));
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return MILL_OK;
+    int cause = mill_write_all(w->fd, data, size);
+    if (cause == EPIPE)
+        return mill_fail(err, MILL_E_CANCELLED, "the reader of the audio has gone");
+    return cause ? mill_fail(err, mill_write_failure(cause), "writing audio failed: %s",
+                             strerror(cause))
+                 : MILL_OK;
 }
 
 /* `path` NULL = into fd. */

@@ -1,6 +1,8 @@
 /* file.c - see file.h. No state; every function may run on any thread. */
 #include "runtime/base/file.h"
 
+#include "runtime/base/hex.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -74,15 +76,34 @@ mill_status mill_write_failure(int cause) {
     return cause == ENOSPC || cause == EDQUOT ? MILL_E_FULL : MILL_E_IO;
 }
 
+int mill_write_all(int fd, const void *data, size_t size) {
+    const char *p = data;
+    while (size > 0) {
+        ssize_t n = write(fd, p, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        p += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+/* Not mkostemp: it makes private files, and to make them the user's own one would need the umask,
+ * which is the whole process's and cannot be read without being changed under other threads. */
 mill_status mill_output_open(struct mill_output *output, const char *path, struct mill_error *err) {
     *output = (struct mill_output){.fd = -1};
+    char digits[13] = "";
+    if (!mill_hex_random(digits, 6))
+        return mill_fail(err, MILL_E_IO, "'%s': no random numbers: %s", path, strerror(errno));
     output->path = strdup(path);
-    if (!output->path || asprintf(&output->temporary_path, "%s.XXXXXX", path) < 0) {
+    if (!output->path || asprintf(&output->temporary_path, "%s.%s", path, digits) < 0) {
         output->temporary_path = NULL;
         mill_output_close(output);
         return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", path);
     }
-    output->fd = mkostemp(output->temporary_path, O_CLOEXEC);
+    output->fd = open(output->temporary_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (output->fd < 0) {
         int cause = errno;
         free(output->temporary_path); /* nothing to unlink */
@@ -91,9 +112,6 @@ mill_status mill_output_open(struct mill_output *output, const char *path, struc
         return mill_fail(err, mill_write_failure(cause), "'%s': cannot be written: %s", path,
                          strerror(cause));
     }
-    mode_t mask = umask(0);
-    umask(mask);
-    fchmod(output->fd, 0666 & ~mask); /* mkostemp makes it private; this file is the user's own */
     return MILL_OK;
 }
 

@@ -52,6 +52,8 @@ void mill_output_close(struct mill_output *output);
 mill_status mill_file_write(const char *path, const void *data, size_t size,
                             struct mill_error *err);
 
+/* All of it, however many writes that takes; 0, or an errno. */
+int mill_write_all(int fd, const void *data, size_t size);
 /* What it means that writing failed with this errno: MILL_E_FULL when there is no space, else
  * MILL_E_IO. */
 mill_status mill_write_failure(int cause);

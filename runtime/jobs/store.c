@@ -1,5 +1,6 @@
 /* store.c - see store.h: the folder, the tables, opening and closing. */
 #include "runtime/base/file.h"
+#include "runtime/base/hex.h"
 #include "runtime/base/memory.h"
 #include "runtime/jobs/store_state.h"
 
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,13 +81,11 @@ void mill_job_item_deinit(struct mill_job_item *item) {
 
 mill_status mill_job_make_id(const char *prefix, char id[MILL_JOB_ID_BYTES],
                              struct mill_error *err) {
-    unsigned char bytes[12];
-    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
-        return mill_fail(err, MILL_E_IO, "no random numbers");
-    int n = snprintf(id, MILL_JOB_ID_BYTES, "%s", prefix);
-    for (size_t i = 0; i < sizeof bytes; i++)
-        n += snprintf(id + n, MILL_JOB_ID_BYTES - (size_t)n, "%02x", bytes[i]);
-    return MILL_OK;
+    enum { RANDOM_BYTES = 12 };
+    size_t n = strlen(prefix);
+    memcpy(id, prefix, n);
+    return mill_hex_random(id + n, RANDOM_BYTES) ? MILL_OK
+                                                 : mill_fail(err, MILL_E_IO, "no random numbers");
 }
 
 mill_status mill_job_unknown(const char *what, struct mill_error *err) {

@@ -28,17 +28,10 @@ void mill_body_deinit(struct mill_body *body) {
 }
 
 static mill_status write_all(int fd, const char *data, size_t size, struct mill_error *err) {
-    while (size > 0) {
-        ssize_t n = write(fd, data, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return mill_fail(err, mill_write_failure(errno), "keeping a request's body: %s",
-                             strerror(errno));
-        data += n;
-        size -= (size_t)n;
-    }
-    return MILL_OK;
+    int cause = mill_write_all(fd, data, size);
+    return cause ? mill_fail(err, mill_write_failure(cause), "keeping a request's body: %s",
+                             strerror(cause))
+                 : MILL_OK;
 }
 
 /* From now on into a file that has no name. */

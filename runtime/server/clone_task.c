@@ -5,6 +5,7 @@
  * one's id, hash and name. */
 #include "runtime/server/clone_task.h"
 
+#include "runtime/base/file.h"
 #include "runtime/base/memory.h"
 #include "runtime/server/worker.h"
 #include "runtime/voice/cloner.h"
@@ -60,14 +61,9 @@ static mill_status open_memory(const struct clone *c, int *fd, char path[32],
     *fd = memfd_create("recording", MFD_CLOEXEC);
     if (*fd < 0)
         return mill_fail(err, MILL_E_IO, "a file in memory: %s", strerror(errno));
-    for (size_t at = 0; at < c->recording_bytes;) {
-        ssize_t n = write(*fd, c->recording + at, c->recording_bytes - at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return mill_fail(err, MILL_E_MEMORY, "a file in memory: %s", strerror(errno));
-        at += (size_t)n;
-    }
+    int cause = mill_write_all(*fd, c->recording, c->recording_bytes);
+    if (cause)
+        return mill_fail(err, MILL_E_MEMORY, "a file in memory: %s", strerror(cause));
     snprintf(path, 32, "/proc/self/fd/%d", *fd);
     return MILL_OK;
 }

@@ -2,7 +2,9 @@
 #include "runtime/server/consents.h"
 
 #include "runtime/base/file.h"
+#include "runtime/base/hex.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/utf8.h"
 #include "runtime/io/config.h"
 
 #include <dirent.h>
@@ -12,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -106,14 +107,11 @@ mill_status mill_consents_get(const char *folder, const char *id, struct mill_co
 /* What a client says ends up in files and lists. */
 static mill_status check_text(const char *what, const char *text, size_t capacity,
                               struct mill_error *err) {
-    bool plain = strlen(text) > 0 && strlen(text) < capacity;
-    for (const char *c = text; *c; c++)
-        plain = plain && (unsigned char)*c >= 0x20 && *c != 0x7f;
-    json_t *utf8 = plain ? json_string(text) : NULL;
-    json_decref(utf8);
-    return utf8 ? MILL_OK
-                : mill_fail(err, MILL_E_INPUT, "%s: 1 to %zu bytes of text are wanted", what,
-                            capacity - 1);
+    size_t n = strlen(text);
+    return n > 0 && n < capacity && mill_utf8_is_printable(text, n)
+               ? MILL_OK
+               : mill_fail(err, MILL_E_INPUT, "%s: 1 to %zu bytes of text are wanted", what,
+                           capacity - 1);
 }
 
 /* As BCP 47 writes languages: en, en-US, zh-Hans-CN. */
@@ -126,13 +124,10 @@ static mill_status check_language(const char *language, size_t capacity, struct 
 }
 
 static mill_status make_id(char id[MILL_CONSENT_ID_BYTES], struct mill_error *err) {
-    unsigned char bytes[12];
-    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
-        return mill_fail(err, MILL_E_IO, "no random numbers");
-    int n = snprintf(id, MILL_CONSENT_ID_BYTES, "cons_");
-    for (size_t i = 0; i < sizeof bytes; i++)
-        n += snprintf(id + n, MILL_CONSENT_ID_BYTES - (size_t)n, "%02x", bytes[i]);
-    return MILL_OK;
+    memcpy(id, "cons_", 5);
+    return mill_hex_random(id + 5, (MILL_CONSENT_ID_BYTES - 6) / 2)
+               ? MILL_OK
+               : mill_fail(err, MILL_E_IO, "no random numbers");
 }
 
 static void hash(const void *data, size_t size, char hex[MILL_CONSENT_HASH_BYTES]) {

@@ -2,6 +2,7 @@
 #include "runtime/server/keys.h"
 
 #include "runtime/base/file.h"
+#include "runtime/base/hex.h"
 #include "runtime/base/memory.h"
 #include "runtime/io/config.h"
 #include "runtime/server/route.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum { FILE_BYTES = 1 << 22 };
 
@@ -58,13 +58,8 @@ mill_status mill_key_check_name(const char *name, struct mill_error *err) {
 }
 
 mill_status mill_key_make(char text[MILL_KEY_TEXT_BYTES], struct mill_error *err) {
-    unsigned char bytes[32];
-    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
-        return mill_fail(err, MILL_E_IO, "no random numbers");
-    int n = snprintf(text, MILL_KEY_TEXT_BYTES, "sm-");
-    for (size_t i = 0; i < sizeof bytes; i++)
-        n += snprintf(text + n, MILL_KEY_TEXT_BYTES - (size_t)n, "%02x", bytes[i]);
-    return MILL_OK;
+    memcpy(text, "sm-", 3);
+    return mill_hex_random(text + 3, 32) ? MILL_OK : mill_fail(err, MILL_E_IO, "no random numbers");
 }
 
 void mill_key_hash(const char *text, unsigned char hash[MILL_KEY_HASH_BYTES]) {
@@ -169,16 +164,14 @@ void mill_keys_deinit(struct mill_keys *keys) {
 
 static mill_status print_key(const struct mill_key *key, struct mill_buffer *out,
                              struct mill_error *err) {
-    char scopes[64];
+    char scopes[64], hash[2 * MILL_KEY_HASH_BYTES + 1];
     mill_scopes_print(key->scopes, scopes);
-    MILL_TRY(mill_buffer_printf(out, err, "  - name: '%s'\n    sha256: '", key->name));
-    for (int i = 0; i < MILL_KEY_HASH_BYTES; i++)
-        MILL_TRY(mill_buffer_printf(out, err, "%02x", key->hash[i]));
+    mill_hex_print(hash, key->hash, MILL_KEY_HASH_BYTES);
     return mill_buffer_printf(
         out, err,
-        "'\n    scopes: '%s'\n    requests_per_minute: %lld\n    concurrent: %lld\n"
-        "    audio_seconds_per_day: %lld\n    priority: %lld\n",
-        scopes, (long long)key->requests_per_minute, (long long)key->concurrent,
+        "  - name: '%s'\n    sha256: '%s'\n    scopes: '%s'\n    requests_per_minute: %lld\n"
+        "    concurrent: %lld\n    audio_seconds_per_day: %lld\n    priority: %lld\n",
+        key->name, hash, scopes, (long long)key->requests_per_minute, (long long)key->concurrent,
         (long long)key->audio_seconds_per_day, (long long)key->priority);
 }
 

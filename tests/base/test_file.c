@@ -2,6 +2,8 @@
 #include "runtime/base/file.h"
 
 #include <dirent.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,6 +79,34 @@ static void atomic_output(void **state) {
     assert_true(info.st_mode & S_IRUSR && !(info.st_mode & S_IXUSR));
 }
 
+static void *open_many(void *wrong_mode) {
+    char own[sizeof path + 20];
+    snprintf(own, sizeof own, "%s-%p", path, wrong_mode);
+    for (int i = 0; i < 10000; i++) {
+        struct mill_output out;
+        struct stat info = {0};
+        if (mill_output_open(&out, own, NULL) == MILL_OK)
+            fstat(out.fd, &info);
+        if ((info.st_mode & 0777) != 0640)
+            *(mode_t *)wrong_mode = info.st_mode;
+        mill_output_close(&out);
+    }
+    return NULL;
+}
+
+/* The umask is the whole process's: outputs of several threads heed it and leave it alone. */
+static void umask_stays(void **state) {
+    (void)state;
+    mode_t before = umask(027), wrong[2] = {0};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, open_many, &wrong[i]), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(umask(before), 027);
+    assert_int_equal(wrong[0] | wrong[1], 0);
+}
+
 static void failures(void **state) {
     (void)state;
     struct mill_output out;
@@ -145,8 +175,8 @@ static void paths(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(atomic_output), cmocka_unit_test(failures), cmocka_unit_test(whole_files),
-        cmocka_unit_test(mappings),      cmocka_unit_test(paths),
+        cmocka_unit_test(atomic_output), cmocka_unit_test(umask_stays), cmocka_unit_test(failures),
+        cmocka_unit_test(whole_files),   cmocka_unit_test(mappings),    cmocka_unit_test(paths),
     };
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }
