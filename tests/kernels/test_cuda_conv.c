@@ -83,6 +83,8 @@ static void test_units_change_no_bit(void **state) {
         check_sizes(80, &unit, 1, 2);
         check_sizes(90, &unit, 3, 3);
     }
+    const struct conv_sizes narrow = {CONV_UNIT, MILL_BF16, 96, 7, 96, 9, 3, 150};
+    check_sizes(90, &narrow, 1, 2); /* as on sm_80 */
 }
 
 /* Other kernels, the same definition. */
@@ -143,7 +145,7 @@ static int n_attributes(void) {
 /* A launch asks for nothing that the kernel has from an earlier one. */
 static void test_shared_memory_is_asked_for_once(void **state) {
     (void)state;
-    const struct conv_sizes sizes = {CONV_PLAIN, MILL_BF16, 96, 3, 96, 9, 1, 70};
+    const struct conv_sizes sizes = {CONV_PLAIN, MILL_BF16, 104, 3, 96, 9, 1, 70};
     struct conv_problem p;
     use_card(90, 1);
     int before = n_attributes();
