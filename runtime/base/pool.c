@@ -1,9 +1,12 @@
 /* pool.c - see pool.h.
  *
- * A run is published by raising `generation`; workers that see it move take tasks from `next` until
- * none are left, then add themselves to `finished`. The owner works along and waits until every
- * worker has finished, so nothing of a run is in use when run returns. Waiting is spinning first
- * (SPINS rounds, some tens of microseconds), then a futex through a condition variable. */
+ * `run` is one word: the number of the run, odd while it is open, and how many workers are in it. A
+ * worker joins an open run by counting itself in, takes tasks from `next` until none are left, and
+ * counts itself out. The owner opens a run, works along, closes it and waits for those inside, so
+ * nothing of a run is in use when mill_pool_run returns. A worker that comes too late finds it
+ * closed: where other programs hold its processor, or where it shares one with the owner, the owner
+ * does the work alone rather than wait for its turn. Waiting is spinning first (SPINS rounds, at
+ * most half a millisecond), then a futex through a condition variable. */
 #include "runtime/base/pool.h"
 
 #include "runtime/base/memory.h"
@@ -16,6 +19,7 @@
 #include <string.h>
 
 enum { SPINS = 20000, MAX_WORKERS = 256 };
+#define RUN (1ULL << 32)
 
 struct worker {
     struct mill_pool *pool;
@@ -28,14 +32,13 @@ struct mill_pool {
     int n_started; /* threads that exist, workers[1 .. n_started] */
     struct worker workers[MAX_WORKERS];
 
-    /* the run in progress: written by the owner before generation is raised */
+    /* the run in progress: written by the owner before it is opened */
     mill_pool_task *task;
     void *context;
     int n_tasks;
 
     _Alignas(64) atomic_int next;
-    _Alignas(64) atomic_int finished;
-    _Alignas(64) atomic_uint generation;
+    _Alignas(64) atomic_ullong run; /* its number by RUN, and workers in it */
     atomic_bool closing;
     atomic_int sleepers;
     pthread_mutex_t mutex; /* with wake: only for workers that gave up spinning */
@@ -59,45 +62,73 @@ static void work(struct mill_pool *pool, int worker) {
     }
 }
 
-/* Returns when the generation differs from `seen`. */
-static unsigned wait_for_run(struct mill_pool *pool, unsigned seen) {
-    for (int i = 0; i < SPINS; i++) {
-        unsigned now = atomic_load_explicit(&pool->generation, memory_order_acquire);
-        if (now != seen)
-            return now;
-        relax();
-    }
+/* Whether run number `number` is open and the worker, which was in `seen` last, has yet to join. */
+static bool is_new(unsigned long long number, unsigned long long seen) {
+    return number % 2 == 1 && number != seen;
+}
+
+static bool try_join(struct mill_pool *pool, unsigned long long *seen) {
+    unsigned long long run = atomic_load(&pool->run);
+    while (is_new(run / RUN, *seen))
+        if (atomic_compare_exchange_weak(&pool->run, &run, run + 1)) {
+            *seen = run / RUN;
+            return true;
+        }
+    return false;
+}
+
+/* Until a run is opened; it may be closed again by the time that this thread wakes. */
+static void sleep_until_opened(struct mill_pool *pool, unsigned long long seen) {
     pthread_mutex_lock(&pool->mutex);
     atomic_fetch_add(&pool->sleepers, 1);
-    unsigned now;
-    while ((now = atomic_load(&pool->generation)) == seen)
-        pthread_cond_wait(&pool->wake, &pool->mutex);
+    unsigned long long number = atomic_load(&pool->run) / RUN;
+    if (!is_new(number, seen))
+        while (atomic_load(&pool->run) / RUN == number)
+            pthread_cond_wait(&pool->wake, &pool->mutex);
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->mutex);
-    return now;
+}
+
+static void join_next_run(struct mill_pool *pool, unsigned long long *seen) {
+    for (;; sleep_until_opened(pool, *seen))
+        for (int i = 0; i < SPINS; i++) {
+            if (try_join(pool, seen))
+                return;
+            relax();
+        }
 }
 
 static void *worker_main(void *argument) {
     struct worker *self = argument;
     struct mill_pool *pool = self->pool;
-    unsigned seen = 0;
+    unsigned long long seen = 0;
     for (;;) {
-        seen = wait_for_run(pool, seen);
+        join_next_run(pool, &seen);
         if (atomic_load(&pool->closing))
             return NULL;
         work(pool, self->index);
-        atomic_fetch_add_explicit(&pool->finished, 1, memory_order_release);
+        atomic_fetch_sub_explicit(&pool->run, 1, memory_order_release);
     }
 }
 
-/* Raise the generation; sleepers are woken under the mutex, so none can miss it between its check
- * and its wait. */
-static void publish(struct mill_pool *pool) {
-    atomic_fetch_add(&pool->generation, 1);
+/* Sleepers are woken under the mutex, so none can miss the run between its look and its wait. */
+static void open_run(struct mill_pool *pool) {
+    atomic_fetch_add(&pool->run, RUN);
     if (atomic_load(&pool->sleepers) > 0) {
         pthread_mutex_lock(&pool->mutex);
         pthread_cond_broadcast(&pool->wake);
         pthread_mutex_unlock(&pool->mutex);
+    }
+}
+
+static void close_run(struct mill_pool *pool) {
+    unsigned long long run = atomic_fetch_add(&pool->run, RUN) + RUN;
+    for (int spins = 0; run % RUN > 0; spins++) {
+        if (spins < SPINS)
+            relax();
+        else
+            sched_yield(); /* a worker lost its processor; let it have this one */
+        run = atomic_load_explicit(&pool->run, memory_order_acquire);
     }
 }
 
@@ -138,7 +169,7 @@ void mill_pool_close(struct mill_pool *pool) {
     if (!pool)
         return;
     atomic_store(&pool->closing, true);
-    publish(pool);
+    open_run(pool); /* who joins this one leaves for good */
     for (int i = 1; i <= pool->n_started; i++)
         pthread_join(pool->workers[i].thread, NULL);
     pthread_cond_destroy(&pool->wake);
@@ -160,15 +191,7 @@ void mill_pool_run(struct mill_pool *pool, mill_pool_task *task, void *context, 
     pool->context = context;
     pool->n_tasks = n_tasks;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
-    publish(pool);
+    open_run(pool);
     work(pool, 0);
-    for (int spins = 0;
-         atomic_load_explicit(&pool->finished, memory_order_acquire) < pool->n_workers - 1;
-         spins++) {
-        if (spins < SPINS)
-            relax();
-        else
-            sched_yield(); /* a worker lost its processor; let it have this one */
-    }
+    close_run(pool);
 }

@@ -3,8 +3,8 @@
  * For operators that take tens of microseconds and come by the hundred per step: between two runs
  * the workers spin for a short while before they sleep, so that a run starts in about a microsecond
  * when work is dense and costs nothing when it is not. Tasks are handed out by number from one
- * counter; which worker gets which task is not defined, so a task's result must not depend on it.
- * One thread owns the pool and calls run; it works too. */
+ * counter; which worker gets which task, and whether it gets any, is not defined, so a task's
+ * result must not depend on it. One thread owns the pool and calls run; it works too. */
 #ifndef MILL_BASE_POOL_H
 #define MILL_BASE_POOL_H
 

@@ -1,9 +1,14 @@
 /* test_pool.c - each task runs exactly once, in every number of workers and tasks, over many runs,
- * also after the workers have gone to sleep. */
+ * also after the workers have gone to sleep, and while one of them cannot run at all. */
 #include "runtime/base/pool.h"
 
+#include <dirent.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,6 +68,55 @@ static void many_runs(void **state) {
     mill_pool_close(pool);
 }
 
+/* A worker that the system does not let run, by a signal whose handler waits for a byte.
+ * ThreadSanitizer puts handlers off until the thread runs again, so there is no such thing there.
+ */
+static int held[2], release[2];
+
+static void hold(int signal_number) {
+    (void)signal_number;
+    char byte = 0;
+    if (write(held[1], &byte, 1) != 1 || read(release[0], &byte, 1) != 1)
+        _exit(3);
+}
+
+static int other_thread(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    int other = 0;
+    for (struct dirent *entry; !other && (entry = readdir(tasks));) {
+        int id = (int)strtol(entry->d_name, NULL, 10);
+        if (id != 0 && id != gettid())
+            other = id;
+    }
+    closedir(tasks);
+    return other;
+}
+
+static void run_without_a_worker(void **state) {
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip();
+#endif
+    struct mill_pool *pool;
+    char byte = 0;
+    assert_int_equal(pipe(held), 0);
+    assert_int_equal(pipe(release), 0);
+    assert_int_equal(sigaction(SIGUSR1, &(struct sigaction){.sa_handler = hold}, NULL), 0);
+    assert_int_equal(mill_pool_open(&pool, 2, NULL), MILL_OK);
+    run(pool, 20);
+    int other = other_thread();
+    assert_int_not_equal(other, 0);
+    assert_int_equal(syscall(SYS_tgkill, getpid(), other, SIGUSR1), 0);
+    assert_int_equal(read(held[0], &byte, 1), 1);
+    for (int i = 2; i < 20; i++)
+        run(pool, i);
+    assert_int_equal(write(release[1], &byte, 1), 1);
+    for (int i = 2; i < 20; i++)
+        run(pool, i);
+    mill_pool_close(pool);
+}
+
 static void open_and_close(void **state) {
     (void)state;
     struct mill_pool *pool;
@@ -84,6 +138,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_counts),
         cmocka_unit_test(many_runs),
+        cmocka_unit_test(run_without_a_worker),
         cmocka_unit_test(open_and_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
