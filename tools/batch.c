@@ -14,7 +14,7 @@
 #include "tools/user_folders.h"
 #include "tools/voice_open.h"
 
-#include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ enum { FLIGHTS_EACH = 2, MAX_COMMON = 512 };
 struct options {
     const char *input, *output, *model, *voices, *devices, *precision, *format_name;
     long long max_running;
-    bool no_cache, help;
+    bool no_cache;
     enum mill_audio_format format;
     char demo_voice[MILL_DEMO_VOICE_BYTES]; /* where no model was given */
 };
@@ -53,65 +53,42 @@ struct batch {
 
 /* ------------------------------------------------------------------ options */
 
-static void print_help(void) {
-    puts("Usage: sparkmill batch IN.jsonl|- -o DIR [OPTION]...\n"
-         "Speak many texts into a folder; run again, it goes on where it was.\n\n"
-         "Each line of the input is an object: id (names the file), text; voice (a file or\n"
-         "a kept name) or gender, pitch, speed, pitch_hz, speed_syllables; ssml (true: markup),\n"
-         "dictionary (lines `written = spoken`); seed, temperature, top_k, top_p, max_seconds (of "
-         "a\n"
-         "segment), redraws, priority. DIR/results.jsonl tells of each.\n\n"
-         "  --model DIR          checkpoint folder (sparkmill pull), or the demo voice\n"
-         "  -o, --output DIR     folder for sound files and results\n"
-         "  --format NAME        wav wav24 wavfloat pcm flac mp3 opus aac m4a; else wav\n"
-         "  --voices DIR         the folder of kept voices\n"
-         "  --devices LIST       as for sparkmill say\n"
-         "  --max-running N      texts at once on a device; 8\n"
-         "  --precision NAME     auto fp32 bf16 int8\n"
-         "  --no-cache           do not keep converted weights in the cache folder\n\n"
-         "Exit status: 0 all is done, 1 something failed, 2 wrong use or bad input.");
-}
+static const char help[] =
+    "Usage: sparkmill batch IN.jsonl|- -o DIR [OPTION]...\n"
+    "Speak many texts into a folder; run again, it goes on where it was.\n\n"
+    "Each line of the input is an object: id (names the file), text; voice (a file or\n"
+    "a kept name) or gender, pitch, speed, pitch_hz, speed_syllables; ssml (true: markup),\n"
+    "dictionary (lines `written = spoken`); seed, temperature, top_k, top_p, max_seconds (of "
+    "a\n"
+    "segment), redraws, priority. DIR/results.jsonl tells of each.\n\n"
+    "  --model DIR          checkpoint folder (sparkmill pull), or the demo voice\n"
+    "  -o, --output DIR     folder for sound files and results\n"
+    "  --format NAME        wav wav24 wavfloat pcm flac mp3 opus aac m4a; else wav\n"
+    "  --voices DIR         the folder of kept voices\n"
+    "  --devices LIST       as for sparkmill say\n"
+    "  --max-running N      texts at once on a device; 8\n"
+    "  --precision NAME     auto fp32 bf16 int8\n"
+    "  --no-cache           do not keep converted weights in the cache folder\n\n"
+    "Exit status: 0 all is done, 1 something failed, 2 wrong use or bad input.";
+
+#define ROW(...) MILL_OPTION(options, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("model", 0, TEXT, model, 0, 0),         ROW("output", 'o', TEXT, output, 0, 0),
+    ROW("voices", 0, TEXT, voices, 0, 0),       ROW("format", 0, TEXT, format_name, 0, 0),
+    ROW("devices", 0, TEXT, devices, 0, 0),     ROW("max-running", 0, WHOLE, max_running, 1, 1024),
+    ROW("precision", 0, TEXT, precision, 0, 0), ROW("no-cache", 0, FLAG, no_cache, 0, 0),
+};
+#undef ROW
 
 static int read_options(struct options *o, int argc, char **argv) {
-    enum { MODEL = 256, VOICES, FORMAT, DEVICES, RUNNING, PRECISION, NO_CACHE };
-    static const struct option table[] = {{"model", required_argument, NULL, MODEL},
-                                          {"output", required_argument, NULL, 'o'},
-                                          {"voices", required_argument, NULL, VOICES},
-                                          {"format", required_argument, NULL, FORMAT},
-                                          {"devices", required_argument, NULL, DEVICES},
-                                          {"max-running", required_argument, NULL, RUNNING},
-                                          {"precision", required_argument, NULL, PRECISION},
-                                          {"no-cache", no_argument, NULL, NO_CACHE},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {0}};
+    const struct mill_command_line line = {"batch", help, rows, sizeof rows / sizeof *rows};
     *o = (struct options){.max_running = 8, .format = MILL_AUDIO_WAV16};
-    opterr = 0;
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, ":o:h", table, NULL)) != -1;) {
-        if (c == ':')
-            return mill_command_usage("batch", "option '%s' needs a value", argv[optind - 1]);
-        if (c == '?')
-            return mill_command_usage("batch", "unknown option '%s'", argv[optind - 1]);
-        if (c == RUNNING &&
-            !mill_option_int("batch", "--max-running", optarg, 1, 1024, &o->max_running))
-            return MILL_EXIT_USAGE;
-        const char **text = c == MODEL       ? &o->model
-                            : c == 'o'       ? &o->output
-                            : c == VOICES    ? &o->voices
-                            : c == FORMAT    ? &o->format_name
-                            : c == DEVICES   ? &o->devices
-                            : c == PRECISION ? &o->precision
-                                             : NULL;
-        if (text)
-            *text = optarg;
-        o->no_cache |= c == NO_CACHE;
-        o->help |= c == 'h';
-    }
-    if (o->help)
-        return MILL_EXIT_OK;
-    if (argc - optind != 1)
+    int first, result = mill_options_read(&line, argc, argv, o, &first);
+    if (result != MILL_GO_ON)
+        return result;
+    if (argc - first != 1)
         return mill_command_usage("batch", "one input file is wanted, or - for standard input");
-    o->input = argv[optind];
+    o->input = argv[first];
     if (!o->output)
         return mill_command_usage("batch", "where to? -o DIR");
     if (o->format_name && !mill_audio_format_find(o->format_name, &o->format))
@@ -315,12 +292,8 @@ static mill_status run(struct batch *b, struct mill_error *err) {
 int mill_command_batch(int argc, char **argv) {
     struct batch b = {.start_s = mill_clock_seconds()};
     int result = read_options(&b.options, argc, argv);
-    if (result != MILL_EXIT_OK)
+    if (result != MILL_GO_ON)
         return result;
-    if (b.options.help) {
-        print_help();
-        return MILL_EXIT_OK;
-    }
     struct mill_error err = {""};
     mill_status status = run(&b, &err);
     mill_progress_end(&b.progress);

@@ -16,9 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ROW(...) MILL_OPTION(mill_bench_options, __VA_ARGS__)
 static const struct mill_option rows[] = {
-#define ROW(name, letter, kind, field, low, high)                                                  \
-    { name, letter, MILL_OPTION_##kind, offsetof(struct mill_bench_options, field), low, high }
     ROW("model", 0, TEXT, model, 0, 0),
     ROW("devices", 0, TEXT, devices, 0, 0),
     ROW("precision", 0, TEXT, precision, 0, 0),
@@ -43,45 +42,43 @@ static const struct mill_option rows[] = {
     ROW("sample-rate", 0, WHOLE, sample_rate, 0, 192000),
     ROW("whole", 0, FLAG, whole, 0, 0),
     ROW("no-cache", 0, FLAG, no_cache, 0, 0),
-    ROW("help", 'h', FLAG, help, 0, 0),
-#undef ROW
 };
+#undef ROW
 
-static void print_help(void) {
-    puts("Usage: sparkmill bench kernels|engine --model DIR [OPTION]...\n"
-         "       sparkmill bench serve --url URL [OPTION]...\n"
-         "       sparkmill bench paper --model DIR --bandwidth GB --peak TFLOP\n"
-         "       sparkmill bench compare BEFORE.json AFTER.json\n"
-         "kernels: steps of the model, each beside the limit measured in the same run.\n"
-         "engine: many requests at once: frames a second, time to the first sound, gaps.\n"
-         "serve: the same of any server that speaks OpenAI's words.\n"
-         "paper: what a card with that bandwidth and arithmetic could do at most.\n"
-         "compare: two results of engine or serve; exit status 1: something got worse.\n\n"
-         "  --model DIR          checkpoint folder (serve: the model's name; tts-1)\n"
-         "  --devices LIST       as for sparkmill say\n"
-         "  --precision NAME     auto fp32 bf16 int8\n"
-         "  --threads N          of kernels; 0 = one per processor\n"
-         "  --concurrency LIST   closed loop, utterances at once: 1,2,4,8\n"
-         "  --rate LIST          open loop, requests a second at random moments; none\n"
-         "  --requests N         a point of load; twice the concurrency, ten seconds of the\n"
-         "                       rate, 8 at least\n"
-         "  --warmup N           requests before the first point; 2\n"
-         "  --repeat N           runs of each point; 3\n"
-         "  --text FILE          the text to read; the opening of a novel\n"
-         "  --deadline SECONDS   until the first sound of a good request; 1\n"
-         "  --whole              no streaming: sound when all is said\n"
-         "  --seed N             of texts, moments and voices; 1\n"
-         "  --url URL            http://HOST:PORT; the key is in OPENAI_API_KEY or\n"
-         "  --key-file FILE      this file\n"
-         "  --voice NAME         alloy\n"
-         "  --fields JSON        an object: more fields of each request\n"
-         "  --sample-rate N      of its pcm; as it says, else 24000\n"
-         "  --bandwidth GB       a second, and\n"
-         "  --peak TFLOP         a second: the device's limits, where they are not measured\n"
-         "  --context N          tokens a sequence holds, for paper; 400\n"
-         "  --least SHARE        smaller changes are none, for compare; 0.05\n"
-         "  -o, --output DIR     write DIR/engine.csv (serve.csv), .json and pictures");
-}
+static const char help[] =
+    "Usage: sparkmill bench kernels|engine --model DIR [OPTION]...\n"
+    "       sparkmill bench serve --url URL [OPTION]...\n"
+    "       sparkmill bench paper --model DIR --bandwidth GB --peak TFLOP\n"
+    "       sparkmill bench compare BEFORE.json AFTER.json\n"
+    "kernels: steps of the model, each beside the limit measured in the same run.\n"
+    "engine: many requests at once: frames a second, time to the first sound, gaps.\n"
+    "serve: the same of any server that speaks OpenAI's words.\n"
+    "paper: what a card with that bandwidth and arithmetic could do at most.\n"
+    "compare: two results of engine or serve; exit status 1: something got worse.\n\n"
+    "  --model DIR          checkpoint folder (serve: the model's name; tts-1)\n"
+    "  --devices LIST       as for sparkmill say\n"
+    "  --precision NAME     auto fp32 bf16 int8\n"
+    "  --threads N          of kernels; 0 = one per processor\n"
+    "  --concurrency LIST   closed loop, utterances at once: 1,2,4,8\n"
+    "  --rate LIST          open loop, requests a second at random moments; none\n"
+    "  --requests N         a point of load; twice the concurrency, ten seconds of the\n"
+    "                       rate, 8 at least\n"
+    "  --warmup N           requests before the first point; 2\n"
+    "  --repeat N           runs of each point; 3\n"
+    "  --text FILE          the text to read; the opening of a novel\n"
+    "  --deadline SECONDS   until the first sound of a good request; 1\n"
+    "  --whole              no streaming: sound when all is said\n"
+    "  --seed N             of texts, moments and voices; 1\n"
+    "  --url URL            http://HOST:PORT; the key is in OPENAI_API_KEY or\n"
+    "  --key-file FILE      this file\n"
+    "  --voice NAME         alloy\n"
+    "  --fields JSON        an object: more fields of each request\n"
+    "  --sample-rate N      of its pcm; as it says, else 24000\n"
+    "  --bandwidth GB       a second, and\n"
+    "  --peak TFLOP         a second: the device's limits, where they are not measured\n"
+    "  --context N          tokens a sequence holds, for paper; 400\n"
+    "  --least SHARE        smaller changes are none, for compare; 0.05\n"
+    "  -o, --output DIR     write DIR/engine.csv (serve.csv), .json and pictures";
 
 /* ------------------------------------------------------------------ options */
 
@@ -110,9 +107,9 @@ static int read_options(struct mill_bench_options *o, int argc, char **argv, int
                                      .context = 400,
                                      .least = 0.05,
                                      .deadline_s = 1};
-    int result =
-        mill_options_read("bench", rows, (int)(sizeof rows / sizeof *rows), argc, argv, o, first);
-    if (result != MILL_EXIT_OK || o->help)
+    const struct mill_command_line line = {"bench", help, rows, sizeof rows / sizeof *rows};
+    int result = mill_options_read(&line, argc, argv, o, first);
+    if (result != MILL_GO_ON)
         return result;
     double concurrencies[MILL_BENCH_MAX_LOADS];
     const char *list = o->concurrency_list ? o->concurrency_list : o->rate_list ? NULL : "1,2,4,8";
@@ -122,7 +119,7 @@ static int read_options(struct mill_bench_options *o, int argc, char **argv, int
         return MILL_EXIT_USAGE;
     for (int i = 0; i < o->n_concurrencies; i++)
         o->concurrencies[i] = (int32_t)concurrencies[i];
-    return MILL_EXIT_OK;
+    return MILL_GO_ON;
 }
 
 /* ------------------------------------------------------------------ kernels, paper, compare */
@@ -182,12 +179,8 @@ static int run_compare(const struct mill_bench_options *o, int n, char **files) 
 int mill_command_bench(int argc, char **argv) {
     struct mill_bench_options options;
     int first, result = read_options(&options, argc, argv, &first);
-    if (result != MILL_EXIT_OK)
+    if (result != MILL_GO_ON)
         return result;
-    if (options.help) {
-        print_help();
-        return MILL_EXIT_OK;
-    }
     static const struct {
         const char *name;
         mill_status (*run)(const struct mill_bench_options *, struct mill_error *);

@@ -18,7 +18,7 @@ struct mill_bench_options {
     const char *url, *voice, *fields, *key_file;
     long long n_requests, n_warmup, n_repetitions, n_threads, seed, context, sample_rate;
     double bandwidth_gb, peak_tflop, least, deadline_s;
-    bool whole, no_cache, help;
+    bool whole, no_cache;
     /* What follows from it. */
     int32_t concurrencies[MILL_BENCH_MAX_LOADS];
     double rates[MILL_BENCH_MAX_LOADS];

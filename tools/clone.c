@@ -9,7 +9,6 @@
 #include "tools/user_folders.h"
 #include "tools/voice_open.h"
 
-#include <getopt.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -27,33 +26,32 @@ struct cloning_request {
     const char *consent, *consent_by, *consent_for, *backend, *precision, *voices_option;
     double temperature, top_p; /* -1 = not given, as the next two */
     long long top_k, seed, n_threads;
-    bool keep_silence, help;
+    bool keep_silence;
     char *cache;                            /* owned: the folder; NULL = none */
     char demo_voice[MILL_DEMO_VOICE_BYTES]; /* where no model was given */
 };
 
-static void print_help(void) {
-    puts("Usage: sparkmill clone RECORDING -o NAME.voice --consent TEXT|FILE [OPTION]...\n"
-         "Make a voice from a recording of one person: 3 to 10 seconds of clear speech are best.\n"
-         "Prints what was found in the recording, and refuses what would not make a voice.\n\n"
-         "  --model DIR         checkpoint folder; the demo voice\n"
-         "  -o, --output FILE   the voice file\n"
-         "  --consent TEXT|FILE the speaker's statement, in words or as a text file\n"
-         "  --consent-by NAME   who agreed\n"
-         "  --consent-for TEXT  to what use\n"
-         "  --transcript TEXT   what is said, word for word: new speech then continues the\n"
-         "                      recording, with its manner; else only the timbre is taken\n"
-         "  --keep-silence      use silence at both ends too\n"
-         "  --name NAME         of the voice, else the file's\n"
-         "  --language TAG      such as en or zh-CN\n"
-         "  --licence TEXT      such as CC-BY-4.0\n"
-         "  --temperature X --top-k N --top-p X --seed N    what speaking in it begins with\n"
-         "  --backend NAME      cpu reference\n"
-         "  --precision NAME    auto fp32 bf16\n"
-         "  --threads N         0 = one per processor\n"
-         "  --voices DIR        the registry, which knows voices that were revoked\n\n"
-         "Not checked: that one person speaks, and that the transcript fits. Listen.");
-}
+static const char help[] =
+    "Usage: sparkmill clone RECORDING -o NAME.voice --consent TEXT|FILE [OPTION]...\n"
+    "Make a voice from a recording of one person: 3 to 10 seconds of clear speech are best.\n"
+    "Prints what was found in the recording, and refuses what would not make a voice.\n\n"
+    "  --model DIR         checkpoint folder; the demo voice\n"
+    "  -o, --output FILE   the voice file\n"
+    "  --consent TEXT|FILE the speaker's statement, in words or as a text file\n"
+    "  --consent-by NAME   who agreed\n"
+    "  --consent-for TEXT  to what use\n"
+    "  --transcript TEXT   what is said, word for word: new speech then continues the\n"
+    "                      recording, with its manner; else only the timbre is taken\n"
+    "  --keep-silence      use silence at both ends too\n"
+    "  --name NAME         of the voice, else the file's\n"
+    "  --language TAG      such as en or zh-CN\n"
+    "  --licence TEXT      such as CC-BY-4.0\n"
+    "  --temperature X --top-k N --top-p X --seed N    what speaking in it begins with\n"
+    "  --backend NAME      cpu reference\n"
+    "  --precision NAME    auto fp32 bf16\n"
+    "  --threads N         0 = one per processor\n"
+    "  --voices DIR        the registry, which knows voices that were revoked\n\n"
+    "Not checked: that one person speaks, and that the transcript fits. Listen.";
 
 /* ------------------------------------------------------------------ consent */
 
@@ -222,81 +220,37 @@ static mill_status run(const struct cloning_request *r, struct mill_buffer *stat
 
 /* ------------------------------------------------------------------ options */
 
-static const struct row {
-    const char *name;
-    enum { TEXT, NUMBER, WHOLE, FLAG } kind;
-    size_t offset; /* of its field in struct cloning_request */
-    double low, high;
-} rows[] = {
-#define ROW(name, kind, field, low, high)                                                          \
-    { name, kind, offsetof(struct cloning_request, field), low, high }
-    ROW("model", TEXT, model_folder, 0, 0),
-    ROW("output", TEXT, output, 0, 0),
-    ROW("consent", TEXT, consent, 0, 0),
-    ROW("consent-by", TEXT, consent_by, 0, 0),
-    ROW("consent-for", TEXT, consent_for, 0, 0),
-    ROW("transcript", TEXT, transcript, 0, 0),
-    ROW("name", TEXT, name, 0, 0),
-    ROW("language", TEXT, language, 0, 0),
-    ROW("licence", TEXT, licence, 0, 0),
-    ROW("backend", TEXT, backend, 0, 0),
-    ROW("precision", TEXT, precision, 0, 0),
-    ROW("voices", TEXT, voices_option, 0, 0),
-    ROW("temperature", NUMBER, temperature, 0, 100),
-    ROW("top-p", NUMBER, top_p, 0.001, 1),
-    ROW("top-k", WHOLE, top_k, 0, 1000000),
-    ROW("seed", WHOLE, seed, 0, 9007199254740992),
-    ROW("threads", WHOLE, n_threads, 0, 1024),
-    ROW("keep-silence", FLAG, keep_silence, 0, 0),
-    ROW("help", FLAG, help, 0, 0),
-#undef ROW
+#define ROW(...) MILL_OPTION(cloning_request, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("model", 0, TEXT, model_folder, 0, 0),
+    ROW("output", 'o', TEXT, output, 0, 0),
+    ROW("consent", 0, TEXT, consent, 0, 0),
+    ROW("consent-by", 0, TEXT, consent_by, 0, 0),
+    ROW("consent-for", 0, TEXT, consent_for, 0, 0),
+    ROW("transcript", 0, TEXT, transcript, 0, 0),
+    ROW("name", 0, TEXT, name, 0, 0),
+    ROW("language", 0, TEXT, language, 0, 0),
+    ROW("licence", 0, TEXT, licence, 0, 0),
+    ROW("backend", 0, TEXT, backend, 0, 0),
+    ROW("precision", 0, TEXT, precision, 0, 0),
+    ROW("voices", 0, TEXT, voices_option, 0, 0),
+    ROW("temperature", 0, NUMBER, temperature, 0, 100),
+    ROW("top-p", 0, NUMBER, top_p, 0.001, 1),
+    ROW("top-k", 0, WHOLE, top_k, 0, 1000000),
+    ROW("seed", 0, WHOLE, seed, 0, 9007199254740992),
+    ROW("threads", 0, WHOLE, n_threads, 0, 1024),
+    ROW("keep-silence", 0, FLAG, keep_silence, 0, 0),
 };
-enum { N_ROWS = sizeof rows / sizeof *rows };
-
-static bool take(struct cloning_request *r, const struct row *row, const char *value) {
-    char name[32];
-    void *field = (char *)r + row->offset;
-    snprintf(name, sizeof name, "--%s", row->name);
-    switch (row->kind) {
-    case TEXT:
-        *(const char **)field = value;
-        return true;
-    case NUMBER:
-        return mill_option_number(command, name, value, row->low, row->high, field);
-    case WHOLE:
-        return mill_option_int(command, name, value, (long long)row->low, (long long)row->high,
-                               field);
-    case FLAG:
-        *(bool *)field = true;
-        return true;
-    }
-    return false;
-}
+#undef ROW
 
 static int parse(struct cloning_request *r, int argc, char **argv) {
-    struct option table[N_ROWS + 1] = {{0}};
-    for (int i = 0; i < N_ROWS; i++)
-        table[i] = (struct option){rows[i].name,
-                                   rows[i].kind == FLAG ? no_argument : required_argument, NULL, 0};
-    opterr = 0;
-    optind = 1;
-    int at, c;
-    while ((c = getopt_long(argc, argv, ":o:h", table, &at)) != -1) {
-        if (c == ':' || c == '?')
-            return mill_command_usage(command, "wrong option '%s', or its value is missing",
-                                      argv[optind - 1]);
-        if (c == 'o')
-            r->output = optarg;
-        else if (c == 'h')
-            r->help = true;
-        else if (!take(r, &rows[at], optarg))
-            return MILL_EXIT_USAGE;
-    }
-    if (r->help)
-        return MILL_EXIT_OK;
-    if (argc - optind != 1)
+    const struct mill_command_line line = {command, help, rows, sizeof rows / sizeof *rows};
+    int first, result = mill_options_read(&line, argc, argv, r, &first);
+    if (result != MILL_GO_ON)
+        return result;
+    if (argc - first != 1)
         return mill_command_usage(command, "one recording is wanted");
-    r->recording = argv[optind];
+    r->recording = argv[first];
     if (!r->output)
         return mill_command_usage(command, "where to? -o NAME.voice");
     return mill_demo_voice_stand_in(command, &r->model_folder, r->demo_voice);
@@ -307,12 +261,8 @@ int mill_command_clone(int argc, char **argv) {
     struct mill_error err = {""};
     struct mill_buffer statement;
     int result = parse(&r, argc, argv);
-    if (result != MILL_EXIT_OK)
+    if (result != MILL_GO_ON)
         return result;
-    if (r.help) {
-        print_help();
-        return MILL_EXIT_OK;
-    }
     mill_buffer_init(&statement, STATEMENT_BYTES);
     r.cache = mill_cache_folder();
     mill_status status = run(&r, &statement, &err);

@@ -2,7 +2,8 @@
  *
  * A command has a table of its options (mill_options_read), writes results to standard output and
  * everything else to standard error, and returns the exit status: 0 done, 1 failed, 2 wrong use or
- * bad input. --help prints its usage, at most a screen. */
+ * bad input. --help prints its usage, at most a screen. What reads and checks a command line says
+ * MILL_GO_ON, or the exit status to leave with. */
 #ifndef MILL_TOOLS_COMMAND_H
 #define MILL_TOOLS_COMMAND_H
 
@@ -10,7 +11,7 @@
 
 #include <stddef.h>
 
-enum { MILL_EXIT_OK = 0, MILL_EXIT_FAILED = 1, MILL_EXIT_USAGE = 2 };
+enum { MILL_GO_ON = -1, MILL_EXIT_OK = 0, MILL_EXIT_FAILED = 1, MILL_EXIT_USAGE = 2 };
 
 int mill_command_say(int argc, char **argv);
 int mill_command_batch(int argc, char **argv);
@@ -56,12 +57,20 @@ struct mill_option {
     size_t offset;
     double low, high;
 };
+/* A row of the table: `letter` 0 = no short form; low and high of numbers. */
+#define MILL_OPTION(owner, name, letter, kind, field, low, high)                                   \
+    { name, letter, MILL_OPTION_##kind, offsetof(struct owner, field), low, high }
 enum { MILL_MAX_OPTIONS = 64 };
 
-/* Fill `fields` from the command line; *first is the first argument that is no option, and the
- * arguments are reordered so that those stand last. MILL_EXIT_OK, or MILL_EXIT_USAGE after saying
- * what is wrong. */
-int mill_options_read(const char *command, const struct mill_option *options, int n_options,
-                      int argc, char **argv, void *fields, int *first);
+struct mill_command_line {
+    const char *command, *help;
+    const struct mill_option *options; /* --help and -h are understood anyway */
+    int n_options;
+};
+
+/* Fill `fields`; *first is the first argument that is no option, and the arguments are reordered so
+ * that those stand last. MILL_GO_ON, or the exit status after --help or saying what is wrong. */
+int mill_options_read(const struct mill_command_line *line, int argc, char **argv, void *fields,
+                      int *first);
 
 #endif

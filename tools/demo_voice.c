@@ -21,7 +21,7 @@ static bool find(char folder[MILL_DEMO_VOICE_BYTES]) {
 int mill_demo_voice_stand_in(const char *command, const char **model,
                              char folder[MILL_DEMO_VOICE_BYTES]) {
     if (*model && **model)
-        return MILL_EXIT_OK;
+        return MILL_GO_ON;
     if (!find(folder))
         return mill_command_usage(
             command, "--model DIR is missing. `sparkmill pull` downloads the published model, "
@@ -31,5 +31,5 @@ int mill_demo_voice_stand_in(const char *command, const char **model,
             "sparkmill %s: no --model, so the small demo voice speaks (English only); "
             "`sparkmill pull` gets the published model\n",
             command);
-    return MILL_EXIT_OK;
+    return MILL_GO_ON;
 }

@@ -9,7 +9,6 @@
 #include <dlfcn.h>
 #include <expat.h>
 #include <fts.h>
-#include <getopt.h>
 #include <glob.h>
 #include <jansson.h>
 #include <libavcodec/avcodec.h>
@@ -34,12 +33,11 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-static void print_help(void) {
-    puts("Usage: sparkmill doctor\n"
-         "Say what this machine has, how the model would be computed here, why no GPU is used,\n"
-         "and what would fix what is missing.\n\n"
-         "Exit status: 0 speech can be made here, 1 it cannot, 2 wrong use.");
-}
+static const char help[] =
+    "Usage: sparkmill doctor\n"
+    "Say what this machine has, how the model would be computed here, why no GPU is used,\n"
+    "and what would fix what is missing.\n\n"
+    "Exit status: 0 speech can be made here, 1 it cannot, 2 wrong use.";
 
 /* ------------------------------------------------------------------ processor and memory */
 
@@ -292,13 +290,11 @@ static bool print_backend(void) {
 }
 
 int mill_command_doctor(int argc, char **argv) {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
-    int option = getopt_long(argc, argv, ":h", options, NULL);
-    if (option == 'h') {
-        print_help();
-        return MILL_EXIT_OK;
-    }
-    if (option != -1 || optind < argc)
+    const struct mill_command_line line = {.command = "doctor", .help = help};
+    int first, result = mill_options_read(&line, argc, argv, NULL, &first);
+    if (result != MILL_GO_ON)
+        return result;
+    if (first < argc)
         return mill_command_usage("doctor", "it takes no arguments");
     puts("sparkmill    " MILL_VERSION);
     print_processor();

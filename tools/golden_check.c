@@ -24,34 +24,32 @@
 
 #include "tools/command.h"
 
-#include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-static void print_help(void) {
-    puts(
-        "Usage: golden_check --model DIR --golden DIR --backend NAME --precision P [--dump DIR]\n"
-        "Compare what this engine computes with golden data.\n\n"
-        "  --model DIR      checkpoint that the golden data were computed with\n"
-        "  --golden DIR     folder with manifest.json and .npy files\n"
-        "  --backend NAME   cpu or reference\n"
-        "  --precision P    fp32, bf16 or int8\n"
-        "  --dump DIR       also write our arrays there, under the same names\n"
-        "  --threads N      threads of the backend (default: one per processor)\n\n"
-        "fp32: signals at least 90 dB above their error; logits within 2e-3 of the spread; a "
-        "drawn\n"
-        "token may differ only within 1e-4 of an edge of the distribution, and ranks in "
-        "prompt_top\n"
-        "only where logits differ by no more than twice their error.\n"
-        "bf16, int8: errors are shown. A draw may differ only where some logits within twice the\n"
-        "largest error of the item's stored logits would draw the golden token with the same\n"
-        "number.\n"
-        "In any precision a draw must be what our own logits give (but within 1e-4 of an edge);\n"
-        "a signal under 20 dB, or a value that is not finite, is a miss.\n"
-        "A token of a recording may differ only where its stored margin is at most 1e-4; semantic\n"
-        "ones in bf16 and int8 are counted. Without wav2vec2 their arrays are skipped.\n\n"
-        "Exit status: 0 all within limits, 1 a miss or a failure, 2 wrong use or bad input.");
-}
+static const char help[] =
+    "Usage: golden_check --model DIR --golden DIR --backend NAME --precision P [--dump DIR]\n"
+    "Compare what this engine computes with golden data.\n\n"
+    "  --model DIR      checkpoint that the golden data were computed with\n"
+    "  --golden DIR     folder with manifest.json and .npy files\n"
+    "  --backend NAME   cpu or reference\n"
+    "  --precision P    fp32, bf16 or int8\n"
+    "  --dump DIR       also write our arrays there, under the same names\n"
+    "  --threads N      threads of the backend (default: one per processor)\n\n"
+    "fp32: signals at least 90 dB above their error; logits within 2e-3 of the spread; a "
+    "drawn\n"
+    "token may differ only within 1e-4 of an edge of the distribution, and ranks in "
+    "prompt_top\n"
+    "only where logits differ by no more than twice their error.\n"
+    "bf16, int8: errors are shown. A draw may differ only where some logits within twice the\n"
+    "largest error of the item's stored logits would draw the golden token with the same\n"
+    "number.\n"
+    "In any precision a draw must be what our own logits give (but within 1e-4 of an edge);\n"
+    "a signal under 20 dB, or a value that is not finite, is a miss.\n"
+    "A token of a recording may differ only where its stored margin is at most 1e-4; semantic\n"
+    "ones in bf16 and int8 are counted. Without wav2vec2 their arrays are skipped.\n\n"
+    "Exit status: 0 all within limits, 1 a miss or a failure, 2 wrong use or bad input.";
 
 mill_status golden_check_snr(struct golden_run *run, const char *item, const char *leaf,
                              const struct golden_array *golden, const float *ours,
@@ -70,6 +68,7 @@ enum { PREFILL_ROWS = 256, PAGE_TOKENS = 16 };
 struct options {
     struct mill_device_options model;
     const char *golden, *dump;
+    long long n_threads;
 };
 
 /* One sequence at a time, of the longest item's tokens. */
@@ -137,39 +136,27 @@ static int check(const struct options *options) {
     return result;
 }
 
+#define ROW(...) MILL_OPTION(options, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("model", 0, TEXT, model.folder, 0, 0),
+    ROW("golden", 0, TEXT, golden, 0, 0),
+    ROW("backend", 0, TEXT, model.backend, 0, 0),
+    ROW("precision", 0, TEXT, model.precision, 0, 0),
+    ROW("dump", 0, TEXT, dump, 0, 0),
+    ROW("threads", 0, WHOLE, n_threads, 0, 1024),
+};
+#undef ROW
+
 int main(int argc, char **argv) {
-    enum { MODEL, GOLDEN, BACKEND, PRECISION, DUMP, THREADS, HELP };
-    static const struct option long_options[] = {{"model", required_argument, NULL, MODEL},
-                                                 {"golden", required_argument, NULL, GOLDEN},
-                                                 {"backend", required_argument, NULL, BACKEND},
-                                                 {"precision", required_argument, NULL, PRECISION},
-                                                 {"dump", required_argument, NULL, DUMP},
-                                                 {"threads", required_argument, NULL, THREADS},
-                                                 {"help", no_argument, NULL, HELP},
-                                                 {0}};
+    const struct mill_command_line line = {"golden_check", help, rows, sizeof rows / sizeof *rows};
     struct options options = {.model = {.full_head = true}};
-    long long n_threads = 0;
-    for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
-        const char **const texts[] = {&options.model.folder, &options.golden,
-                                      &options.model.backend, &options.model.precision,
-                                      &options.dump};
-        if (option == HELP) {
-            print_help();
-            return MILL_EXIT_OK;
-        }
-        if (option == THREADS) {
-            if (!mill_option_int("golden_check", "--threads", optarg, 0, 1024, &n_threads))
-                return MILL_EXIT_USAGE;
-        } else if (option >= MODEL && option <= DUMP) {
-            *texts[option] = optarg;
-        } else {
-            return MILL_EXIT_USAGE;
-        }
-    }
-    options.model.n_threads = (int32_t)n_threads;
+    int first, result = mill_options_read(&line, argc, argv, &options, &first);
+    if (result != MILL_GO_ON)
+        return result;
+    options.model.n_threads = (int32_t)options.n_threads;
     const char *precision = options.model.precision;
     if (!options.model.folder || !options.golden || !options.model.backend || !precision ||
-        optind != argc)
+        first != argc)
         return mill_command_usage("golden_check",
                                   "--model, --golden, --backend and --precision are needed");
     if (strcmp(precision, "fp32") != 0 && strcmp(precision, "bf16") != 0 &&

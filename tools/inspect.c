@@ -14,7 +14,6 @@
 #include "tools/sha256.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,9 +33,8 @@ static const char help[] =
     "  --memory  what it takes of a GPU, and nothing else\n"
     "  --hash    compare SHA-256 with the published files (reads everything once)\n"
     "  --values  look for values that are not finite numbers (reads everything once)\n"
-    "  --help    print this\n"
     "\n"
-    "Exit status: 0 nothing is wrong, 2 something is.\n";
+    "Exit status: 0 nothing is wrong, 2 something is.";
 
 struct request {
     bool hash, values, memory;
@@ -369,43 +367,25 @@ static int inspect_file(const struct request *r) {
     return result;
 }
 
-/* The exit status to leave with, or -1 to go on. */
-static int parse(int argc, char **argv, struct request *r) {
-    enum { HASH = 256, VALUES, MEMORY, HELP };
-    static const struct option options[] = {
-        {"hash", no_argument, NULL, HASH},
-        {"values", no_argument, NULL, VALUES},
-        {"memory", no_argument, NULL, MEMORY},
-        {"help", no_argument, NULL, HELP},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == HASH)
-            r->hash = true;
-        else if (option == VALUES)
-            r->values = true;
-        else if (option == MEMORY)
-            r->memory = true;
-        else if (option == HELP || option == 'h') {
-            fputs(help, stdout);
-            return MILL_EXIT_OK;
-        } else
-            return mill_command_usage(command, "wrong option");
-    }
-    if (optind + 1 != argc)
-        return mill_command_usage(command, "one folder or file is wanted");
-    r->path = argv[optind];
-    return -1;
-}
+#define ROW(...) MILL_OPTION(request, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("hash", 0, FLAG, hash, 0, 0),
+    ROW("values", 0, FLAG, values, 0, 0),
+    ROW("memory", 0, FLAG, memory, 0, 0),
+};
+#undef ROW
 
 int mill_command_inspect(int argc, char **argv) {
     struct request r = {0};
     struct stat info;
     struct mill_error err = {0};
-    int status = parse(argc, argv, &r);
-    if (status >= 0)
-        return status;
+    const struct mill_command_line line = {command, help, rows, sizeof rows / sizeof *rows};
+    int first, result = mill_options_read(&line, argc, argv, &r, &first);
+    if (result != MILL_GO_ON)
+        return result;
+    if (argc - first != 1)
+        return mill_command_usage(command, "one folder or file is wanted");
+    r.path = argv[first];
     if (stat(r.path, &info) < 0)
         return mill_command_fail(
             command, mill_fail(&err, MILL_E_NOT_FOUND, "'%s': %s", r.path, strerror(errno)), &err);

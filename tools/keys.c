@@ -15,34 +15,30 @@ static const char command[] = "keys";
 struct request {
     const char *file, *scopes;
     long long requests_per_minute, concurrent, audio_seconds_per_day, priority;
-    bool help;
 };
 
+#define ROW(...) MILL_OPTION(request, __VA_ARGS__)
 static const struct mill_option options[] = {
-#define ROW(name, kind, field, low, high)                                                          \
-    { name, 0, MILL_OPTION_##kind, offsetof(struct request, field), low, high }
-    ROW("keys", TEXT, file, 0, 0),
-    ROW("scopes", TEXT, scopes, 0, 0),
-    ROW("requests-per-minute", WHOLE, requests_per_minute, 0, 1e9),
-    ROW("concurrent", WHOLE, concurrent, 0, 1e6),
-    ROW("audio-seconds-per-day", WHOLE, audio_seconds_per_day, 0, 1e12),
-    ROW("priority", WHOLE, priority, -2, 2),
-    ROW("help", FLAG, help, 0, 0),
-#undef ROW
+    ROW("keys", 0, TEXT, file, 0, 0),
+    ROW("scopes", 0, TEXT, scopes, 0, 0),
+    ROW("requests-per-minute", 0, WHOLE, requests_per_minute, 0, 1e9),
+    ROW("concurrent", 0, WHOLE, concurrent, 0, 1e6),
+    ROW("audio-seconds-per-day", 0, WHOLE, audio_seconds_per_day, 0, 1e12),
+    ROW("priority", 0, WHOLE, priority, -2, 2),
 };
+#undef ROW
 
-static void print_help(void) {
-    puts("Usage: sparkmill keys add NAME --keys FILE [OPTION]...\n"
-         "       sparkmill keys list|remove NAME... --keys FILE\n"
-         "API keys for `sparkmill serve --keys FILE`. `add` prints the new key, once: the file\n"
-         "holds its hash only. A running server reads the file again at SIGHUP.\n\n"
-         "  --keys FILE                  made where there is none\n"
-         "  --scopes LIST                of speak, voices, jobs, operate; speak where not given\n"
-         "  --requests-per-minute N      0 = no limit, as for the next two\n"
-         "  --concurrent N               requests for speech at once\n"
-         "  --audio-seconds-per-day N    from midnight UTC\n"
-         "  --priority N                 the highest its requests may have, -2 to 2; 0");
-}
+static const char help[] =
+    "Usage: sparkmill keys add NAME --keys FILE [OPTION]...\n"
+    "       sparkmill keys list|remove NAME... --keys FILE\n"
+    "API keys for `sparkmill serve --keys FILE`. `add` prints the new key, once: the file\n"
+    "holds its hash only. A running server reads the file again at SIGHUP.\n\n"
+    "  --keys FILE                  made where there is none\n"
+    "  --scopes LIST                of speak, voices, jobs, operate; speak where not given\n"
+    "  --requests-per-minute N      0 = no limit, as for the next two\n"
+    "  --concurrent N               requests for speech at once\n"
+    "  --audio-seconds-per-day N    from midnight UTC\n"
+    "  --priority N                 the highest its requests may have, -2 to 2; 0";
 
 static size_t find(const struct mill_keys *keys, const char *name) {
     size_t i = 0;
@@ -119,14 +115,11 @@ int mill_command_keys(int argc, char **argv) {
     struct request r = {0};
     struct mill_error err = {""};
     int first;
-    int result = mill_options_read(command, options, sizeof options / sizeof *options, argc, argv,
-                                   &r, &first);
-    if (result != MILL_EXIT_OK)
+    const struct mill_command_line line = {command, help, options,
+                                           sizeof options / sizeof *options};
+    int result = mill_options_read(&line, argc, argv, &r, &first);
+    if (result != MILL_GO_ON)
         return result;
-    if (r.help) {
-        print_help();
-        return MILL_EXIT_OK;
-    }
     int n_words = argc - first;
     const char *word = n_words > 0 ? argv[first] : "";
     bool fits = (strcmp(word, "add") == 0 && n_words == 2) ||

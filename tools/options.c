@@ -80,13 +80,15 @@ static bool take(const char *command, const struct mill_option *option, const ch
     return false;
 }
 
-int mill_options_read(const char *command, const struct mill_option *options, int n_options,
-                      int argc, char **argv, void *fields, int *first) {
+int mill_options_read(const struct mill_command_line *line, int argc, char **argv, void *fields,
+                      int *first) {
     enum { BEHIND_LETTERS = 256 };
-    struct option table[MILL_MAX_OPTIONS + 1] = {{0}};
-    char letters[2 * MILL_MAX_OPTIONS + 2] = ":";
-    size_t n_letters = 1;
-    for (int i = 0; i < n_options; i++) {
+    const char *command = line->command;
+    const struct mill_option *options = line->options;
+    struct option table[MILL_MAX_OPTIONS + 2] = {{0}};
+    char letters[2 * MILL_MAX_OPTIONS + 3] = ":h";
+    size_t n_letters = 2;
+    for (int i = 0; i < line->n_options; i++) {
         int argument = options[i].kind == MILL_OPTION_FLAG ? no_argument : required_argument;
         table[i] = (struct option){options[i].name, argument, NULL, BEHIND_LETTERS + i};
         if (options[i].letter)
@@ -94,6 +96,7 @@ int mill_options_read(const char *command, const struct mill_option *options, in
         if (options[i].letter && argument == required_argument)
             letters[n_letters++] = ':';
     }
+    table[line->n_options] = (struct option){"help", no_argument, NULL, 'h'};
     opterr = 0;
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, letters, table, NULL)) != -1;) {
@@ -101,12 +104,16 @@ int mill_options_read(const char *command, const struct mill_option *options, in
             return mill_command_usage(command, "option '%s' needs a value", argv[optind - 1]);
         if (c == '?')
             return mill_command_usage(command, "unknown option '%s'", argv[optind - 1]);
+        if (c == 'h') {
+            puts(line->help);
+            return MILL_EXIT_OK;
+        }
         int at = c - BEHIND_LETTERS;
-        for (int i = 0; at < 0 && i < n_options; i++)
+        for (int i = 0; at < 0 && i < line->n_options; i++)
             at = options[i].letter == c ? i : at;
         if (!take(command, &options[at], optarg, fields))
             return MILL_EXIT_USAGE;
     }
     *first = optind;
-    return MILL_EXIT_OK;
+    return MILL_GO_ON;
 }

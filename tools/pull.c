@@ -6,7 +6,7 @@
 #include "tools/pull_manifest.h"
 
 #include <errno.h>
-#include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,59 +16,41 @@ struct pull_options {
     const char *endpoint, *revision, *folder, *manifest;
 };
 
-static void print_help(void) {
-    puts(
-        "Usage: sparkmill pull [OPTION]...\n"
-        "Download the published model SparkAudio/Spark-TTS-0.5B (3.95 GB). Files that are there "
-        "and\n"
-        "right are kept, what was cut off is continued, every known SHA-256 is checked.\n\n"
-        "  --to DIR         where to (default: Spark-TTS-0.5B)\n"
-        "  --endpoint URL   a mirror (default: https://huggingface.co); plain http only for\n"
-        "                   this machine\n"
-        "  --revision REV   branch, tag or commit (default: main)\n"
-        "  --manifest FILE  other files than the published ones: a JSON list of\n"
-        "                   {\"path\": \"LLM/config.json\", \"bytes\": 658, \"sha256\": \"...\" or "
-        "null}\n"
-        "  --help           print this\n\n"
-        "The weights are licensed CC BY-NC-SA 4.0: no commercial use.\n"
-        "Exit status: 0 all files are there, 1 failed, 2 wrong use or not found.");
-}
+static const char help[] =
+    "Usage: sparkmill pull [OPTION]...\n"
+    "Download the published model SparkAudio/Spark-TTS-0.5B (3.95 GB). Files that are there "
+    "and\n"
+    "right are kept, what was cut off is continued, every known SHA-256 is checked.\n\n"
+    "  --to DIR         where to (default: Spark-TTS-0.5B)\n"
+    "  --endpoint URL   a mirror (default: https://huggingface.co); plain http only for\n"
+    "                   this machine\n"
+    "  --revision REV   branch, tag or commit (default: main)\n"
+    "  --manifest FILE  other files than the published ones: a JSON list of\n"
+    "                   {\"path\": \"LLM/config.json\", \"bytes\": 658, \"sha256\": \"...\" or "
+    "null}\n"
+    "  --help           print this\n\n"
+    "The weights are licensed CC BY-NC-SA 4.0: no commercial use.\n"
+    "Exit status: 0 all files are there, 1 failed, 2 wrong use or not found.";
 
-/* -1 to go on, else the exit status. */
-static int parse_options(int argc, char **argv, struct pull_options *out) {
-    static const struct option options[] = {
-        {"to", required_argument, NULL, 't'},       {"endpoint", required_argument, NULL, 'e'},
-        {"revision", required_argument, NULL, 'r'}, {"manifest", required_argument, NULL, 'm'},
-        {"help", no_argument, NULL, 'h'},           {0}};
-    int option;
-    while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-        switch (option) {
-        case 't':
-            out->folder = optarg;
-            break;
-        case 'e':
-            out->endpoint = optarg;
-            break;
-        case 'r':
-            out->revision = optarg;
-            break;
-        case 'm':
-            out->manifest = optarg;
-            break;
-        case 'h':
-            print_help();
-            return MILL_EXIT_OK;
-        case ':':
-            return mill_command_usage("pull", "%s needs a value", argv[optind - 1]);
-        default:
-            return mill_command_usage("pull", "there is no option '%s'", argv[optind - 1]);
-        }
-    }
-    if (optind < argc)
-        return mill_command_usage("pull", "'%s': it takes options only", argv[optind]);
+#define ROW(...) MILL_OPTION(pull_options, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("to", 0, TEXT, folder, 0, 0),
+    ROW("endpoint", 0, TEXT, endpoint, 0, 0),
+    ROW("revision", 0, TEXT, revision, 0, 0),
+    ROW("manifest", 0, TEXT, manifest, 0, 0),
+};
+#undef ROW
+
+static int parse(struct pull_options *out, int argc, char **argv) {
+    const struct mill_command_line line = {"pull", help, rows, sizeof rows / sizeof *rows};
+    int first, result = mill_options_read(&line, argc, argv, out, &first);
+    if (result != MILL_GO_ON)
+        return result;
+    if (first < argc)
+        return mill_command_usage("pull", "'%s': it takes options only", argv[first]);
     if (!out->folder[0] || !out->revision[0])
         return mill_command_usage("pull", "an empty folder or revision");
-    return -1;
+    return MILL_GO_ON;
 }
 
 /* Mark what is missing; with the bytes still to come in *bytes. */
@@ -144,9 +126,9 @@ static mill_status pull_all(const struct pull_options *options,
 int mill_command_pull(int argc, char **argv) {
     struct pull_options options = {
         .endpoint = "https://huggingface.co", .revision = "main", .folder = "Spark-TTS-0.5B"};
-    int exit_status = parse_options(argc, argv, &options);
-    if (exit_status >= 0)
-        return exit_status;
+    int result = parse(&options, argc, argv);
+    if (result != MILL_GO_ON)
+        return result;
     struct mill_error err = {0};
     struct mill_pull_manifest manifest;
     mill_status status = mill_pull_manifest_open(&manifest, options.manifest, &err);

@@ -271,15 +271,12 @@ static mill_status run(struct saying *s, struct mill_error *err) {
 int mill_command_say(int argc, char **argv) {
     struct saying s = {.start_s = mill_clock_seconds()};
     int result = mill_say_options_read(&s.options, argc, argv);
-    if (result != MILL_EXIT_OK)
+    if (result != MILL_GO_ON)
         return result;
-    if (s.options.help) {
-        mill_say_options_help();
-        return MILL_EXIT_OK;
-    }
     mill_buffer_init(&s.text, MAX_TEXT_BYTES);
     struct mill_error err = {""};
     mill_status status = run(&s, &err);
+    result = MILL_EXIT_OK;
     if (status == MILL_OK)
         report(&s);
     else if (status != MILL_E_CANCELLED ||

@@ -14,7 +14,7 @@ struct mill_say_options {
     double temperature, top_p;
     long long seed, top_k;
     double max_seconds, speed_factor;
-    bool ssml, unrestricted, no_cache, no_disclosure, help;
+    bool ssml, unrestricted, no_cache, no_disclosure;
     /* What follows from it. */
     int gender, pitch, speed; /* numbers of the labels */
     enum mill_audio_format format;
@@ -22,8 +22,7 @@ struct mill_say_options {
     char demo_voice[MILL_DEMO_VOICE_BYTES]; /* where no model was given */
 };
 
-/* MILL_EXIT_OK, or MILL_EXIT_USAGE after saying what is wrong. */
+/* MILL_GO_ON, or the exit status after --help or saying what is wrong. */
 int mill_say_options_read(struct mill_say_options *out, int argc, char **argv);
-void mill_say_options_help(void);
 
 #endif

@@ -10,7 +10,6 @@
 #include "tools/cache_folder.h"
 #include "tools/command.h"
 
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,15 +32,14 @@ struct selftest {
     struct mill_prompt prompt;
 };
 
-static void print_help(void) {
-    puts("Usage: sparkmill selftest --model DIR [--recording FILE]\n"
-         "Known answers of the published model, line by line: pass, FAIL or n/a.\n\n"
-         "  --model DIR        checkpoint folder\n"
-         "  --recording FILE   the published example, prompt_audio.wav: its tokens are known\n"
-         "  --backend NAME     cpu reference\n"
-         "  --precision NAME   auto fp32 bf16 int8\n\n"
-         "Exit status: 0 nothing failed, 1 something did, 2 wrong use or bad input.");
-}
+static const char help[] =
+    "Usage: sparkmill selftest --model DIR [--recording FILE]\n"
+    "Known answers of the published model, line by line: pass, FAIL or n/a.\n\n"
+    "  --model DIR        checkpoint folder\n"
+    "  --recording FILE   the published example, prompt_audio.wav: its tokens are known\n"
+    "  --backend NAME     cpu reference\n"
+    "  --precision NAME   auto fp32 bf16 int8\n\n"
+    "Exit status: 0 nothing failed, 1 something did, 2 wrong use or bad input.";
 
 static void say(struct selftest *t, const char *verdict, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -256,44 +254,25 @@ static void check_first_token(struct selftest *t) {
 
 /* ------------------------------------------------------------------ all */
 
-/* The exit status to leave with, or -1 to go on. */
-static int parse(struct selftest *t, int argc, char **argv) {
-    enum { MODEL = 256, RECORDING, BACKEND, PRECISION };
-    static const struct option options[] = {{"model", required_argument, NULL, MODEL},
-                                            {"recording", required_argument, NULL, RECORDING},
-                                            {"backend", required_argument, NULL, BACKEND},
-                                            {"precision", required_argument, NULL, PRECISION},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    int option;
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-        if (option == MODEL)
-            t->folder = optarg;
-        else if (option == RECORDING)
-            t->recording = optarg;
-        else if (option == BACKEND)
-            t->backend = optarg;
-        else if (option == PRECISION)
-            t->precision = optarg;
-        else if (option == 'h') {
-            print_help();
-            return MILL_EXIT_OK;
-        } else
-            return mill_command_usage(command, "wrong option '%s'", argv[optind - 1]);
-    }
-    if (optind != argc || !t->folder)
-        return mill_command_usage(command, t->folder ? "it takes no arguments but options"
-                                                     : "--model DIR is missing");
-    return -1;
-}
+#define ROW(...) MILL_OPTION(selftest, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("model", 0, TEXT, folder, 0, 0),
+    ROW("recording", 0, TEXT, recording, 0, 0),
+    ROW("backend", 0, TEXT, backend, 0, 0),
+    ROW("precision", 0, TEXT, precision, 0, 0),
+};
+#undef ROW
 
 int mill_command_selftest(int argc, char **argv) {
     struct selftest t = {0};
     struct mill_error err = {""};
-    int result = parse(&t, argc, argv);
-    if (result >= 0)
+    const struct mill_command_line line = {command, help, rows, sizeof rows / sizeof *rows};
+    int first, result = mill_options_read(&line, argc, argv, &t, &first);
+    if (result != MILL_GO_ON)
         return result;
+    if (first != argc || !t.folder)
+        return mill_command_usage(command, t.folder ? "it takes no arguments but options"
+                                                    : "--model DIR is missing");
     t.cache = mill_cache_folder();
     mill_status status = mill_model_open(&t.model, t.folder, t.cache, &err);
     if (status == MILL_OK) {

@@ -145,7 +145,7 @@ static int read_options(struct serving *s, int argc, char **argv) {
         status = mill_server_options_read_variables(&s->options, getenv, &err);
     fill_folders(s);
     if (status == MILL_OK && !s->print_config &&
-        mill_demo_voice_stand_in(command, &s->options.model, s->demo_voice))
+        mill_demo_voice_stand_in(command, &s->options.model, s->demo_voice) != MILL_GO_ON)
         return MILL_EXIT_USAGE;
     if (status == MILL_OK && !s->print_config)
         status = mill_server_options_check(&s->options, &err);

@@ -7,8 +7,7 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <getopt.h>
-#include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,12 +24,12 @@ static const char help[] =
     "  --dtype TYPE        f32 (as published), bf16 or f16         [f32]\n"
     "  --no-cloning        leave out wav2vec2 (1.3 GB of full), which only\n"
     "                      cloning with a transcript needs\n"
-    "  --help              print this\n"
     "\n"
     "DIR is made. It may exist if it is empty or holds a synthetic checkpoint, which\n"
-    "is then replaced.\n";
+    "is then replaced.";
 
 struct request {
+    const char *config_name, *dtype_name; /* NULL where not given */
     enum mill_synth_config config;
     enum mill_dtype dtype;
     long long seed;
@@ -38,61 +37,51 @@ struct request {
     const char *folder;
 };
 
-static bool parse_config(const char *text, enum mill_synth_config *out) {
+#define ROW(...) MILL_OPTION(request, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("config", 0, TEXT, config_name, 0, 0),
+    ROW("seed", 0, WHOLE, seed, 0, 1LL << 53),
+    ROW("dtype", 0, TEXT, dtype_name, 0, 0),
+    ROW("no-cloning", 0, FLAG, no_cloning, 0, 0),
+};
+#undef ROW
+
+static bool find_config(const char *name, enum mill_synth_config *out) {
     for (int i = 0; i < MILL_SYNTH_CONFIG_COUNT; i++)
-        if (strcmp(text, mill_synth_config_name((enum mill_synth_config)i)) == 0) {
+        if (strcmp(name, mill_synth_config_name((enum mill_synth_config)i)) == 0) {
             *out = (enum mill_synth_config)i;
             return true;
         }
-    mill_command_usage(command, "--config '%s': tiny or full is wanted", text);
     return false;
 }
 
-static bool parse_dtype(const char *text, enum mill_dtype *out) {
+static bool find_dtype(const char *name, enum mill_dtype *out) {
     static const struct {
         const char *name;
         enum mill_dtype dtype;
     } types[] = {{"f32", MILL_F32}, {"bf16", MILL_BF16}, {"f16", MILL_F16}};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (strcmp(text, types[i].name) == 0) {
+        if (strcmp(name, types[i].name) == 0) {
             *out = types[i].dtype;
             return true;
         }
-    mill_command_usage(command, "--dtype '%s': f32, bf16 or f16 is wanted", text);
     return false;
 }
 
-/* The exit status to leave with, or -1 to go on. */
-static int parse(int argc, char **argv, struct request *r) {
-    enum { CONFIG = 256, SEED, DTYPE, NO_CLONING, HELP };
-    static const struct option options[] = {
-        {"config", required_argument, NULL, CONFIG}, {"seed", required_argument, NULL, SEED},
-        {"dtype", required_argument, NULL, DTYPE},   {"no-cloning", no_argument, NULL, NO_CLONING},
-        {"help", no_argument, NULL, HELP},           {NULL, 0, NULL, 0},
-    };
-    int option;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        bool good = true;
-        if (option == CONFIG)
-            good = parse_config(optarg, &r->config);
-        else if (option == SEED)
-            good = mill_option_int(command, "--seed", optarg, 0, LLONG_MAX, &r->seed);
-        else if (option == DTYPE)
-            good = parse_dtype(optarg, &r->dtype);
-        else if (option == NO_CLONING)
-            r->no_cloning = true;
-        else if (option == HELP || option == 'h') {
-            fputs(help, stdout);
-            return MILL_EXIT_OK;
-        } else
-            return mill_command_usage(command, "wrong option");
-        if (!good)
-            return MILL_EXIT_USAGE;
-    }
-    if (optind + 1 != argc)
+static int parse(struct request *r, int argc, char **argv) {
+    const struct mill_command_line line = {command, help, rows, sizeof rows / sizeof *rows};
+    int first, result = mill_options_read(&line, argc, argv, r, &first);
+    if (result != MILL_GO_ON)
+        return result;
+    if (r->config_name && !find_config(r->config_name, &r->config))
+        return mill_command_usage(command, "--config '%s': tiny or full is wanted", r->config_name);
+    if (r->dtype_name && !find_dtype(r->dtype_name, &r->dtype))
+        return mill_command_usage(command, "--dtype '%s': f32, bf16 or f16 is wanted",
+                                  r->dtype_name);
+    if (argc - first != 1)
         return mill_command_usage(command, "one folder is wanted");
-    r->folder = argv[optind];
-    return -1;
+    r->folder = argv[first];
+    return MILL_GO_ON;
 }
 
 /* Nothing but what this command wrote may be overwritten. */
@@ -144,9 +133,9 @@ int mill_command_synth_model(int argc, char **argv) {
     struct mill_error err = {0};
     struct mill_progress progress;
     struct mill_shape shape;
-    int status = parse(argc, argv, &r);
-    if (status >= 0)
-        return status;
+    int result = parse(&r, argc, argv);
+    if (result != MILL_GO_ON)
+        return result;
     mill_synth_shape(&shape, r.config);
     if (r.no_cloning)
         shape.wav2vec2 = (struct mill_wav2vec2_shape){0};

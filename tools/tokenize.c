@@ -8,7 +8,6 @@
 #include "tools/command.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,42 +23,20 @@ static const char help[] =
     "                    without it the published one, which the program carries\n"
     "  --jsonl           each line is a JSON object; its field `text` is taken\n"
     "  --control-tokens  text that reads like a control token (<|im_end|>) becomes one,\n"
-    "                    as with the published tokenizer; without it, text stays text\n"
-    "  --help            print this\n";
+    "                    as with the published tokenizer; without it, text stays text";
 
 struct request {
     const char *model, *path; /* NULL = the published tokenizer; standard input */
     bool jsonl, control_tokens;
 };
 
-/* -1 = go on, else the exit status. */
-static int parse(int argc, char **argv, struct request *r) {
-    enum { MODEL = 1, JSONL, CONTROL_TOKENS, HELP };
-    static const struct option options[] = {{"model", required_argument, NULL, MODEL},
-                                            {"jsonl", no_argument, NULL, JSONL},
-                                            {"control-tokens", no_argument, NULL, CONTROL_TOKENS},
-                                            {"help", no_argument, NULL, HELP},
-                                            {NULL, 0, NULL, 0}};
-    int option;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == MODEL)
-            r->model = optarg;
-        else if (option == JSONL)
-            r->jsonl = true;
-        else if (option == CONTROL_TOKENS)
-            r->control_tokens = true;
-        else if (option == HELP || option == 'h') {
-            fputs(help, stdout);
-            return MILL_EXIT_OK;
-        } else
-            return mill_command_usage(command, "wrong option");
-    }
-    if (optind + 1 < argc)
-        return mill_command_usage(command, "at most one file is taken");
-    if (optind < argc && strcmp(argv[optind], "-") != 0)
-        r->path = argv[optind];
-    return -1;
-}
+#define ROW(...) MILL_OPTION(request, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("model", 0, TEXT, model, 0, 0),
+    ROW("jsonl", 0, FLAG, jsonl, 0, 0),
+    ROW("control-tokens", 0, FLAG, control_tokens, 0, 0),
+};
+#undef ROW
 
 static mill_status open_tokenizer(struct mill_tokenizer **out, const char *model,
                                   struct mill_error *err) {
@@ -126,9 +103,14 @@ static mill_status tokenize_lines(struct mill_encoder *encoder, const struct req
 
 int mill_command_tokenize(int argc, char **argv) {
     struct request r = {0};
-    int exit_status = parse(argc, argv, &r);
-    if (exit_status >= 0)
-        return exit_status;
+    const struct mill_command_line line = {command, help, rows, sizeof rows / sizeof *rows};
+    int first, result = mill_options_read(&line, argc, argv, &r, &first);
+    if (result != MILL_GO_ON)
+        return result;
+    if (argc - first > 1)
+        return mill_command_usage(command, "at most one file is taken");
+    if (first < argc && strcmp(argv[first], "-") != 0)
+        r.path = argv[first];
     struct mill_error err = {0};
     struct mill_tokenizer *tokenizer = NULL;
     struct mill_encoder *encoder = NULL;

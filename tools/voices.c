@@ -7,31 +7,30 @@
 #include "tools/user_folders.h"
 #include "tools/voice_open.h"
 
-#include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char command[] = "voices";
 
-static void print_help(void) {
-    puts("Usage: sparkmill voices ACTION [OPTION]...\n"
-         "Keep voices by name: `sparkmill say --voice NAME` then speaks in them.\n\n"
-         "  list                       every voice: name, id, language, what it has\n"
-         "  show NAME|FILE             all that its file says\n"
-         "  add FILE [--as NAME]       take a voice's file into the registry\n"
-         "  import FILE...             the same, several\n"
-         "  export NAME -o FILE        write a voice's file\n"
-         "  rename NAME NEW\n"
-         "  remove NAME...\n"
-         "  revoke NAME|FILE --why TEXT    refuse it from now on, under any name\n"
-         "  compare A B [--model DIR]  how alike two voices are (names or files)\n"
-         "  create NAME --model DIR    let the model invent voices: voices create --help\n\n"
-         "  --voices DIR               the registry's folder, else\n"
-         "                             $XDG_DATA_HOME/sparkmill/voices\n\n"
-         "A name is 1 to 64 of A-Z a-z 0-9 . _ - and no path; what has a '/' or ends in .voice\n"
-         "or .json is a file. `sparkmill clone` makes voices from recordings.");
-}
+static const char help[] =
+    "Usage: sparkmill voices ACTION [OPTION]...\n"
+    "Keep voices by name: `sparkmill say --voice NAME` then speaks in them.\n\n"
+    "  list                       every voice: name, id, language, what it has\n"
+    "  show NAME|FILE             all that its file says\n"
+    "  add FILE [--as NAME]       take a voice's file into the registry\n"
+    "  import FILE...             the same, several\n"
+    "  export NAME -o FILE        write a voice's file\n"
+    "  rename NAME NEW\n"
+    "  remove NAME...\n"
+    "  revoke NAME|FILE --why TEXT    refuse it from now on, under any name\n"
+    "  compare A B [--model DIR]  how alike two voices are (names or files)\n"
+    "  create NAME --model DIR    let the model invent voices: voices create --help\n\n"
+    "  --voices DIR               the registry's folder, else\n"
+    "                             $XDG_DATA_HOME/sparkmill/voices\n\n"
+    "A name is 1 to 64 of A-Z a-z 0-9 . _ - and no path; what has a '/' or ends in .voice\n"
+    "or .json is a file. `sparkmill clone` makes voices from recordings.";
 
 struct request {
     const char *voices, *as, *output, *why;
@@ -224,44 +223,24 @@ static const struct action {
 };
 enum { N_ACTIONS = sizeof actions / sizeof *actions };
 
-/* The exit status to leave with, or -1 to go on. */
-static int parse(struct request *r, int argc, char **argv) {
-    enum { VOICES = 256, AS, WHY, HELP };
-    static const struct option options[] = {
-        {"voices", required_argument, NULL, VOICES}, {"as", required_argument, NULL, AS},
-        {"output", required_argument, NULL, 'o'},    {"why", required_argument, NULL, WHY},
-        {"help", no_argument, NULL, HELP},           {NULL, 0, NULL, 0}};
-    int option;
-    opterr = 0;
-    optind = 1;
-    while ((option = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
-        if (option == VOICES)
-            r->voices = optarg;
-        else if (option == AS)
-            r->as = optarg;
-        else if (option == WHY)
-            r->why = optarg;
-        else if (option == 'o')
-            r->output = optarg;
-        else if (option == HELP || option == 'h') {
-            print_help();
-            return MILL_EXIT_OK;
-        } else
-            return mill_command_usage(
-                command, option == ':' ? "option '%s' needs a value" : "unknown option '%s'",
-                argv[optind - 1]);
-    }
-    r->arguments = argv + optind;
-    r->n_arguments = argc - optind;
-    return -1;
-}
+#define ROW(...) MILL_OPTION(request, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("voices", 0, TEXT, voices, 0, 0),
+    ROW("as", 0, TEXT, as, 0, 0),
+    ROW("output", 'o', TEXT, output, 0, 0),
+    ROW("why", 0, TEXT, why, 0, 0),
+};
+#undef ROW
 
 static int run_action(const struct action *action, int argc, char **argv) {
     struct request r = {0};
     struct mill_error err = {""};
-    int result = parse(&r, argc, argv);
-    if (result >= 0)
+    const struct mill_command_line line = {command, help, rows, sizeof rows / sizeof *rows};
+    int first, result = mill_options_read(&line, argc, argv, &r, &first);
+    if (result != MILL_GO_ON)
         return result;
+    r.arguments = argv + first;
+    r.n_arguments = argc - first;
     if (r.n_arguments < action->least || r.n_arguments > action->most)
         return mill_command_usage(command, "%s: %d arguments are not what it takes", action->name,
                                   r.n_arguments);
@@ -278,7 +257,7 @@ int mill_command_voices(int argc, char **argv) {
         return mill_command_usage(command, "which action?");
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-        print_help();
+        puts(help);
         return MILL_EXIT_OK;
     }
     if (strcmp(name, "create") == 0)

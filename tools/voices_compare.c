@@ -10,8 +10,8 @@
 #include "tools/user_folders.h"
 #include "tools/voice_open.h"
 
-#include <getopt.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@
 static const char command[] = "voices compare";
 
 struct comparison {
-    const char *wanted[2], *model_folder, *backend, *precision;
+    const char *wanted[2], *model_folder, *backend, *precision, *voices_option;
     char *folder, *cache; /* owned: the registry's; of converted weights, NULL = none */
     struct mill_voice voices[2];
     struct mill_model model;
@@ -28,15 +28,14 @@ struct comparison {
     float *vectors[2], *wave; /* owned */
 };
 
-static void print_help(void) {
-    puts("Usage: sparkmill voices compare A B [--model DIR]\n"
-         "Share of equal global tokens of two voices (names or files), and, with a model, the\n"
-         "cosine of the vectors its decoder makes of them: 1 is the same voice.\n\n"
-         "  --model DIR       checkpoint folder\n"
-         "  --backend NAME    cpu reference\n"
-         "  --precision NAME  auto fp32 bf16 int8\n"
-         "  --voices DIR      the registry's folder");
-}
+static const char help[] =
+    "Usage: sparkmill voices compare A B [--model DIR]\n"
+    "Share of equal global tokens of two voices (names or files), and, with a model, the\n"
+    "cosine of the vectors its decoder makes of them: 1 is the same voice.\n\n"
+    "  --model DIR       checkpoint folder\n"
+    "  --backend NAME    cpu reference\n"
+    "  --precision NAME  auto fp32 bf16 int8\n"
+    "  --voices DIR      the registry's folder";
 
 /* One frame is decoded for the sake of its d-vector, which does not depend on the frame. */
 static mill_status make_vector(struct comparison *c, int i, struct mill_error *err) {
@@ -116,48 +115,27 @@ static mill_status compare(struct comparison *c, struct mill_error *err) {
     return MILL_OK;
 }
 
-/* The exit status to leave with, or -1 to go on. */
-static int parse(struct comparison *c, const char **voices, int argc, char **argv) {
-    enum { MODEL = 256, BACKEND, PRECISION, VOICES };
-    static const struct option options[] = {{"model", required_argument, NULL, MODEL},
-                                            {"backend", required_argument, NULL, BACKEND},
-                                            {"precision", required_argument, NULL, PRECISION},
-                                            {"voices", required_argument, NULL, VOICES},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    int option;
-    opterr = 0;
-    optind = 1;
-    while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-        if (option == MODEL)
-            c->model_folder = optarg;
-        else if (option == BACKEND)
-            c->backend = optarg;
-        else if (option == PRECISION)
-            c->precision = optarg;
-        else if (option == VOICES)
-            *voices = optarg;
-        else if (option == 'h') {
-            print_help();
-            return MILL_EXIT_OK;
-        } else
-            return mill_command_usage(command, "wrong option '%s'", argv[optind - 1]);
-    }
-    if (argc - optind != 2)
-        return mill_command_usage(command, "two voices are wanted");
-    c->wanted[0] = argv[optind];
-    c->wanted[1] = argv[optind + 1];
-    return -1;
-}
+#define ROW(...) MILL_OPTION(comparison, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("model", 0, TEXT, model_folder, 0, 0),
+    ROW("backend", 0, TEXT, backend, 0, 0),
+    ROW("precision", 0, TEXT, precision, 0, 0),
+    ROW("voices", 0, TEXT, voices_option, 0, 0),
+};
+#undef ROW
 
 int mill_voices_compare(int argc, char **argv) {
     struct comparison c = {0};
     struct mill_error err = {""};
-    const char *voices = NULL;
-    int result = parse(&c, &voices, argc, argv);
-    if (result >= 0)
+    const struct mill_command_line line = {command, help, rows, sizeof rows / sizeof *rows};
+    int first, result = mill_options_read(&line, argc, argv, &c, &first);
+    if (result != MILL_GO_ON)
         return result;
-    c.folder = mill_voices_folder(voices);
+    if (argc - first != 2)
+        return mill_command_usage(command, "two voices are wanted");
+    c.wanted[0] = argv[first];
+    c.wanted[1] = argv[first + 1];
+    c.folder = mill_voices_folder(c.voices_option);
     c.cache = mill_cache_folder();
     mill_status status = compare(&c, &err);
     result = status == MILL_OK ? MILL_EXIT_OK : mill_command_fail(command, status, &err);

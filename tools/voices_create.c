@@ -16,7 +16,7 @@
 #include "tools/voice_labels.h"
 #include "tools/voice_open.h"
 
-#include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,24 +42,23 @@ struct creation {
     char demo_voice[MILL_DEMO_VOICE_BYTES]; /* where no model was given */
 };
 
-static void print_help(void) {
-    puts("Usage: sparkmill voices create NAME [OPTION]...\n"
-         "Let the model invent voices: writes NAME-1.wav and NAME-1.voice, NAME-2.wav ...\n\n"
-         "  --gender NAME       female male\n"
-         "  --pitch NAME        very_low low moderate high very_high\n"
-         "  --speed NAME        the same\n"
-         "  --text TEXT         what they say\n"
-         "  --seed N            of the first candidate; the next has N + 1    [0]\n"
-         "  -n N                candidates, at most 100                       [4]\n"
-         "  --model DIR         checkpoint folder                 [the demo voice]\n"
-         "  -o, --output DIR    where the files go                            [.]\n"
-         "  --keep K            put candidate K into the registry as NAME\n"
-         "  --language TAG      said in the files, such as en or zh-CN\n"
-         "  --voices DIR        the registry's folder\n"
-         "  --devices LIST      as for sparkmill say\n"
-         "  --precision NAME    auto fp32 bf16 int8\n"
-         "  --no-disclosure     do not mark the sound files as synthetic speech");
-}
+static const char help[] =
+    "Usage: sparkmill voices create NAME [OPTION]...\n"
+    "Let the model invent voices: writes NAME-1.wav and NAME-1.voice, NAME-2.wav ...\n\n"
+    "  --gender NAME       female male\n"
+    "  --pitch NAME        very_low low moderate high very_high\n"
+    "  --speed NAME        the same\n"
+    "  --text TEXT         what they say\n"
+    "  --seed N            of the first candidate; the next has N + 1    [0]\n"
+    "  -n, --candidates N  at most 100                                   [4]\n"
+    "  --model DIR         checkpoint folder                 [the demo voice]\n"
+    "  -o, --output DIR    where the files go                            [.]\n"
+    "  --keep K            put candidate K into the registry as NAME\n"
+    "  --language TAG      said in the files, such as en or zh-CN\n"
+    "  --voices DIR        the registry's folder\n"
+    "  --devices LIST      as for sparkmill say\n"
+    "  --precision NAME    auto fp32 bf16 int8\n"
+    "  --no-disclosure     do not mark the sound files as synthetic speech";
 
 /* "DIR/NAME-K.ending" in new memory. */
 static mill_status candidate_path(const struct creation *c, long long k, const char *ending,
@@ -228,48 +227,24 @@ static mill_status create(struct creation *c, struct mill_error *err) {
 
 /* ------------------------------------------------------------------ options */
 
-enum {
-    GENDER = 256,
-    PITCH,
-    SPEED,
-    TEXT,
-    SEED,
-    KEEP,
-    MODEL,
-    LANGUAGE,
-    VOICES,
-    DEVICES,
-    PRECISION,
-    NO_DISCLOSURE
+#define ROW(...) MILL_OPTION(creation, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("gender", 0, TEXT, gender_name, 0, 0),
+    ROW("pitch", 0, TEXT, pitch_name, 0, 0),
+    ROW("speed", 0, TEXT, speed_name, 0, 0),
+    ROW("text", 0, TEXT, text, 0, 0),
+    ROW("seed", 0, WHOLE, seed, 0, 1LL << 52),
+    ROW("candidates", 'n', WHOLE, n_candidates, 1, MAX_CANDIDATES),
+    ROW("keep", 0, WHOLE, keep, 1, MAX_CANDIDATES),
+    ROW("model", 0, TEXT, model_folder, 0, 0),
+    ROW("output", 'o', TEXT, output, 0, 0),
+    ROW("language", 0, TEXT, language, 0, 0),
+    ROW("voices", 0, TEXT, voices_option, 0, 0),
+    ROW("devices", 0, TEXT, devices, 0, 0),
+    ROW("precision", 0, TEXT, precision, 0, 0),
+    ROW("no-disclosure", 0, FLAG, no_disclosure, 0, 0),
 };
-
-/* Options that are text, by number. */
-static const char **text_option(struct creation *c, int option) {
-    switch (option) {
-    case GENDER:
-        return &c->gender_name;
-    case PITCH:
-        return &c->pitch_name;
-    case SPEED:
-        return &c->speed_name;
-    case TEXT:
-        return &c->text;
-    case MODEL:
-        return &c->model_folder;
-    case LANGUAGE:
-        return &c->language;
-    case VOICES:
-        return &c->voices_option;
-    case DEVICES:
-        return &c->devices;
-    case PRECISION:
-        return &c->precision;
-    case 'o':
-        return &c->output;
-    default:
-        return NULL;
-    }
-}
+#undef ROW
 
 static int check(struct creation *c) {
     c->gender = mill_gender_find(c->gender_name);
@@ -282,64 +257,27 @@ static int check(struct creation *c) {
     if (c->keep > c->n_candidates)
         return mill_command_usage(command, "--keep %lld: there are %lld candidates", c->keep,
                                   c->n_candidates);
-    return -1;
+    return MILL_GO_ON;
 }
 
-/* The exit status to leave with, or -1 to go on. */
 static int parse(struct creation *c, int argc, char **argv) {
-    static const struct option options[] = {{"gender", required_argument, NULL, GENDER},
-                                            {"pitch", required_argument, NULL, PITCH},
-                                            {"speed", required_argument, NULL, SPEED},
-                                            {"text", required_argument, NULL, TEXT},
-                                            {"seed", required_argument, NULL, SEED},
-                                            {"keep", required_argument, NULL, KEEP},
-                                            {"model", required_argument, NULL, MODEL},
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"language", required_argument, NULL, LANGUAGE},
-                                            {"voices", required_argument, NULL, VOICES},
-                                            {"devices", required_argument, NULL, DEVICES},
-                                            {"precision", required_argument, NULL, PRECISION},
-                                            {"no-disclosure", no_argument, NULL, NO_DISCLOSURE},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    int option;
-    opterr = 0;
-    optind = 1;
-    while ((option = getopt_long(argc, argv, ":o:n:h", options, NULL)) != -1) {
-        const char **text = text_option(c, option);
-        bool good = true;
-        if (text)
-            *text = optarg;
-        else if (option == NO_DISCLOSURE)
-            c->no_disclosure = true;
-        else if (option == SEED)
-            good = mill_option_int(command, "--seed", optarg, 0, 1LL << 52, &c->seed);
-        else if (option == KEEP)
-            good = mill_option_int(command, "--keep", optarg, 1, MAX_CANDIDATES, &c->keep);
-        else if (option == 'n')
-            good = mill_option_int(command, "-n", optarg, 1, MAX_CANDIDATES, &c->n_candidates);
-        else if (option == 'h') {
-            print_help();
-            return MILL_EXIT_OK;
-        } else
-            return mill_command_usage(command, "wrong option '%s'", argv[optind - 1]);
-        if (!good)
-            return MILL_EXIT_USAGE;
-    }
-    if (argc - optind != 1)
+    const struct mill_command_line line = {command, help, rows, sizeof rows / sizeof *rows};
+    int first, result = mill_options_read(&line, argc, argv, c, &first);
+    if (result != MILL_GO_ON)
+        return result;
+    if (argc - first != 1)
         return mill_command_usage(command, "one name is wanted");
-    c->name = argv[optind];
-    int result = check(c);
-    if (result < 0 && mill_demo_voice_stand_in(command, &c->model_folder, c->demo_voice))
-        result = MILL_EXIT_USAGE;
-    return result;
+    c->name = argv[first];
+    result = check(c);
+    return result == MILL_GO_ON ? mill_demo_voice_stand_in(command, &c->model_folder, c->demo_voice)
+                                : result;
 }
 
 int mill_voices_create(int argc, char **argv) {
     struct creation c = {.text = default_text, .output = ".", .n_candidates = 4};
     struct mill_error err = {""};
     int result = parse(&c, argc, argv);
-    if (result >= 0)
+    if (result != MILL_GO_ON)
         return result;
     mill_status status = create(&c, &err);
     result = status == MILL_OK ? MILL_EXIT_OK : mill_command_fail(command, status, &err);

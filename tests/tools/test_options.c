@@ -51,7 +51,8 @@ static int read_line(struct fields *fields, int *first, int argc, const char **a
     char *arguments[8] = {0};
     for (int i = 0; i < argc; i++)
         arguments[i] = (char *)(uintptr_t)argv[i];
-    return mill_options_read("c", options, 4, argc, arguments, fields, first);
+    const struct mill_command_line line = {"c", "This helps.", options, 4};
+    return mill_options_read(&line, argc, arguments, fields, first);
 }
 
 static void test_table(void **state) {
@@ -59,13 +60,15 @@ static void test_table(void **state) {
     struct fields fields = {0};
     int first = 0;
     const char *all[] = {"c", "rest", "--number=0.5", "-n", "7", "-f", "--text", "hello"};
-    assert_int_equal(read_line(&fields, &first, 8, all), MILL_EXIT_OK);
+    assert_int_equal(read_line(&fields, &first, 8, all), MILL_GO_ON);
     assert_int_equal(first, 7);
     assert_string_equal(fields.text, "hello");
     assert_true(fields.number == 0.5 && fields.whole == 7 && fields.flag);
 
     const char *out_of_range[] = {"c", "-n", "10"}, *unknown[] = {"c", "--other"};
-    const char *no_value[] = {"c", "-t"};
+    const char *no_value[] = {"c", "-t"}, *help[] = {"c", "--help"}, *h[] = {"c", "-fh", "--x"};
+    assert_int_equal(read_line(&fields, &first, 2, help), MILL_EXIT_OK);
+    assert_int_equal(read_line(&fields, &first, 3, h), MILL_EXIT_OK);
     assert_int_equal(read_line(&fields, &first, 3, out_of_range), MILL_EXIT_USAGE);
     assert_int_equal(read_line(&fields, &first, 2, unknown), MILL_EXIT_USAGE);
     assert_int_equal(read_line(&fields, &first, 2, no_value), MILL_EXIT_USAGE);
