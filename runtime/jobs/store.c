@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SCHEMA = 2 };
+/* An empty database has some tens of kilobytes. */
+enum { SCHEMA = 2, MIN_DATABASE_BYTES = 1 << 20 };
 
 /* entered_0, ... are the times of the states. An item's line is kept by its place in the input. */
 static const char *const tables[] = {
@@ -86,6 +87,40 @@ mill_status mill_job_make_id(const char *prefix, char id[MILL_JOB_ID_BYTES],
     memcpy(id, prefix, n);
     return mill_hex_random(id + n, RANDOM_BYTES) ? MILL_OK
                                                  : mill_fail(err, MILL_E_IO, "no random numbers");
+}
+
+mill_status mill_job_begin_change(struct mill_job_store *store, struct mill_error *err) {
+    pthread_mutex_lock(&store->lock);
+    store->change_bytes = 0;
+    mill_status status = mill_database_begin(&store->db, err);
+    if (status < 0)
+        pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+mill_status mill_job_end_change(struct mill_job_store *store, mill_status status,
+                                struct mill_error *err) {
+    status = mill_database_end(&store->db, status, err);
+    if (status >= 0)
+        store->bytes += store->change_bytes;
+    pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+mill_status mill_job_check_room(struct mill_job_store *store, struct mill_error *err) {
+    int64_t bytes = 0, maximum = store->limits.max_bytes;
+    if (maximum < MIN_DATABASE_BYTES)
+        maximum = MIN_DATABASE_BYTES;
+    MILL_TRY(mill_database_ask_number(
+        &store->db, &bytes, err,
+        "SELECT (page_count-freelist_count)*page_size FROM pragma_page_count, "
+        "pragma_freelist_count, pragma_page_size",
+        ""));
+    return bytes < maximum ? MILL_OK
+                           : mill_fail(err, MILL_E_FULL,
+                                       "the batches of the store of jobs have "
+                                       "their %lld bytes: remove results of some",
+                                       (long long)maximum);
 }
 
 mill_status mill_job_unknown(const char *what, struct mill_error *err) {

@@ -82,6 +82,7 @@ static mill_status insert_batch(struct mill_job_store *store, struct mill_job_ba
     if (file.purpose != MILL_JOB_INPUT)
         return mill_fail(err, MILL_E_INPUT, "the file's purpose is '%s', not 'batch'",
                          mill_job_purpose_text(file.purpose));
+    MILL_TRY(mill_job_check_room(store, err));
     return mill_database_run(
         &store->db, err,
         "INSERT INTO batches(id,owner,input_file,window,state,expires_s,metadata,entered_0)"
@@ -96,12 +97,8 @@ mill_status mill_job_store_add_batch(struct mill_job_store *store, struct mill_j
     batch->state = MILL_JOB_VALIDATING;
     batch->entered_s[MILL_JOB_VALIDATING] = now_s;
     MILL_TRY(mill_job_make_id("batch_", batch->id, err));
-    pthread_mutex_lock(&store->lock);
-    mill_status status = mill_database_begin(&store->db, err);
-    if (status == MILL_OK)
-        status = mill_database_end(&store->db, insert_batch(store, batch, err), err);
-    pthread_mutex_unlock(&store->lock);
-    return status;
+    MILL_TRY(mill_job_begin_change(store, err));
+    return mill_job_end_change(store, insert_batch(store, batch, err), err);
 }
 
 mill_status mill_job_store_get_batch(struct mill_job_store *store, const char *owner,
@@ -163,12 +160,8 @@ static mill_status cancel(struct mill_job_store *store, const char *owner, const
 
 mill_status mill_job_store_cancel_batch(struct mill_job_store *store, const char *owner,
                                         const char *id, int64_t now_s, struct mill_error *err) {
-    pthread_mutex_lock(&store->lock);
-    mill_status status = mill_database_begin(&store->db, err);
-    if (status == MILL_OK)
-        status = mill_database_end(&store->db, cancel(store, owner, id, now_s, err), err);
-    pthread_mutex_unlock(&store->lock);
-    return status;
+    MILL_TRY(mill_job_begin_change(store, err));
+    return mill_job_end_change(store, cancel(store, owner, id, now_s, err), err);
 }
 
 /* ------------------------------------------------------------------ validating */
@@ -253,6 +246,9 @@ mill_status mill_job_validate_batch(struct mill_job_store *store,
                                     struct mill_error *err) {
     struct mill_mapping input = {0};
     struct mill_error told;
+    mill_status room = mill_job_check_room(store, &told);
+    if (room < 0 && room != MILL_E_FULL)
+        return mill_fail(err, room, "%s", told.text);
     int64_t n_items = 0;
     json_t *faults = json_array();
     char *path = mill_job_file_path(store, batch->input_file);
@@ -262,6 +258,9 @@ mill_status mill_job_validate_batch(struct mill_job_store *store,
     if (status == MILL_E_NOT_FOUND || status == MILL_E_IO) { /* it would never become better */
         status = add_fault(faults, &(struct mill_batch_fault){"input_unreadable", NULL},
                            "the input file cannot be read", 0, err);
+    } else if (status == MILL_OK && room < 0) {
+        status =
+            add_fault(faults, &(struct mill_batch_fault){"store_full", NULL}, told.text, 0, err);
     } else if (status == MILL_OK) {
         status = read_items(store, batch->number, &input, faults, &n_items, &told);
         if (status < 0)

@@ -50,6 +50,7 @@ mill_status mill_job_insert_file(struct mill_job_store *store, struct mill_job_f
                                " VALUES(?,?,?,?,?,?,?)",
                                "tttiiii", file->id, file->owner, file->name, (int64_t)file->purpose,
                                file->bytes, file->created_s, file->batch));
+    store->change_bytes += file->bytes;
     file->number = sqlite3_last_insert_rowid(store->db.handle);
     return MILL_OK;
 }
@@ -85,15 +86,11 @@ mill_status mill_job_store_add_file(struct mill_job_store *store, struct mill_jo
     file->batch = 0;
     MILL_TRY(mill_job_make_id("file-", file->id, err));
     MILL_TRY(write_bytes(store, file->id, data, size, err));
-    pthread_mutex_lock(&store->lock);
-    mill_status status = mill_database_begin(&store->db, err);
+    mill_status status = mill_job_begin_change(store, err);
     if (status == MILL_OK)
-        status = mill_database_end(&store->db, mill_job_insert_file(store, file, err), err);
-    pthread_mutex_unlock(&store->lock);
+        status = mill_job_end_change(store, mill_job_insert_file(store, file, err), err);
     if (status < 0)
         remove_bytes(store, file->id);
-    else
-        store->bytes += file->bytes;
     return status;
 }
 
@@ -117,17 +114,19 @@ static mill_status check_unused(struct mill_job_store *store, const struct mill_
                               "it first");
 }
 
-/* Ids of a batch's sounds, one behind the other in `out`. */
+/* Ids of a batch's sounds, one behind the other in `out`, and their bytes. */
 static mill_status list_sounds(struct mill_job_store *store, int64_t batch, struct mill_buffer *out,
-                               struct mill_error *err) {
+                               int64_t *bytes, struct mill_error *err) {
     sqlite3_stmt *statement;
-    MILL_TRY(mill_database_ask(&store->db, &statement, err,
-                               "SELECT id FROM files WHERE batch=? AND batch<>0 AND purpose=?",
-                               "ii", batch, (int64_t)MILL_JOB_SOUND));
+    MILL_TRY(
+        mill_database_ask(&store->db, &statement, err,
+                          "SELECT id, bytes FROM files WHERE batch=? AND batch<>0 AND purpose=?",
+                          "ii", batch, (int64_t)MILL_JOB_SOUND));
     mill_status status;
     while ((status = mill_database_step(&store->db, statement, err)) == MILL_OK) {
         char id[MILL_JOB_ID_BYTES] = "";
         mill_database_copy_text(statement, 0, id, sizeof id);
+        *bytes += sqlite3_column_int64(statement, 1);
         if ((status = mill_buffer_append(out, id, sizeof id, err)) < 0)
             break;
     }
@@ -139,8 +138,9 @@ static mill_status list_sounds(struct mill_job_store *store, int64_t batch, stru
 static mill_status remove_rows(struct mill_job_store *store, const struct mill_job_file *file,
                                struct mill_buffer *sounds, struct mill_error *err) {
     struct mill_database *db = &store->db;
-    int64_t is_output = 0;
+    int64_t is_output = 0, bytes = 0;
     MILL_TRY(check_unused(store, file, err));
+    store->change_bytes -= file->bytes;
     MILL_TRY(mill_database_run(db, err, "DELETE FROM files WHERE number=?", "i", file->number));
     if (file->purpose != MILL_JOB_RESULTS)
         return MILL_OK;
@@ -152,18 +152,10 @@ static mill_status remove_rows(struct mill_job_store *store, const struct mill_j
                                (int64_t)(is_output ? MILL_JOB_DONE : MILL_JOB_REFUSED)));
     if (!is_output)
         return MILL_OK;
-    MILL_TRY(list_sounds(store, file->batch, sounds, err));
+    MILL_TRY(list_sounds(store, file->batch, sounds, &bytes, err));
+    store->change_bytes -= bytes;
     return mill_database_run(db, err, "DELETE FROM files WHERE batch=? AND batch<>0 AND purpose=?",
                              "ii", file->batch, (int64_t)MILL_JOB_SOUND);
-}
-
-static mill_status count_bytes(struct mill_job_store *store, struct mill_error *err) {
-    int64_t bytes = 0;
-    mill_status status = mill_database_ask_number(&store->db, &bytes, err,
-                                                  "SELECT COALESCE(SUM(bytes),0) FROM files", "");
-    if (status == MILL_OK)
-        store->bytes = bytes;
-    return status;
 }
 
 mill_status mill_job_store_remove_file(struct mill_job_store *store, const char *owner,
@@ -171,17 +163,13 @@ mill_status mill_job_store_remove_file(struct mill_job_store *store, const char 
     struct mill_job_file file;
     struct mill_buffer sounds;
     mill_buffer_init(&sounds, (size_t)store->limits.max_lines * MILL_JOB_ID_BYTES);
-    pthread_mutex_lock(&store->lock);
-    mill_status status = mill_database_begin(&store->db, err);
+    mill_status status = mill_job_begin_change(store, err);
     if (status == MILL_OK) {
         status = mill_job_find_file(&store->db, owner, id, &file, err);
         if (status == MILL_OK)
             status = remove_rows(store, &file, &sounds, err);
-        if (status == MILL_OK)
-            status = count_bytes(store, err);
-        status = mill_database_end(&store->db, status, err);
+        status = mill_job_end_change(store, status, err);
     }
-    pthread_mutex_unlock(&store->lock);
     if (status == MILL_OK && file.purpose != MILL_JOB_RESULTS)
         remove_bytes(store, id);
     for (size_t at = 0; status == MILL_OK && at < sounds.size; at += MILL_JOB_ID_BYTES)

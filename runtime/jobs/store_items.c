@@ -42,6 +42,7 @@ static mill_status grow_results(struct mill_job_store *store, int64_t batch, boo
                                              : "UPDATE batches SET error_file=? WHERE number=?",
                                    "ti", file.id, batch));
     }
+    store->change_bytes += bytes;
     return mill_database_run(db, err, "UPDATE files SET bytes=bytes+? WHERE id=?", "it", bytes,
                              file.id);
 }
@@ -69,7 +70,6 @@ static mill_status end_batch(struct mill_job_store *store, int64_t batch, enum m
         "it", batch, code));
     if (n > 0)
         MILL_TRY(grow_results(store, batch, false, bytes, now_s, err));
-    store->bytes += bytes;
     MILL_TRY(mill_database_run(db, err, "UPDATE batches SET n_failed=n_failed+? WHERE number=?",
                                "ii", n, batch));
     return mill_job_enter_state(store, batch, state, now_s, err);
@@ -127,23 +127,19 @@ static mill_status validate_first(struct mill_job_store *store, int64_t now_s,
 mill_status mill_job_store_turn(struct mill_job_store *store, int64_t now_s,
                                 struct mill_error *err) {
     int64_t n = 0;
-    pthread_mutex_lock(&store->lock);
     /* Nearly always there is nothing to do: no transaction then. */
+    pthread_mutex_lock(&store->lock);
     mill_status status = mill_database_ask_number(
         &store->db, &n, err,
         "SELECT COUNT(*) FROM batches WHERE state<3 AND (state<>1 OR expires_s<=?)", "i", now_s);
-    if (status == MILL_OK && n == 0)
-        status = MILL_DONE;
-    if (status == MILL_OK)
-        status = mill_database_begin(&store->db, err);
-    if (status == MILL_OK) {
-        status = end_batches(store, now_s, err);
-        if (status == MILL_OK)
-            status = validate_first(store, now_s, err);
-        status = mill_database_end(&store->db, status, err);
-    }
     pthread_mutex_unlock(&store->lock);
-    return status;
+    if (status < 0 || n == 0)
+        return status < 0 ? status : MILL_DONE;
+    MILL_TRY(mill_job_begin_change(store, err));
+    status = end_batches(store, now_s, err);
+    if (status == MILL_OK)
+        status = validate_first(store, now_s, err);
+    return mill_job_end_change(store, status, err);
 }
 
 /* ------------------------------------------------------------------ taking */
@@ -326,15 +322,11 @@ mill_status mill_job_store_settle_item(struct mill_job_store *store,
                                        const struct mill_job_item *item,
                                        const struct mill_job_answer *answer, int64_t now_s,
                                        struct mill_error *err) {
-    pthread_mutex_lock(&store->lock);
-    mill_status status = mill_database_begin(&store->db, err);
-    if (status == MILL_OK)
-        status = mill_database_end(&store->db, settle(store, item, answer, now_s, err), err);
+    MILL_TRY(mill_job_begin_change(store, err));
+    mill_status status = settle(store, item, answer, now_s, err);
     if (status >= 0)
         give_back(store, item);
-    pthread_mutex_unlock(&store->lock);
-    if (status == MILL_OK)
-        store->bytes += (int64_t)strlen(answer->line) + 1 + answer->sound_bytes;
+    status = mill_job_end_change(store, status, err);
     char *path =
         status == MILL_DONE && answer->sound ? mill_job_file_path(store, answer->sound) : NULL;
     if (path)

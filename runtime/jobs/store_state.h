@@ -15,11 +15,19 @@ struct mill_job_store {
     pthread_mutex_t lock, view_lock;
     struct mill_database db, view;
     _Atomic int64_t bytes; /* of all files */
+    int64_t change_bytes;  /* what the change under way makes of them */
 };
 
 /* How a request stands. */
 enum mill_job_item_state { MILL_JOB_WAITING, MILL_JOB_DONE, MILL_JOB_REFUSED };
 
+/* A change, whole or not at all: from a MILL_OK of begin to end it has the lock. Its end gives the
+ * status on, or says why it was not kept. */
+mill_status mill_job_begin_change(struct mill_job_store *store, struct mill_error *err);
+mill_status mill_job_end_change(struct mill_job_store *store, mill_status status,
+                                struct mill_error *err);
+/* MILL_E_FULL when the database is so large that no batch may come to it. */
+mill_status mill_job_check_room(struct mill_job_store *store, struct mill_error *err);
 mill_status mill_job_unknown(const char *what, struct mill_error *err);
 /* In new memory; NULL when it is short. */
 char *mill_job_file_path(const struct mill_job_store *store, const char *id);

@@ -36,6 +36,32 @@ static void test_files(void **state) {
     mill_job_store_close(store);
 }
 
+/* Batches without end: their rows count, and there is room again where results are removed. */
+static void test_full(void **state) {
+    (void)state;
+    struct mill_job_store *store = open_store(empty_folder("full"));
+    struct mill_job_batch batch = begin_batch(store, "ann", "abc"), waiting, now;
+    static char metadata[20000];
+    struct mill_error err = {""};
+    mill_status status = MILL_OK;
+    int n = 0;
+    memset(metadata, 'm', sizeof metadata - 1);
+    waiting = batch;
+    assert_int_equal(mill_job_store_add_batch(store, &waiting, NOW_S, NULL), MILL_OK);
+    batch.metadata = metadata;
+    for (; n < 200 && status == MILL_OK; n++)
+        status = mill_job_store_add_batch(store, &batch, NOW_S, &err);
+    assert_int_equal(status, MILL_E_FULL);
+    assert_true(n > 20);
+    /* A batch that was there, but has no rows for its lines yet, gets none. */
+    assert_int_equal(mill_job_store_turn(store, NOW_S, NULL), MILL_OK);
+    now = get_batch(store, &waiting);
+    assert_int_equal(now.state, MILL_JOB_FAILED);
+    assert_non_null(strstr(now.errors, "store_full"));
+    mill_job_batch_deinit(&now);
+    mill_job_store_close(store);
+}
+
 static void test_lists(void **state) {
     (void)state;
     struct mill_job_store *store = open_store(empty_folder("lists"));
@@ -386,6 +412,7 @@ static void test_schemas(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_files),
+                                       cmocka_unit_test(test_full),
                                        cmocka_unit_test(test_lists),
                                        cmocka_unit_test(test_batch),
                                        cmocka_unit_test(test_turns),
