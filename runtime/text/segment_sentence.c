@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_TOKEN_BYTES = 24 };
+/* From the end of a sentence one looks so far, forward and back: a text of nothing but ends of
+ * sentences must not be read as a whole from each of them. */
+enum { MAX_TOKEN_BYTES = 24, MAX_LOOK_BYTES = 256 };
 
 /* What stands directly before the dot: letters and digits, and the dots between them. */
 struct token {
@@ -18,7 +20,7 @@ struct token {
 static struct token token_before(const char *text, size_t begin, size_t end) {
     struct token token = {.at = end};
     int run = 0;
-    for (size_t at = end;;) {
+    for (size_t at = end; end - at < MAX_LOOK_BYTES;) {
         UChar32 c = mill_step_back(text, begin, &at);
         bool letter = c >= 0 && (u_isalpha(c) || u_getCombiningClass(c) > 0);
         bool digit = c >= 0 && u_isdigit(c), apostrophe = c == '\'' || c == 0x2019;
@@ -53,9 +55,10 @@ static bool is_listed(const char *list, const char *text, const struct token *to
 
 /* Where words begin, behind spaces, dashes and what opens. */
 static UChar32 next_word(const char *text, size_t at, size_t size) {
-    while (at < size) {
+    size_t end = size - at > MAX_LOOK_BYTES ? at + MAX_LOOK_BYTES : size;
+    while (at < end) {
         UChar32 c;
-        U8_NEXT(text, at, size, c);
+        U8_NEXT(text, at, end, c);
         if (u_isalnum(c))
             return c;
         if (!mill_is_blank(c) && !u_ispunct(c))

@@ -287,6 +287,22 @@ static void test_long_sentences(void **state) {
     free(marks);
 }
 
+/* Ends of sentences that end nothing: whoever looked from each of them over the whole text would be
+ * busy for ever. */
+static void test_no_sentences(void **state) {
+    (void)state;
+    static const char *const pieces[] = {"? (", ". \"", ".\xcc\x81.\xe4\xb8\xad"};
+    const struct mill_segment_limits limits = mill_segment_limits_default();
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        char *text = repeated(pieces[i], 100000);
+        struct mill_segments s;
+        assert_int_equal(mill_segment_text(&s, text, strlen(text), NULL, &limits, NULL), MILL_OK);
+        assert_int_equal(s.n > 0, i == 2);
+        mill_segments_deinit(&s);
+        free(text);
+    }
+}
+
 static void test_refused(void **state) {
     (void)state;
     struct mill_segments s;
@@ -303,7 +319,8 @@ int main(void) {
         cmocka_unit_test(test_sentences),      cmocka_unit_test(test_languages_are_seen),
         cmocka_unit_test(test_paragraphs),     cmocka_unit_test(test_wrapped_lines),
         cmocka_unit_test(test_spoken),         cmocka_unit_test(test_packing),
-        cmocka_unit_test(test_long_sentences), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_long_sentences), cmocka_unit_test(test_no_sentences),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
