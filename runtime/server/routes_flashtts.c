@@ -190,27 +190,27 @@ static mill_status mark_up(const char *text, struct mill_buffer *out, struct mil
     return mill_buffer_printf(out, err, "</speak>");
 }
 
-/* A dialogue becomes markup, and with it an OpenAI request of ours. */
+/* A dialogue: its text, which is checked as any other, becomes markup. */
 static mill_status read_dialogue(const struct mill_server *server, const json_t *theirs,
                                  struct mill_speech_wish *out, struct mill_problem *problem) {
     struct mill_error err;
     struct mill_buffer markup;
-    *problem = (struct mill_problem){0};
-    json_t *ours = translate(server, theirs, problem);
-    const char *text = json_string_value(json_object_get(ours, "input"));
+    MILL_TRY(read_wish(server, theirs, out, problem));
     mill_buffer_init(&markup, MARKUP_BYTES);
-    mill_status status = ours ? MILL_OK : MILL_E_INPUT;
-    if (ours && text && (status = mark_up(text, &markup, &err)) < 0)
-        mill_problem_of_field(problem, status, "text", &err);
-    if (status == MILL_OK && text &&
-        (json_object_set_new(ours, "input", json_stringn(markup.data, markup.size)) != 0 ||
-         json_object_set_new(json_object_get(ours, "sparkmill"), "ssml", json_true()) != 0))
-        status = mill_problem_of_status(problem, MILL_E_MEMORY, NULL) ? MILL_E_MEMORY : MILL_OK;
+    mill_status status = mark_up(out->input, &markup, &err);
+    if (status == MILL_OK &&
+        json_object_set_new(out->source, "input", json_stringn(markup.data, markup.size)) != 0)
+        status = MILL_E_MEMORY;
     mill_buffer_deinit(&markup);
-    if (status == MILL_OK)
-        return mill_wire_speech_take(ours, MARKUP_BYTES, out, problem);
-    json_decref(ours);
-    return status;
+    if (status < 0) {
+        mill_problem_of_field(problem, status, "text", &err);
+        mill_speech_wish_deinit(out);
+        return status;
+    }
+    out->input = json_string_value(json_object_get(out->source, "input"));
+    out->input_bytes = strlen(out->input);
+    out->is_markup = true;
+    return MILL_OK;
 }
 
 void mill_route_multi_speak(struct mill_call *call) {
