@@ -43,7 +43,7 @@ def _canonical(value: Any) -> str:
 
 def _voice_id(root: dict[str, Any]) -> str:
     tokens = "".join(f"{token} " for token in root["global_tokens"])
-    return hashlib.sha256(f"sparkmill-voice\n{root['model']}\n{tokens}\n".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"sparkmill-voice\n{root['model']}\n{tokens}".encode()).hexdigest()[:16]
 
 
 def read_voice(path: str | os.PathLike[str]) -> Voice:

@@ -67,6 +67,10 @@ def test_voices():
             json.dump(root, file)
         run("voices", "revoke", path, "--why", "withdrawn", "--voices", SCRATCH)
         expect("revoked", engine.speak, TEXT, voice=path)
+        copy = os.path.join(SCRATCH, "copy.voice")  # that does not say so itself: its folder's revoked.json does
+        with open(copy, "w") as file:
+            json.dump(root, file)
+        expect("revoked", engine.speak, TEXT, voice=copy)
 
 
 def test_stream():
