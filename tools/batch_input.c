@@ -185,17 +185,6 @@ void mill_batch_wish_deinit(struct mill_batch_wish *wish) {
 
 /* ------------------------------------------------------------------ its key */
 
-static mill_status hash_text(char hex[MILL_SHA256_HEX_BYTES], const struct mill_buffer *text,
-                             struct mill_error *err) {
-    struct mill_sha256 *hash;
-    MILL_TRY(mill_sha256_open(&hash, err));
-    mill_status status = mill_sha256_add(hash, text->data, text->size, err);
-    if (status == MILL_OK)
-        status = mill_sha256_finish(hash, hex, err);
-    mill_sha256_close(hash);
-    return status;
-}
-
 static mill_status describe_voice(struct mill_buffer *text, const struct mill_engine_request *w,
                                   struct mill_error *err) {
     MILL_TRY(mill_buffer_printf(text, err, "\n%d", w->n_global));
@@ -258,7 +247,7 @@ static mill_status make_key(struct mill_batch_item *item, const struct mill_batc
     if (status < 0)
         mill_context(err, status, "line %zu", item->line);
     if (status == MILL_OK)
-        status = hash_text(item->key, &text, err);
+        status = mill_sha256_bytes(text.data, text.size, item->key, err);
     mill_buffer_deinit(&text);
     mill_batch_wish_deinit(&wish);
     return status;

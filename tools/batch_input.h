@@ -10,9 +10,9 @@
 #ifndef MILL_TOOLS_BATCH_INPUT_H
 #define MILL_TOOLS_BATCH_INPUT_H
 
+#include "runtime/io/sha256.h"
 #include "runtime/passage/passage.h"
 #include "runtime/voice/registry.h"
-#include "tools/sha256.h"
 
 #include <jansson.h>
 

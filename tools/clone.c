@@ -1,11 +1,11 @@
 /* clone.c - `sparkmill clone`: a recording to a voice file. The cheap refusals come first: consent,
  * the recording's checks, then the model. */
 #include "runtime/engine/model.h"
+#include "runtime/io/sha256.h"
 #include "runtime/voice/cloner.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
 #include "tools/demo_voice.h"
-#include "tools/sha256.h"
 #include "tools/user_folders.h"
 #include "tools/voice_open.h"
 

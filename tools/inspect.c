@@ -7,11 +7,11 @@
 #include "tools/inspect.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/utf8.h"
+#include "runtime/io/sha256.h"
 #include "runtime/model/checkpoint_write.h"
 #include "tools/command.h"
 #include "tools/progress.h"
 #include "tools/pull_manifest.h"
-#include "tools/sha256.h"
 
 #include <errno.h>
 #include <math.h>

@@ -4,8 +4,8 @@
 #include "tools/pull_fetch.h"
 
 #include "runtime/base/file.h"
+#include "runtime/io/sha256.h"
 #include "tools/progress.h"
-#include "tools/sha256.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>

@@ -2,10 +2,9 @@
 #include "runtime/server/batch_answer.h"
 
 #include "runtime/io/config.h"
+#include "runtime/io/sha256.h"
 #include "runtime/jobs/store_types.h"
 
-#include <openssl/sha.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 static char *print_line(const char *custom_id, int status, json_t *taken_body) {
@@ -30,12 +29,10 @@ static char *print_line(const char *custom_id, int status, json_t *taken_body) {
 char *mill_batch_answer_sound(const char *custom_id, const char *file,
                               enum mill_audio_format format, const struct mill_mapping *sound,
                               double seconds, const struct mill_request_result *result) {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    char hex[2 * SHA256_DIGEST_LENGTH + 1];
+    char hex[MILL_SHA256_HEX_BYTES];
     mill_json_ran_short();
-    SHA256(sound->data, sound->size, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    if (mill_sha256_bytes(sound->data, sound->size, hex, NULL) < 0)
+        return NULL;
     json_t *usage = json_pack("{s:i, s:i, s:i}", "input_tokens", result->n_prompt, "output_tokens",
                               result->n_draws, "total_tokens", result->n_prompt + result->n_draws);
     return print_line(

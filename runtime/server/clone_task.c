@@ -7,16 +7,15 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/memory.h"
+#include "runtime/io/sha256.h"
 #include "runtime/server/worker.h"
 #include "runtime/voice/cloner.h"
 
 #include <errno.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 struct clone {
@@ -77,27 +76,17 @@ static void hide_path(struct mill_error *err, const char *path) {
         memmove(at, at + strlen(quoted), strlen(at + strlen(quoted)) + 1);
 }
 
-static void print_time(int64_t time_s, char text[MILL_VOICE_TIME_BYTES]) {
-    time_t time = (time_t)time_s;
-    struct tm parts;
-    gmtime_r(&time, &parts);
-    strftime(text, MILL_VOICE_TIME_BYTES, "%Y-%m-%dT%H:%M:%SZ", &parts);
-}
-
 /* Texts that a voice's papers borrow while it is written. */
 struct papers {
     char now[MILL_VOICE_TIME_BYTES], when[MILL_VOICE_TIME_BYTES];
-    char sha256[MILL_VOICE_HASH_BYTES];
+    char sha256[MILL_SHA256_HEX_BYTES];
     struct mill_consent consent;
     char statement[256];
 };
 
 static mill_status fill_papers(const struct clone *c, struct papers *p, struct mill_voice *voice,
                                struct mill_error *err) {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256((const unsigned char *)c->recording, c->recording_bytes, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(p->sha256 + 2 * i, 3, "%02x", digest[i]);
+    MILL_TRY(mill_sha256_bytes(c->recording, c->recording_bytes, p->sha256, err));
     mill_voice_now(p->now);
     voice->model = c->server->voice_model.id;
     voice->name = c->name;
@@ -109,7 +98,7 @@ static mill_status fill_papers(const struct clone *c, struct papers *p, struct m
     if (!c->consent[0])
         return MILL_OK;
     MILL_TRY(mill_consents_get(c->server->consents, c->consent, &p->consent, err));
-    print_time(p->consent.created_s, p->when);
+    mill_voice_print_time(p->consent.created_s, p->when);
     snprintf(p->statement, sizeof p->statement, "recorded: %s, in %s, sha256 %s", p->consent.id,
              p->consent.language, p->consent.sha256);
     voice->consent.statement = p->statement;

@@ -9,7 +9,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <openssl/sha.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,20 +129,13 @@ static mill_status make_id(char id[MILL_CONSENT_ID_BYTES], struct mill_error *er
                : mill_fail(err, MILL_E_IO, "no random numbers");
 }
 
-static void hash(const void *data, size_t size, char hex[MILL_CONSENT_HASH_BYTES]) {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256(data, size, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-}
-
 mill_status mill_consents_add(const char *folder, struct mill_consent *consent,
                               const void *recording, size_t size, struct mill_error *err) {
     MILL_TRY(check_text("name", consent->name, sizeof consent->name, err));
     MILL_TRY(check_language(consent->language, sizeof consent->language, err));
     MILL_TRY(make_id(consent->id, err));
     MILL_TRY(mill_folder_make(folder, err));
-    hash(recording, size, consent->sha256);
+    MILL_TRY(mill_sha256_bytes(recording, size, consent->sha256, err));
     consent->created_s = (int64_t)time(NULL);
     /* The recording first: a consent that is there is whole. */
     MILL_TRY(write_file(folder, consent->id, "recording", recording, size, err));

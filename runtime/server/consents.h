@@ -9,6 +9,7 @@
 #define MILL_SERVER_CONSENTS_H
 
 #include "runtime/base/status.h"
+#include "runtime/io/sha256.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +17,6 @@
 enum {
     MILL_CONSENT_ID_BYTES = 30,    /* "cons_", 24 hexadecimal digits, a final zero */
     MILL_CONSENT_TEXT_BYTES = 256, /* name, with its zero */
-    MILL_CONSENT_HASH_BYTES = 65,
     MILL_MAX_CONSENTS = 100000
 };
 
@@ -24,7 +24,7 @@ struct mill_consent {
     char id[MILL_CONSENT_ID_BYTES];
     char name[MILL_CONSENT_TEXT_BYTES];
     char language[36];
-    char sha256[MILL_CONSENT_HASH_BYTES]; /* of the recording */
+    char sha256[MILL_SHA256_HEX_BYTES]; /* of the recording */
     char client[65];
     int64_t created_s; /* Unix time */
 };

@@ -3,9 +3,9 @@
 #include "runtime/voice/voice.h"
 
 #include "runtime/base/buffer.h"
+#include "runtime/io/sha256.h"
 
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,9 +61,13 @@ void mill_voice_name_from_path(char name[MILL_VOICE_NAME_BYTES], const char *pat
 }
 
 void mill_voice_now(char text[MILL_VOICE_TIME_BYTES]) {
-    time_t now = time(NULL);
+    mill_voice_print_time((int64_t)time(NULL), text);
+}
+
+void mill_voice_print_time(int64_t time_s, char text[MILL_VOICE_TIME_BYTES]) {
+    time_t time = (time_t)time_s;
     struct tm utc;
-    gmtime_r(&now, &utc);
+    gmtime_r(&time, &utc);
     strftime(text, MILL_VOICE_TIME_BYTES, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
@@ -88,21 +92,14 @@ bool mill_voice_time_is_valid(const char *text) {
 
 /* ------------------------------------------------------------------ hashes */
 
-/* The first n_digits hexadecimal digits of the SHA-256 of some bytes, and a zero. */
-static mill_status hash(char *hex, int n_digits, const char *data, size_t size,
-                        struct mill_error *err) {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    if (EVP_Digest(data, size, digest, NULL, EVP_sha256(), NULL) != 1)
-        return mill_fail(err, MILL_E_UNSUPPORTED, "SHA-256: OpenSSL refuses to compute it");
-    for (int i = 0; i < n_digits; i++)
-        hex[i] = "0123456789abcdef"[i & 1 ? digest[i / 2] & 15 : digest[i / 2] >> 4];
-    hex[n_digits] = '\0';
+/* An id is the first digits of a text's hash. */
+static mill_status make_id(char id[MILL_VOICE_ID_BYTES], const struct mill_buffer *text,
+                           struct mill_error *err) {
+    char hex[MILL_SHA256_HEX_BYTES];
+    MILL_TRY(mill_sha256_bytes(text->data, text->size, hex, err));
+    memcpy(id, hex, MILL_VOICE_ID_BYTES - 1);
+    id[MILL_VOICE_ID_BYTES - 1] = '\0';
     return MILL_OK;
-}
-
-static mill_status hash_buffer(char id[MILL_VOICE_ID_BYTES], const struct mill_buffer *text,
-                               struct mill_error *err) {
-    return hash(id, MILL_VOICE_ID_BYTES - 1, text->data, text->size, err);
 }
 
 mill_status mill_voice_checksum(char hex[MILL_VOICE_HASH_BYTES], const json_t *root,
@@ -116,7 +113,7 @@ mill_status mill_voice_checksum(char hex[MILL_VOICE_HASH_BYTES], const json_t *r
     json_decref(bare);
     if (!text)
         return mill_fail(err, MILL_E_MEMORY, "no memory for the checksum");
-    mill_status status = hash(hex, MILL_VOICE_HASH_BYTES - 1, text, strlen(text), err);
+    mill_status status = mill_sha256_bytes(text, strlen(text), hex, err);
     free(text);
     return status;
 }
@@ -140,7 +137,7 @@ mill_status mill_voice_model_init(struct mill_voice_model *out, const struct mil
     mill_buffer_init(&text, HASHED_BYTES);
     mill_status status = describe_model(&text, shape, name, err);
     if (status == MILL_OK)
-        status = hash_buffer(out->id, &text, err);
+        status = make_id(out->id, &text, err);
     mill_buffer_deinit(&text);
     return status;
 }
@@ -159,7 +156,7 @@ mill_status mill_voice_id(char id[MILL_VOICE_ID_BYTES], const struct mill_voice 
     mill_buffer_init(&text, HASHED_BYTES);
     mill_status status = describe_tokens(&text, voice, err);
     if (status == MILL_OK)
-        status = hash_buffer(id, &text, err);
+        status = make_id(id, &text, err);
     mill_buffer_deinit(&text);
     return status;
 }
@@ -176,7 +173,7 @@ mill_status mill_voice_consent_id(char id[MILL_VOICE_ID_BYTES], const struct mil
         mill_buffer_printf(&text, err, "sparkmill-consent\n%s\n%s\n%s\n%s\n", voice->consent.when,
                            who ? who : "", purpose ? purpose : "", voice->consent.statement);
     if (status == MILL_OK)
-        status = hash_buffer(id, &text, err);
+        status = make_id(id, &text, err);
     mill_buffer_deinit(&text);
     return status;
 }

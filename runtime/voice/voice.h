@@ -96,8 +96,9 @@ mill_status mill_voice_id(char id[MILL_VOICE_ID_BYTES], const struct mill_voice 
 mill_status mill_voice_consent_id(char id[MILL_VOICE_ID_BYTES], const struct mill_voice *voice,
                                   struct mill_error *err);
 
-/* Now, as files say it: 2026-05-31T12:00:00Z. */
-void mill_voice_now(char time[MILL_VOICE_TIME_BYTES]);
+/* Now, or some time since 1970, as files say it: 2026-05-31T12:00:00Z. */
+void mill_voice_now(char text[MILL_VOICE_TIME_BYTES]);
+void mill_voice_print_time(int64_t time_s, char text[MILL_VOICE_TIME_BYTES]);
 bool mill_voice_time_is_valid(const char *time);
 
 /* SHA-256 in 64 hexadecimal digits over the object's canonical text without its member "checksum";

@@ -1,5 +1,5 @@
 /* test_sha256.c - hashes of files and of pieces against the examples of FIPS 180-2. */
-#include "tools/sha256.h"
+#include "runtime/io/sha256.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,6 +39,15 @@ static void test_file(void **state) {
     assert_int_equal(mill_sha256_file(MILL_SCRATCH, hex, &err), MILL_E_IO);
 }
 
+static void test_bytes(void **state) {
+    (void)state;
+    char hex[MILL_SHA256_HEX_BYTES];
+    assert_int_equal(mill_sha256_bytes("abc", 3, hex, NULL), MILL_OK);
+    assert_string_equal(hex, of_abc);
+    assert_int_equal(mill_sha256_bytes(NULL, 0, hex, NULL), MILL_OK);
+    assert_string_equal(hex, of_nothing);
+}
+
 static void test_pieces(void **state) {
     (void)state;
     char hex[MILL_SHA256_HEX_BYTES];
@@ -58,6 +67,7 @@ static void test_pieces(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_file), cmocka_unit_test(test_pieces)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_file), cmocka_unit_test(test_bytes),
+                                       cmocka_unit_test(test_pieces)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,8 @@
  *
  * The arithmetic is OpenSSL's (EVP). A hash is used by one thread at a time; different hashes are
  * independent. */
-#ifndef MILL_TOOLS_SHA256_H
-#define MILL_TOOLS_SHA256_H
+#ifndef MILL_IO_SHA256_H
+#define MILL_IO_SHA256_H
 
 #include "runtime/base/status.h"
 
@@ -11,6 +11,8 @@
 
 enum { MILL_SHA256_HEX_BYTES = 65 }; /* the digits and the final zero */
 
+mill_status mill_sha256_bytes(const void *data, size_t size, char hex[MILL_SHA256_HEX_BYTES],
+                              struct mill_error *err);
 /* Of a whole file, read once from front to back; messages name the path. */
 mill_status mill_sha256_file(const char *path, char hex[MILL_SHA256_HEX_BYTES],
                              struct mill_error *err);

@@ -1,5 +1,7 @@
 /* sha256.c - see sha256.h. */
-#include "tools/sha256.h"
+#include "runtime/io/sha256.h"
+
+#include "runtime/base/hex.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,11 +55,17 @@ mill_status mill_sha256_finish(struct mill_sha256 *hash, char hex[MILL_SHA256_HE
     unsigned n = 0;
     if (EVP_DigestFinal_ex(hash->context, digest, &n) != 1 || n != 32)
         return mill_fail(err, MILL_E_UNSUPPORTED, "SHA-256: OpenSSL failed");
-    for (unsigned i = 0; i < n; i++) {
-        hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
-    }
-    hex[2 * n] = '\0';
+    mill_hex_print(hex, digest, n);
+    return MILL_OK;
+}
+
+mill_status mill_sha256_bytes(const void *data, size_t size, char hex[MILL_SHA256_HEX_BYTES],
+                              struct mill_error *err) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    if (EVP_Digest(data, size, digest, &n, EVP_sha256(), NULL) != 1 || n != 32)
+        return mill_fail(err, MILL_E_UNSUPPORTED, "SHA-256: OpenSSL refuses to compute it");
+    mill_hex_print(hex, digest, n);
     return MILL_OK;
 }
 
