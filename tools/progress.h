@@ -18,8 +18,8 @@ struct mill_progress {
 };
 
 /* `unit` "bytes" is shown as kB, MB or GB; "audio" as seconds of audio and its rate as times real
- * time; any other stands as it is behind the number. `total` is
- * in units, 0 where it is not known. */
+ * time; any other stands as it is behind the number. `total` is in units, 0 where it is not known.
+ */
 void mill_progress_start(struct mill_progress *progress, const char *label, const char *unit,
                          double total);
 /* `done` units in all, of which `done` were not made now: for what is resumed. */

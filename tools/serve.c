@@ -197,7 +197,7 @@ static void tell_weights(void *context, size_t done_bytes, size_t all_bytes) {
 
 static void *start(void *context) {
     struct serving *s = context;
-    const struct mill_server_progress progress = {.update = tell_weights, .context = s};
+    const struct mill_engine_progress progress = {.update = tell_weights, .context = s};
     s->status = mill_server_start(s->server, &progress, &s->err);
     atomic_store(&s->started, s->status < 0 ? -1 : 1);
     return NULL;

@@ -1,7 +1,7 @@
 /* tensors.h - a file of named tensors, whatever its format, as checked entries over a read-only
  * mapping.
  *
- * Both readers (safetensors.c, torch_pickle.c) validate everything before they hand out an entry:
+ * Both readers (safetensors.c, torch.c) validate everything before they hand out an entry:
  * names are unique, byte ranges lie in the file, sizes equal the product of the shape and the
  * element size. Values are not looked at here. One owner; after open it is immutable and may be
  * read from any thread. */

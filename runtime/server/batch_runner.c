@@ -18,15 +18,7 @@
 /* A request is given up after so many attempts during which a device failed or the process ended.
  * The last one it makes alone: whoever was under way beside the culprit is not blamed with it.
  * While so many utterances wait for a device no other is taken. */
-enum {
-    MOST_FLIGHTS = 256,
-    ATTEMPTS = 3,
-    ENOUGH_WAIT = 4,
-    AT_ONCE = 16,
-    PRIORITY = -2,
-    AHEAD = 1,
-    REDRAWS = 2
-};
+enum { MOST_FLIGHTS = 256, ATTEMPTS = 3, ENOUGH_WAIT = 4, AT_ONCE = 16, PRIORITY = -2, AHEAD = 1 };
 #define LOOK_S 1.0   /* how often time and cancellations are looked at */
 #define ROOM_S 0.02  /* how often devices are looked at that had no room for more */
 #define PAUSE_S 10.0 /* when disk or devices fail */
@@ -215,8 +207,6 @@ static bool plan_speech(struct mill_batch_runner *r, struct spoken *s,
     options->wish.fair_key = owner ? mill_client_number(owner) : 0;
     /* Nobody waits for its first sound: it is judged before it is kept. */
     options->wish.stream = false;
-    if (s->plan.wish.redraws < 0)
-        options->wish.max_redraws = REDRAWS;
     return true;
 }
 

@@ -81,6 +81,17 @@ const char *mill_call_header(const struct mill_call *call, const char *name) {
     return MHD_lookup_connection_value(call->mhd, MHD_HEADER_KIND, name);
 }
 
+int mill_call_read_limit(const struct mill_call *call, int usual, int most,
+                         struct mill_problem *problem) {
+    const char *text = mill_call_query(call, "limit");
+    char *end = NULL;
+    long number = text ? strtol(text, &end, 10) : usual;
+    if (number < 1 || number > most || (end && *end))
+        mill_problem_set(problem, 400, "invalid_value", "limit",
+                         "limit: a whole number from 1 to %d is wanted", most);
+    return (int)number;
+}
+
 const struct mill_body *mill_call_body(const struct mill_call *call) {
     return &call->body;
 }

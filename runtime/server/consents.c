@@ -6,6 +6,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/utf8.h"
 #include "runtime/io/config.h"
+#include "runtime/voice/voice.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -114,14 +115,6 @@ static mill_status check_text(const char *what, const char *text, size_t capacit
 }
 
 /* As BCP 47 writes languages: en, en-US, zh-Hans-CN. */
-static mill_status check_language(const char *language, size_t capacity, struct mill_error *err) {
-    size_t n = strlen(language);
-    if (n >= 2 && n < capacity && language[0] != '-' && language[n - 1] != '-' &&
-        strspn(language, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == n)
-        return MILL_OK;
-    return mill_fail(err, MILL_E_INPUT, "language: a tag such as en-US is wanted");
-}
-
 static mill_status make_id(char id[MILL_CONSENT_ID_BYTES], struct mill_error *err) {
     memcpy(id, "cons_", 5);
     return mill_hex_random(id + 5, (MILL_CONSENT_ID_BYTES - 6) / 2)
@@ -132,7 +125,7 @@ static mill_status make_id(char id[MILL_CONSENT_ID_BYTES], struct mill_error *er
 mill_status mill_consents_add(const char *folder, struct mill_consent *consent,
                               const void *recording, size_t size, struct mill_error *err) {
     MILL_TRY(check_text("name", consent->name, sizeof consent->name, err));
-    MILL_TRY(check_language(consent->language, sizeof consent->language, err));
+    MILL_TRY(mill_voice_check_language(consent->language, err));
     MILL_TRY(make_id(consent->id, err));
     MILL_TRY(mill_folder_make(folder, err));
     MILL_TRY(mill_sha256_bytes(recording, size, consent->sha256, err));

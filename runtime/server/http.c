@@ -279,7 +279,7 @@ static void completed(void *context, struct MHD_Connection *mhd, void **slot,
     if (!call->queued)
         call->status = 499;
     log_end(call, end, seconds);
-    http->options.ended(http->options.server, call->route, call->client, call->status, seconds);
+    http->options.ended(http->options.server, call->route, call->status, seconds);
     mill_call_free(call);
 }
 

@@ -28,9 +28,9 @@ struct mill_http_options {
     void (*admit)(struct mill_server *server, const struct mill_route *route,
                   const char *authorization, struct mill_client **client,
                   struct mill_problem *problem);
-    /* A call of a route (NULL: none was found) is over. `client` may be NULL. */
-    void (*ended)(struct mill_server *server, const struct mill_route *route,
-                  struct mill_client *client, int status, double seconds);
+    /* A call of a route (NULL: none was found) is over. */
+    void (*ended)(struct mill_server *server, const struct mill_route *route, int status,
+                  double seconds);
 };
 
 mill_status mill_http_open(struct mill_http **out, const struct mill_http_options *options,

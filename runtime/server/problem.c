@@ -2,6 +2,7 @@
 #include "runtime/server/problem.h"
 
 #include "runtime/base/utf8.h"
+#include "runtime/io/config.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,8 +29,9 @@ int mill_problem_of_status(struct mill_problem *problem, mill_status status,
     case MILL_E_UNSUPPORTED:
         return mill_problem_set(problem, 501, "not_supported", NULL, "%s", err->text);
     case MILL_E_FULL:
-        return mill_problem_set(problem, 507, "insufficient_storage", NULL,
-                                "the server's disk is full");
+        return mill_problem_set(
+            problem, 507, "insufficient_storage", NULL,
+            "the server's disk, or the room it has for files and batches, is full");
     case MILL_AGAIN:
     case MILL_E_MEMORY:
     case MILL_E_DEVICE:
@@ -50,6 +52,22 @@ int mill_problem_of_field(struct mill_problem *problem, mill_status status, cons
     if (status == MILL_E_INPUT)
         snprintf(problem->param, sizeof problem->param, "%s", param);
     return problem->status;
+}
+
+mill_status mill_problem_read_json(json_t **out, const char *data, size_t size,
+                                   struct mill_problem *problem) {
+    struct mill_error err;
+    mill_status status = mill_json_parse(out, "the body", data, size, &err);
+    if (status == MILL_OK && !json_is_object(*out)) {
+        json_decref(*out);
+        *out = NULL;
+        status = mill_fail(&err, MILL_E_INPUT, "the body: a JSON object is wanted");
+    }
+    if (status == MILL_E_INPUT)
+        mill_problem_set(problem, 400, "invalid_json", NULL, "%s", err.text);
+    else if (status < 0)
+        mill_problem_of_status(problem, status, &err);
+    return status;
 }
 
 static const char *type_of(int status) {

@@ -27,6 +27,10 @@ int mill_problem_of_status(struct mill_problem *problem, mill_status status,
 int mill_problem_of_field(struct mill_problem *problem, mill_status status, const char *param,
                           const struct mill_error *err);
 
+/* A body as JSON, the caller's to release; on failure *problem is filled in. */
+mill_status mill_problem_read_json(json_t **out, const char *data, size_t size,
+                                   struct mill_problem *problem);
+
 /* The envelope, in new memory; NULL when memory is short. */
 json_t *mill_problem_envelope(const struct mill_problem *problem);
 

@@ -4,7 +4,7 @@
 
 #include "runtime/server/call.h"
 
-/* What a key may do: name, word in the keys' file, is it for those without a key */
+/* What a key may do: name, and its word in the keys' file; what is PUBLIC needs no key. */
 #define MILL_SCOPE_MAP(X)                                                                          \
     X(PUBLIC, "public")                                                                            \
     X(SPEAK, "speak")                                                                              \

@@ -131,18 +131,16 @@ static bool check_known(const json_t *root, struct mill_problem *problem) {
     return !unknown;
 }
 
-static bool read_order(const json_t *root, struct mill_job_batch *batch,
+static void read_order(const json_t *root, struct mill_job_batch *batch,
                        struct mill_problem *problem) {
     const char *input = json_string_value(json_object_get(root, "input_file_id"));
     const char *endpoint = json_string_value(json_object_get(root, "endpoint"));
     const char *window = json_string_value(json_object_get(root, "completion_window"));
     const json_t *metadata = json_object_get(root, "metadata");
     int64_t window_s = read_window(window);
-    if (!json_is_object(root))
-        mill_problem_set(problem, 400, "invalid_json", NULL, "the body: a JSON object is wanted");
-    else if (!check_known(root, problem))
-        return false;
-    else if (!input || strlen(input) >= sizeof batch->input_file)
+    if (!check_known(root, problem))
+        return;
+    if (!input || strlen(input) >= sizeof batch->input_file)
         mill_problem_set(problem, 400, "invalid_value", "input_file_id",
                          "input_file_id: the id of a file of purpose batch is wanted");
     else if (!endpoint || strcmp(endpoint, MILL_BATCH_ENDPOINT) != 0)
@@ -156,14 +154,13 @@ static bool read_order(const json_t *root, struct mill_job_batch *batch,
                          "metadata: at most %d texts, names of at most %d bytes, values of %d",
                          MAX_PAIRS, MAX_KEY, MAX_VALUE);
     if (problem->status)
-        return false;
+        return;
     snprintf(batch->input_file, sizeof batch->input_file, "%s", input);
     snprintf(batch->window, sizeof batch->window, "%s", window);
     batch->expires_s = (int64_t)time(NULL) + window_s;
     batch->metadata = json_is_object(metadata) ? json_dumps(metadata, JSON_COMPACT) : NULL;
     if (json_is_object(metadata) && !batch->metadata)
         mill_problem_of_status(problem, MILL_E_MEMORY, NULL);
-    return problem->status == 0;
 }
 
 /* The batch as it is now, or what else is to be said; the runner looks at what has changed. */
@@ -189,16 +186,10 @@ static void add_batch(struct mill_file_task *task) {
 void mill_route_create_batch(struct mill_call *call) {
     const struct mill_body *body = mill_call_body(call);
     struct mill_file_task *task = mill_jobs_new_task(call, add_batch);
-    struct mill_error err;
     json_t *root = NULL;
     if (!task)
         return;
-    mill_status status = mill_json_parse(&root, "body", body->data, body->size, &err);
-    if (status == MILL_E_INPUT)
-        mill_problem_set(&task->problem, 400, "invalid_json", NULL, "%s", err.text);
-    else if (status < 0)
-        mill_problem_of_status(&task->problem, status, &err);
-    else
+    if (mill_problem_read_json(&root, body->data, body->size, &task->problem) == MILL_OK)
         read_order(root, &task->batch, &task->problem);
     json_decref(root);
     if (task->problem.status)

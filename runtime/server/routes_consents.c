@@ -1,5 +1,4 @@
 /* routes_consents.c - /v1/audio/voice_consents: OpenAI's recorded consents. */
-#include "runtime/io/config.h"
 #include "runtime/server/file_task.h"
 
 #include <stdio.h>
@@ -77,19 +76,17 @@ void mill_route_delete_consent(struct mill_call *call) {
 void mill_route_update_consent(struct mill_call *call) {
     const struct mill_body *body = mill_call_body(call);
     struct mill_file_task *task = new_task(call, rename_consent);
-    struct mill_error err;
     json_t *root = NULL;
     if (!task)
         return;
-    mill_status status = mill_json_parse(&root, "body", body->data, body->size, &err);
+    mill_status status = mill_problem_read_json(&root, body->data, body->size, &task->problem);
     const char *name = json_string_value(json_object_get(root, "name"));
-    if (status < 0)
-        mill_problem_of_status(&task->problem, status, &err);
-    else if (!name || json_object_size(root) != 1 || strlen(name) >= sizeof task->consent.name)
+    if (status == MILL_OK &&
+        (!name || json_object_size(root) != 1 || strlen(name) >= sizeof task->consent.name))
         mill_problem_set(&task->problem, 400, "invalid_value", "name",
                          "one field, name, of at most %zu bytes is wanted",
                          sizeof task->consent.name - 1);
-    else
+    else if (status == MILL_OK)
         memcpy(task->consent.name, name, strlen(name) + 1);
     json_decref(root);
     if (task->problem.status)
@@ -186,18 +183,13 @@ static void list_consents(struct mill_file_task *task) {
 
 void mill_route_consents(struct mill_call *call) {
     struct mill_file_task *task = mill_file_task_new(call, list_consents);
-    const char *after = mill_call_query(call, "after"), *limit = mill_call_query(call, "limit");
-    char *end = NULL;
+    const char *after = mill_call_query(call, "after");
     if (!task)
         return;
     snprintf(task->after, sizeof task->after, "%s", after ? after : "");
-    long number = limit ? strtol(limit, &end, 10) : USUAL_LIMIT;
-    if (number < 1 || number > MAX_LIMIT || (end && *end)) {
-        mill_problem_set(&task->problem, 400, "invalid_value", "limit",
-                         "limit: a whole number from 1 to %d is wanted", MAX_LIMIT);
+    task->limit = mill_call_read_limit(call, USUAL_LIMIT, MAX_LIMIT, &task->problem);
+    if (task->problem.status)
         mill_file_task_refuse(call, task);
-        return;
-    }
-    task->limit = (int)number;
-    mill_file_task_submit(call, task);
+    else
+        mill_file_task_submit(call, task);
 }

@@ -39,20 +39,15 @@ void mill_jobs_explain(struct mill_server *server, mill_status status, const str
 }
 
 bool mill_jobs_read_page(struct mill_call *call, int usual, int most, struct mill_job_page *out) {
-    const char *after = mill_call_query(call, "after"), *limit = mill_call_query(call, "limit");
-    char *end = NULL;
-    long number = limit ? strtol(limit, &end, 10) : usual;
+    const char *after = mill_call_query(call, "after");
+    struct mill_problem problem = {0};
     *out = (struct mill_job_page){.owner = mill_client_name(mill_call_client(call)),
                                   .after = after ? after : "",
                                   .filter = "",
-                                  .limit = (int)number};
-    if (number >= 1 && number <= most && !(end && *end))
-        return true;
-    struct mill_problem problem;
-    mill_problem_set(&problem, 400, "invalid_value", "limit",
-                     "limit: a whole number from 1 to %d is wanted", most);
-    mill_call_refuse(call, &problem);
-    return false;
+                                  .limit = mill_call_read_limit(call, usual, most, &problem)};
+    if (problem.status)
+        mill_call_refuse(call, &problem);
+    return !problem.status;
 }
 
 struct mill_file_task *mill_jobs_new_task(struct mill_call *call,

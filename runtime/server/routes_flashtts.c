@@ -4,7 +4,6 @@
  *
  * Of its fields, max_tokens, length_threshold, window_size and stream are checked and change
  * nothing: texts are split by our own rules, and sound leaves while it is made. */
-#include "runtime/io/config.h"
 #include "runtime/server/clone_task.h"
 #include "runtime/server/file_task.h"
 #include "runtime/server/speech.h"
@@ -93,21 +92,11 @@ static mill_status read_wish(const struct mill_server *server, const json_t *the
 /* The body's object; NULL with the call refused. */
 static json_t *read_body(struct mill_call *call) {
     const struct mill_body *body = mill_call_body(call);
-    struct mill_error err;
     struct mill_problem problem;
     json_t *root = NULL;
-    mill_status status = mill_json_parse(&root, "body", body->data, body->size, &err);
-    if (status == MILL_E_INPUT)
-        mill_problem_set(&problem, 400, "invalid_json", NULL, "%s", err.text);
-    else if (status < 0)
-        mill_problem_of_status(&problem, status, &err);
-    else if (!json_is_object(root))
-        mill_problem_set(&problem, 400, "invalid_json", NULL, "a JSON object is wanted");
-    else
-        return root;
-    json_decref(root);
-    mill_call_refuse(call, &problem);
-    return NULL;
+    if (mill_problem_read_json(&root, body->data, body->size, &problem) < 0)
+        mill_call_refuse(call, &problem);
+    return root;
 }
 
 /* ------------------------------------------------------------------ what there is */

@@ -64,9 +64,8 @@ static void admit(struct mill_server *server, const struct mill_route *route,
     *client = mill_clients_admit(server->clients, authorization, route->scope, problem);
 }
 
-static void ended(struct mill_server *server, const struct mill_route *route,
-                  struct mill_client *client, int status, double seconds) {
-    (void)client;
+static void ended(struct mill_server *server, const struct mill_route *route, int status,
+                  double seconds) {
     size_t row = route ? (size_t)(route - mill_routes) : MILL_METRICS_ROUTES;
     if (status >= 0 && status < MILL_METRICS_STATUSES)
         atomic_fetch_add(&server->metrics.answers[row][status], 1);
@@ -280,10 +279,8 @@ static void log_devices(struct mill_server *server) {
 }
 
 mill_status mill_server_start(struct mill_server *server,
-                              const struct mill_server_progress *progress, struct mill_error *err) {
-    const struct mill_engine_progress weights = {.update = progress ? progress->update : NULL,
-                                                 .context = progress ? progress->context : NULL};
-    MILL_TRY(mill_engine_start(server->engine, progress ? &weights : NULL, err));
+                              const struct mill_engine_progress *progress, struct mill_error *err) {
+    MILL_TRY(mill_engine_start(server->engine, progress, err));
     log_devices(server);
     MILL_TRY(create_voices(server, err));
     struct mill_batch_runner *runner = NULL;

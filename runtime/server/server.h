@@ -4,12 +4,14 @@
  *     listens     weights, devices,             no new       at once
  *     /health     created voices: /ready        connections
  *
- * Threads: libmicrohttpd's serve connections; one watches them (connections.h); one clones voices
- * (cloning_queue.h); the engine has its own. The caller's thread runs what is below and decides
- * when, by its signals. Everything is refused politely until start is done. */
+ * Threads: libmicrohttpd's serve connections; one watches them (connections.h); one changes files
+ * and clones voices (worker.h), another the batches' files; the engine has its own. The caller's
+ * thread runs what is below and decides when, by its signals. Everything is refused politely until
+ * start is done. */
 #ifndef MILL_SERVER_SERVER_H
 #define MILL_SERVER_SERVER_H
 
+#include "runtime/engine/engine.h"
 #include "runtime/server/log.h"
 #include "runtime/server/options.h"
 
@@ -21,12 +23,8 @@ struct mill_server;
 mill_status mill_server_open(struct mill_server **out, const struct mill_server_options *options,
                              int listener, const struct mill_log *log, struct mill_error *err);
 
-struct mill_server_progress {
-    void (*update)(void *context, size_t done_bytes, size_t all_bytes);
-    void *context;
-};
 mill_status mill_server_start(struct mill_server *server,
-                              const struct mill_server_progress *progress, struct mill_error *err);
+                              const struct mill_engine_progress *progress, struct mill_error *err);
 /* Read keys and voices again; what cannot be read stays as it was, and the log says so. */
 void mill_server_reload(struct mill_server *server);
 /* Now and then: voices that another process changed, what keys have used. True while devices make

@@ -212,10 +212,6 @@ static bool read_root(const json_t *root, size_t max_chars, struct mill_speech_w
     static const char *const names[] = {"model",         "input",           "voice",
                                         "instructions",  "response_format", "speed",
                                         "stream_format", "sparkmill",       NULL};
-    if (!json_is_object(root)) {
-        mill_problem_set(problem, 400, "invalid_json", NULL, "the body: a JSON object is wanted");
-        return false;
-    }
     if (!check_keys(root, names, "", problem) ||
         !take_text(root, "model", MAX_NAME_BYTES, &wish->model, problem) ||
         !take_text(root, "input", max_chars, &wish->input, problem) ||
@@ -266,17 +262,10 @@ mill_status mill_wire_speech_take(json_t *taken, size_t max_chars, struct mill_s
 
 mill_status mill_wire_speech_read(const char *data, size_t size, size_t max_chars,
                                   struct mill_speech_wish *out, struct mill_problem *problem) {
-    struct mill_error err;
     json_t *root;
     *out = (struct mill_speech_wish){0};
-    mill_status status = mill_json_parse(&root, "body", data, size, &err);
-    if (status == MILL_OK)
-        return mill_wire_speech_take(root, max_chars, out, problem);
-    if (status == MILL_E_INPUT)
-        mill_problem_set(problem, 400, "invalid_json", NULL, "%s", err.text);
-    else
-        mill_problem_of_status(problem, status, &err);
-    return status;
+    MILL_TRY(mill_problem_read_json(&root, data, size, problem));
+    return mill_wire_speech_take(root, max_chars, out, problem);
 }
 
 void mill_speech_wish_deinit(struct mill_speech_wish *wish) {

@@ -1,8 +1,9 @@
 /* prompt.h - the language model's prompts, as token ids; text is never pasted into control tokens.
  *
- *   clone:    task_tts start_content TEXT end_content start_global GLOBALS end_global
- * start_semantic [PROMPT SEMANTICS] create:   task_controllable_tts start_content TEXT end_content
- * start_style gender pitch speed end_style start_acoustic [pitch_value speed_value end_acoustic]
+ *     clone    task_tts start_content TEXT end_content start_global GLOBALS end_global
+ *              start_semantic [PROMPT SEMANTICS]
+ *     create   task_controllable_tts start_content TEXT end_content start_style gender pitch speed
+ *              end_style start_acoustic [pitch_value speed_value end_acoustic]
  *
  * The last token shown is forced by the format, so it belongs to the prompt and is not drawn. */
 #ifndef MILL_TEXT_PROMPT_H

@@ -78,24 +78,6 @@ static mill_status check_hex(const char *key, const char *text, size_t n_digits,
     return MILL_OK;
 }
 
-/* The form of BCP 47: 2 to 8 letters, then parts of 1 to 8 letters and digits behind '-'. */
-static mill_status check_language(const char *text, struct mill_error *err) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    static const char both[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    size_t n = strspn(text, letters);
-    const char *at = text + n;
-    bool good = n >= 2 && n <= 8;
-    while (good && *at == '-') {
-        n = strspn(++at, both);
-        good = n >= 1 && n <= 8;
-        at += n;
-    }
-    if (good && *at == '\0')
-        return MILL_OK;
-    return mill_fail(err, MILL_E_INPUT,
-                     "'language': '%s' is not a language tag such as en or zh-CN", text);
-}
-
 static mill_status read_tokens(const json_t *root, const char *key, int32_t capacity,
                                int32_t **tokens, int32_t *n, struct mill_error *err) {
     size_t size = json_array_size(json_object_get(root, key)); /* 0 where it is no list */
@@ -137,7 +119,7 @@ static mill_status read_head(struct mill_voice *voice, const json_t *root, struc
         return mill_context(err, status, "'name': '%s'", voice->name);
     MILL_TRY(read_optional(root, "licence", NAME_TEXT, 0, &voice->licence, err));
     MILL_TRY(read_optional(root, "language", LANGUAGE_TEXT, 0, &voice->language, err));
-    return voice->language ? check_language(voice->language, err) : MILL_OK;
+    return voice->language ? mill_voice_check_language(voice->language, err) : MILL_OK;
 }
 
 static mill_status read_consent(struct mill_voice *voice, const json_t *root,

@@ -72,6 +72,8 @@ static void test_refused(void **state) {
     bad = make("n");
     snprintf(bad.language, sizeof bad.language, "e");
     assert_refused(mill_consents_add(folder, &bad, "", 0, &err), &err, "language");
+    snprintf(bad.language, sizeof bad.language, "en--GB");
+    assert_refused(mill_consents_add(folder, &bad, "", 0, &err), &err, "language");
 }
 
 /* A damaged file is the server's trouble, and does not hide the others. */
