@@ -214,18 +214,6 @@ void mill_passage_get_result(struct mill_passage *passage, struct mill_request_r
     pthread_mutex_unlock(&passage->lock);
 }
 
-void mill_passage_get_segment(struct mill_passage *passage, int32_t segment,
-                              struct mill_passage_segment *out) {
-    pthread_mutex_lock(&passage->lock);
-    *out = passage->pieces[segment].segment;
-    pthread_mutex_unlock(&passage->lock);
-}
-
-const char *mill_passage_get_text(const struct mill_passage *passage, size_t *bytes) {
-    *bytes = passage->text.size;
-    return passage->text.data;
-}
-
 mill_status mill_passage_get_voice(struct mill_passage *passage, int32_t *global) {
     pthread_mutex_lock(&passage->lock);
     const struct mill_passage_speaker *speaker = &passage->speakers[0];

@@ -74,20 +74,6 @@ void mill_passage_get_progress(struct mill_passage *passage, struct mill_passage
  * the first one's seed and first sound. RUNNING until the last sample was read. */
 void mill_passage_get_result(struct mill_passage *passage, struct mill_request_result *result);
 
-struct mill_passage_segment {
-    size_t at, bytes;      /* of mill_passage_get_text */
-    uint64_t first_sample; /* of its sound in the stream */
-    uint64_t n_samples;    /* 0 until all of them were read, as the rest */
-    enum mill_request_end end;
-    uint64_t seed; /* these four as in a request's result */
-    int32_t n_frames, n_redraws;
-    uint32_t findings;
-};
-void mill_passage_get_segment(struct mill_passage *passage, int32_t segment,
-                              struct mill_passage_segment *out);
-/* What is spoken; borrowed until close. */
-const char *mill_passage_get_text(const struct mill_passage *passage, size_t *bytes);
-
 /* The global tokens of the voice that `wish` names or creates; MILL_AGAIN while they are not known.
  */
 mill_status mill_passage_get_voice(struct mill_passage *passage, int32_t *global);

@@ -111,12 +111,12 @@ static mill_status add_pieces(struct mill_passage *p, const struct mill_script_s
         const struct mill_segment *segment = &segments.items[i];
         double speed = fmin(fmax(p->options.speed * span->speed, MILL_SPEED_MIN), MILL_SPEED_MAX);
         enum mill_segment_end end = i + 1 < segments.n ? segment->end : span->end;
-        const struct mill_passage_piece piece = {
-            .segment = {.at = span->at + segment->at, .bytes = segment->bytes},
-            .speaker = 1 + span->voice,
-            .speed = speed,
-            .pitch = span->pitch,
-            .pause_s = usual_pause_s(&p->options, end, speed)};
+        const struct mill_passage_piece piece = {.at = span->at + segment->at,
+                                                 .bytes = segment->bytes,
+                                                 .speaker = 1 + span->voice,
+                                                 .speed = speed,
+                                                 .pitch = span->pitch,
+                                                 .pause_s = usual_pause_s(&p->options, end, speed)};
         status = mill_buffer_append(pieces, &piece, sizeof piece, err);
         if (status == MILL_E_INPUT)
             mill_fail(err, status, "the text has more than %d segments: divide it", MAX_PIECES);

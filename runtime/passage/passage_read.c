@@ -95,8 +95,6 @@ static mill_status begin(struct mill_passage *p, struct mill_error *err) {
     pthread_mutex_lock(&p->lock);
     look(p, flight);
     mill_status status = find_head(p, flight);
-    if (status == MILL_OK)
-        p->pieces[p->current].segment.first_sample = p->n_read + p->n_zeros;
     pthread_mutex_unlock(&p->lock);
     if (status == MILL_OK)
         status = open_stretch(p, err);

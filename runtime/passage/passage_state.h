@@ -23,7 +23,7 @@ struct mill_passage_speaker {
 
 /* A segment of the text. */
 struct mill_passage_piece {
-    struct mill_passage_segment segment; /* guarded, but where it is in the text */
+    size_t at, bytes; /* of the text */
     int32_t speaker;
     double speed, pitch; /* factors of its sound */
     double pause_s;      /* behind it */
@@ -45,8 +45,7 @@ struct mill_passage_flight {
 
 enum mill_passage_phase {
     MILL_PASSAGE_BEGIN, /* of the current piece: its first sound is not known yet */
-    MILL_PASSAGE_SOUND,
-    MILL_PASSAGE_END
+    MILL_PASSAGE_SOUND
 };
 
 struct mill_passage {

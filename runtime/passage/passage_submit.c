@@ -102,9 +102,8 @@ static mill_status submit_piece(struct mill_passage *p, int32_t number, double *
     struct mill_engine_request wish = p->speakers[piece->speaker].wish;
     struct mill_buffer spoken;
     struct mill_request *request;
-    mill_buffer_init(&spoken, piece->segment.bytes);
-    MILL_TRY(
-        mill_segment_spoken(&spoken, p->text.data + piece->segment.at, piece->segment.bytes, err));
+    mill_buffer_init(&spoken, piece->bytes);
+    MILL_TRY(mill_segment_spoken(&spoken, p->text.data + piece->at, piece->bytes, err));
     wish.text = spoken.data;
     wish.text_bytes = spoken.size;
     wish.seed =
@@ -176,13 +175,6 @@ void mill_passage_land(struct mill_passage *p, struct mill_passage_flight *fligh
     learn_voice(p, flight);
     pthread_mutex_lock(&p->lock);
     const struct mill_request_result *r = &flight->result;
-    struct mill_passage_segment *segment = &p->pieces[flight->piece].segment;
-    segment->n_samples = p->n_read - segment->first_sample;
-    segment->end = r->end;
-    segment->seed = r->seed;
-    segment->n_frames = r->n_frames;
-    segment->n_redraws = r->n_redraws;
-    segment->findings = r->findings;
     p->any_limit |= r->end == MILL_REQUEST_LIMIT;
     if (flight->piece == 0) {
         p->total.seed = r->seed;

@@ -120,28 +120,32 @@ static mill_status read_revoked(const struct mill_registry *registry, json_t **r
     return status;
 }
 
-/* The entry of that id, borrowed; NULL when there is none. */
-static const json_t *find_revoked(const json_t *root, const char *id) {
+/* A voice's id, the list (the caller's), and the entry of that id in it; NULL where there is none.
+ */
+static mill_status find_revoked(const struct mill_registry *registry,
+                                const struct mill_voice *voice, char id[MILL_VOICE_ID_BYTES],
+                                json_t **root, json_t **entry, struct mill_error *err) {
     size_t i;
-    json_t *entry;
-    json_array_foreach(json_object_get(root, "voices"), i,
-                       entry) if (strcmp(json_string_value(json_object_get(entry, "id")), id) ==
-                                  0) return entry;
-    return NULL;
+    MILL_TRY(mill_voice_id(id, voice, err));
+    MILL_TRY(read_revoked(registry, root, err));
+    json_array_foreach(json_object_get(*root, "voices"), i, *entry) {
+        if (strcmp(json_string_value(json_object_get(*entry, "id")), id) == 0)
+            return MILL_OK;
+    }
+    *entry = NULL;
+    return MILL_OK;
 }
 
 /* What revoked.json knows goes into the voice; its texts move to what the voice owns. */
 static mill_status mark_revoked(const struct mill_registry *registry, struct mill_voice *voice,
                                 struct mill_error *err) {
     char id[MILL_VOICE_ID_BYTES];
-    json_t *root;
+    json_t *root, *entry;
     if (voice->revoked.when)
         return MILL_OK;
-    MILL_TRY(mill_voice_id(id, voice, err));
-    MILL_TRY(read_revoked(registry, &root, err));
-    const json_t *entry = find_revoked(root, id);
+    MILL_TRY(find_revoked(registry, voice, id, &root, &entry, err));
     mill_status status = MILL_OK;
-    if (entry && json_object_set(voice->source, "revoked", (json_t *)(uintptr_t)entry) != 0) {
+    if (entry && json_object_set(voice->source, "revoked", entry) != 0) {
         status = mill_fail(err, MILL_E_MEMORY, "no memory");
     } else if (entry) {
         voice->revoked.when = json_string_value(json_object_get(entry, "when"));
@@ -155,11 +159,9 @@ mill_status mill_registry_check(const struct mill_registry *registry,
                                 const struct mill_voice *voice, struct mill_error *err) {
     MILL_TRY(mill_voice_check_revoked(voice, err));
     char id[MILL_VOICE_ID_BYTES];
-    json_t *root;
-    MILL_TRY(mill_voice_id(id, voice, err));
-    MILL_TRY(read_revoked(registry, &root, err));
+    json_t *root, *entry;
+    MILL_TRY(find_revoked(registry, voice, id, &root, &entry, err));
     mill_status status = MILL_OK;
-    const json_t *entry = find_revoked(root, id);
     if (entry) {
         struct mill_voice revoked = {
             .name = voice->name,
@@ -347,15 +349,14 @@ mill_status mill_registry_rename(const struct mill_registry *registry, const cha
 static mill_status list_revoked(const struct mill_registry *registry,
                                 const struct mill_voice *voice, struct mill_error *err) {
     char id[MILL_VOICE_ID_BYTES], *path;
-    json_t *root;
-    MILL_TRY(mill_voice_id(id, voice, err));
-    MILL_TRY(read_revoked(registry, &root, err));
-    if (find_revoked(root, id)) {
+    json_t *root, *entry;
+    MILL_TRY(find_revoked(registry, voice, id, &root, &entry, err));
+    if (entry) {
         json_decref(root);
         return MILL_OK;
     }
-    json_t *entry = json_pack("{s:s, s:s, s:s, s:s}", "id", id, "name", voice->name, "when",
-                              voice->revoked.when, "why", voice->revoked.why);
+    entry = json_pack("{s:s, s:s, s:s, s:s}", "id", id, "name", voice->name, "when",
+                      voice->revoked.when, "why", voice->revoked.why);
     mill_status status = MILL_OK;
     if (json_array_append_new(json_object_get(root, "voices"), entry) != 0)
         status = mill_fail(err, MILL_E_INPUT, "the reason is not UTF-8, or no memory");

@@ -85,16 +85,9 @@ mill_status mill_voice_write_json(const json_t *root, const char *path, struct m
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (!text)
         return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", path);
-    struct mill_output output;
-    mill_status status = mill_output_open(&output, path, err);
-    if (status == MILL_OK) {
-        status = mill_output_write(&output, text, strlen(text), err);
-        if (status == MILL_OK)
-            status = mill_output_write(&output, "\n", 1, err);
-        if (status == MILL_OK)
-            status = mill_output_commit(&output, err);
-        mill_output_close(&output);
-    }
+    size_t size = strlen(text);
+    text[size] = '\n'; /* where its zero was */
+    mill_status status = mill_file_write(path, text, size + 1, err);
     free(text);
     return status;
 }

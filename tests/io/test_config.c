@@ -209,13 +209,6 @@ static void getters(void **state) {
     json_decref(c);
 }
 
-static void write_file(const char *path, const char *text) {
-    struct mill_output output;
-    assert_int_equal(mill_output_open(&output, path, NULL), MILL_OK);
-    assert_int_equal(mill_output_write(&output, text, strlen(text), NULL), MILL_OK);
-    assert_int_equal(mill_output_commit(&output, NULL), MILL_OK);
-}
-
 static void unknown_members(void **state) {
     (void)state;
     static const char *const names[] = {"a", "b", NULL}, *const none[] = {NULL};
@@ -232,12 +225,12 @@ static void files(void **state) {
     (void)state;
     json_t *json;
     struct mill_error err;
-    write_file(MILL_SCRATCH "/config.json", "{\"a\":1}");
+    assert_int_equal(mill_file_write(MILL_SCRATCH "/config.json", "{\"a\":1}", 7, NULL), MILL_OK);
     assert_int_equal(mill_json_open(&json, MILL_SCRATCH "/config.json", 100, &err), MILL_OK);
     json_decref(json);
     assert_refused(mill_json_open(&json, MILL_SCRATCH "/config.json", 6, &err), &err,
                    "config.json'|limit of 6 bytes");
-    write_file(MILL_SCRATCH "/config.yaml", "a: 1");
+    assert_int_equal(mill_file_write(MILL_SCRATCH "/config.yaml", "a: 1", 4, NULL), MILL_OK);
     assert_int_equal(mill_yaml_open(&json, MILL_SCRATCH "/config.yaml", 100, &err), MILL_OK);
     json_decref(json);
     assert_int_equal(mill_yaml_open(&json, MILL_SCRATCH "/none.yaml", 6, &err), MILL_E_NOT_FOUND);

@@ -12,10 +12,7 @@ static const char yaml_path[] = MILL_SCRATCH "/fail.yaml";
 static const char npy_path[] = MILL_SCRATCH "/fail.npy";
 
 static void write_file(const char *path, const void *data, size_t size) {
-    struct mill_output output;
-    assert_int_equal(mill_output_open(&output, path, NULL), MILL_OK);
-    assert_int_equal(mill_output_write(&output, data, size, NULL), MILL_OK);
-    assert_int_equal(mill_output_commit(&output, NULL), MILL_OK);
+    assert_int_equal(mill_file_write(path, data, size, NULL), MILL_OK);
 }
 
 static int write_files(void **state) {

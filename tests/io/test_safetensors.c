@@ -178,10 +178,7 @@ static void files(void **state) {
     static const char text[] = "{\"x\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}";
     size_t size;
     uint8_t *file = make(sizeof text - 1, text, sizeof text - 1, 2, &size);
-    struct mill_output output;
-    assert_int_equal(mill_output_open(&output, MILL_SCRATCH "/io.safetensors", &err), MILL_OK);
-    assert_int_equal(mill_output_write(&output, file, size, &err), MILL_OK);
-    assert_int_equal(mill_output_commit(&output, &err), MILL_OK);
+    assert_int_equal(mill_file_write(MILL_SCRATCH "/io.safetensors", file, size, &err), MILL_OK);
     free(file);
     assert_int_equal(mill_safetensors_open(&t, MILL_SCRATCH "/io.safetensors", &err), MILL_OK);
     assert_int_equal(t->mapping.data[mill_tensors_find(t, "x")->offset + 1], 1);

@@ -205,12 +205,9 @@ static void test_file(void **state) {
 }
 
 static void refuse_file(const char *text, const char *parts) {
-    struct mill_output output;
     struct mill_keys keys;
     struct mill_error err;
-    assert_int_equal(mill_output_open(&output, path, NULL), MILL_OK);
-    assert_int_equal(mill_output_write(&output, text, strlen(text), NULL), MILL_OK);
-    assert_int_equal(mill_output_commit(&output, NULL), MILL_OK);
+    assert_int_equal(mill_file_write(path, text, strlen(text), NULL), MILL_OK);
     assert_refused(mill_keys_read(&keys, path, &err), &err, parts);
 }
 

@@ -9,10 +9,7 @@
 static const char path[] = MILL_SCRATCH "/server_options.yaml";
 
 static void write_file(const char *text) {
-    struct mill_output output;
-    assert_int_equal(mill_output_open(&output, path, NULL), MILL_OK);
-    assert_int_equal(mill_output_write(&output, text, strlen(text), NULL), MILL_OK);
-    assert_int_equal(mill_output_commit(&output, NULL), MILL_OK);
+    assert_int_equal(mill_file_write(path, text, strlen(text), NULL), MILL_OK);
 }
 
 static char *variable(const char *name) {

@@ -21,11 +21,9 @@ const char *text_published_folder(const char *name) {
 
 void text_write_file(const char *folder, const char *name, const void *data, size_t size) {
     struct mill_error err = {0};
-    struct mill_output output;
     char *path = mill_path_join(folder, name);
     assert_non_null(path);
-    if (mill_output_open(&output, path, &err) < 0 ||
-        mill_output_write(&output, data, size, &err) < 0 || mill_output_commit(&output, &err) < 0)
+    if (mill_file_write(path, data, size, &err) < 0)
         fail_msg("%s", err.text);
     free(path);
 }
