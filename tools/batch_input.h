@@ -53,6 +53,4 @@ mill_status mill_batch_wish_init(struct mill_batch_wish *wish, const struct mill
                                  const struct mill_batch_sizes *sizes, struct mill_error *err);
 void mill_batch_wish_deinit(struct mill_batch_wish *wish);
 
-bool mill_batch_id_is_valid(const char *id);
-
 #endif

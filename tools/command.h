@@ -36,10 +36,8 @@ void mill_command_note_gpu(const char *command, const char *no_gpu);
 int mill_command_usage(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Whole numbers and decimals from options, in [low, high]; false after printing what is wrong with
- * option `name`. */
-_Bool mill_option_int(const char *command, const char *name, const char *text, long long low,
-                      long long high, long long *out);
+/* A number from an option, in [low, high]; false after printing what is wrong with option `name`.
+ */
 _Bool mill_option_number(const char *command, const char *name, const char *text, double low,
                          double high, double *out);
 

@@ -32,8 +32,8 @@ int mill_command_usage(const char *command, const char *format, ...) {
     return MILL_EXIT_USAGE;
 }
 
-bool mill_option_int(const char *command, const char *name, const char *text, long long low,
-                     long long high, long long *out) {
+static bool take_whole(const char *command, const char *name, const char *text, long long low,
+                       long long high, long long *out) {
     char *end;
     errno = 0;
     long long value = strtoll(text, &end, 10);
@@ -71,8 +71,8 @@ static bool take(const char *command, const struct mill_option *option, const ch
     case MILL_OPTION_NUMBER:
         return mill_option_number(command, name, value, option->low, option->high, field);
     case MILL_OPTION_WHOLE:
-        return mill_option_int(command, name, value, (long long)option->low,
-                               (long long)option->high, field);
+        return take_whole(command, name, value, (long long)option->low, (long long)option->high,
+                          field);
     case MILL_OPTION_FLAG:
         *(bool *)field = true;
         return true;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-bool mill_voice_is_file(const char *wanted) {
+static bool is_file(const char *wanted) {
     const char *dot = strrchr(wanted, '.');
     return strchr(wanted, '/') ||
            (dot && (strcmp(dot, ".voice") == 0 || strcmp(dot, ".json") == 0));
@@ -29,7 +29,7 @@ mill_status mill_voice_check_allowed(const struct mill_registry *registry,
 mill_status mill_voice_look(struct mill_voice *out, const char *wanted,
                             const struct mill_registry *registry,
                             const struct mill_voice_model *model, struct mill_error *err) {
-    if (mill_voice_is_file(wanted))
+    if (is_file(wanted))
         return mill_voice_read(out, wanted, model, err);
     *out = (struct mill_voice){0};
     MILL_TRY(mill_voice_check_registry(registry, err));

@@ -1,12 +1,10 @@
-/* voice_open.h - the voice that a command was asked for: a file, or a name in the registry. */
+/* voice_open.h - the voice that a command was asked for: a file where it has a '/' or
+ * ends in .voice or .json, else a name in the registry. */
 #ifndef MILL_TOOLS_VOICE_OPEN_H
 #define MILL_TOOLS_VOICE_OPEN_H
 
 #include "runtime/engine/engine.h"
 #include "runtime/voice/registry.h"
-
-/* With a '/' or ending in .voice or .json it is a file, else a name. */
-bool mill_voice_is_file(const char *wanted);
 
 /* Where there is no registry (folder NULL), files are still voices, and only they: OK, or
  * MILL_E_INPUT that says how to name a folder. */

@@ -12,7 +12,8 @@ enum { BUSY_MS = 10000 };
 #define WAIT_FOR_DISK "PRAGMA synchronous=FULL"
 #define WAIT_FOR_NO_DISK "PRAGMA synchronous=NORMAL"
 
-mill_status mill_database_fail(struct mill_database *db, int code, struct mill_error *err) {
+/* What SQLite's code means. */
+static mill_status fail(struct mill_database *db, int code, struct mill_error *err) {
     const char *text = db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code);
     switch (code & 0xff) {
     case SQLITE_NOMEM:
@@ -41,7 +42,7 @@ static mill_status check_whole(struct mill_database *db, struct mill_error *err)
     mill_status status = mill_database_step(db, statement, err);
     const char *text = (const char *)sqlite3_column_text(statement, 0);
     if (status == MILL_OK && (!text || strcmp(text, "ok") != 0))
-        status = mill_database_fail(db, SQLITE_CORRUPT, err);
+        status = fail(db, SQLITE_CORRUPT, err);
     sqlite3_finalize(statement);
     return status;
 }
@@ -54,7 +55,7 @@ mill_status mill_database_open(struct mill_database *db, const char *path, bool 
     int flags = writes ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
     int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK)
-        return mill_database_fail(db, code, err);
+        return fail(db, code, err);
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, BUSY_MS);
     MILL_TRY(mill_database_run(db, err, "PRAGMA trusted_schema=OFF", ""));
@@ -86,7 +87,7 @@ static mill_status prepare(struct mill_database *db, sqlite3_stmt **out, struct 
                                                    SQLITE_TRANSIENT);
     if (code == SQLITE_OK)
         return MILL_OK;
-    mill_status status = mill_database_fail(db, code, err);
+    mill_status status = fail(db, code, err);
     sqlite3_finalize(*out);
     *out = NULL;
     return status;
@@ -95,9 +96,7 @@ static mill_status prepare(struct mill_database *db, sqlite3_stmt **out, struct 
 mill_status mill_database_step(struct mill_database *db, sqlite3_stmt *statement,
                                struct mill_error *err) {
     int code = sqlite3_step(statement);
-    return code == SQLITE_ROW    ? MILL_OK
-           : code == SQLITE_DONE ? MILL_DONE
-                                 : mill_database_fail(db, code, err);
+    return code == SQLITE_ROW ? MILL_OK : code == SQLITE_DONE ? MILL_DONE : fail(db, code, err);
 }
 
 mill_status mill_database_ask(struct mill_database *db, sqlite3_stmt **out, struct mill_error *err,

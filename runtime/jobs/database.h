@@ -25,9 +25,6 @@ mill_status mill_database_open(struct mill_database *db, const char *path, bool 
                                struct mill_error *err);
 void mill_database_close(struct mill_database *db);
 
-/* What SQLite's code means; the message says which file. */
-mill_status mill_database_fail(struct mill_database *db, int code, struct mill_error *err);
-
 /* A statement that gives no rows. */
 mill_status mill_database_run(struct mill_database *db, struct mill_error *err, const char *sql,
                               const char *kinds, ...);

@@ -52,8 +52,8 @@ static mill_status take_batch(sqlite3_stmt *s, struct mill_job_batch *out, struc
     return status;
 }
 
-mill_status mill_job_find_batch(struct mill_database *db, const char *owner, const char *id,
-                                struct mill_job_batch *out, struct mill_error *err) {
+static mill_status find_batch(struct mill_database *db, const char *owner, const char *id,
+                              struct mill_job_batch *out, struct mill_error *err) {
     sqlite3_stmt *statement;
     MILL_TRY(mill_database_ask(db, &statement, err,
                                "SELECT " COLUMNS " FROM batches WHERE id=? AND owner=?", "tt", id,
@@ -105,7 +105,7 @@ mill_status mill_job_store_get_batch(struct mill_job_store *store, const char *o
                                      const char *id, struct mill_job_batch *out,
                                      struct mill_error *err) {
     pthread_mutex_lock(&store->view_lock);
-    mill_status status = mill_job_find_batch(&store->view, owner, id, out, err);
+    mill_status status = find_batch(&store->view, owner, id, out, err);
     pthread_mutex_unlock(&store->view_lock);
     return status;
 }
@@ -147,7 +147,7 @@ mill_status mill_job_store_list_batches(struct mill_job_store *store,
 static mill_status cancel(struct mill_job_store *store, const char *owner, const char *id,
                           int64_t now_s, struct mill_error *err) {
     struct mill_job_batch batch;
-    MILL_TRY(mill_job_find_batch(&store->db, owner, id, &batch, err));
+    MILL_TRY(find_batch(&store->db, owner, id, &batch, err));
     enum mill_job_state state = batch.state;
     int64_t number = batch.number;
     mill_job_batch_deinit(&batch);

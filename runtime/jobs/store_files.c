@@ -15,9 +15,12 @@
 
 enum { RESULT_BYTES = 1 << 15 };
 
+/* Of mill_job_file, in order. */
+#define COLUMNS "number,id,owner,name,purpose,bytes,created_s,batch"
+
 /* ------------------------------------------------------------------ rows */
 
-void mill_job_take_file(sqlite3_stmt *statement, struct mill_job_file *out) {
+static void take_file(sqlite3_stmt *statement, struct mill_job_file *out) {
     *out =
         (struct mill_job_file){.number = sqlite3_column_int64(statement, 0),
                                .purpose = (enum mill_job_purpose)sqlite3_column_int(statement, 4),
@@ -32,13 +35,12 @@ void mill_job_take_file(sqlite3_stmt *statement, struct mill_job_file *out) {
 mill_status mill_job_find_file(struct mill_database *db, const char *owner, const char *id,
                                struct mill_job_file *out, struct mill_error *err) {
     sqlite3_stmt *statement;
-    MILL_TRY(mill_database_ask(db, &statement, err,
-                               "SELECT " MILL_JOB_FILE_COLUMNS
-                               " FROM files WHERE id=?1 AND owner=COALESCE(?2,owner)",
-                               "tt", id, owner));
+    MILL_TRY(mill_database_ask(
+        db, &statement, err,
+        "SELECT " COLUMNS " FROM files WHERE id=?1 AND owner=COALESCE(?2,owner)", "tt", id, owner));
     mill_status status = mill_database_step(db, statement, err);
     if (status == MILL_OK)
-        mill_job_take_file(statement, out);
+        take_file(statement, out);
     sqlite3_finalize(statement);
     return status == MILL_DONE ? mill_job_unknown("file", err) : status;
 }
@@ -198,7 +200,7 @@ static int64_t purpose_of(const char *word) {
 
 /* Each has an index that it walks in its order: there may be a million sounds. */
 #define LIST_FILES(which)                                                                          \
-    "SELECT " MILL_JOB_FILE_COLUMNS " FROM files WHERE owner=?1 AND " which                        \
+    "SELECT " COLUMNS " FROM files WHERE owner=?1 AND " which                                      \
     " AND (?3='' OR number<(SELECT number FROM files WHERE id=?3 AND owner=?1))"                   \
     " ORDER BY number DESC LIMIT ?4"
 
@@ -222,7 +224,7 @@ mill_status mill_job_store_list_files(struct mill_job_store *store,
         *more = *n == (size_t)page->limit;
         if (*more)
             break;
-        mill_job_take_file(statement, &(*out)[(*n)++]);
+        take_file(statement, &(*out)[(*n)++]);
     }
     sqlite3_finalize(statement);
     pthread_mutex_unlock(&store->view_lock);

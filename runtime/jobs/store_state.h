@@ -33,14 +33,9 @@ mill_status mill_job_unknown(const char *what, struct mill_error *err);
 char *mill_job_file_path(const struct mill_job_store *store, const char *id);
 mill_status mill_job_insert_file(struct mill_job_store *store, struct mill_job_file *file,
                                  struct mill_error *err);
-/* The columns of mill_job_file, in order; and a row of them. */
-#define MILL_JOB_FILE_COLUMNS "number,id,owner,name,purpose,bytes,created_s,batch"
-void mill_job_take_file(sqlite3_stmt *statement, struct mill_job_file *out);
-/* The same of any owner (NULL), on either connection. */
+/* Of any owner (NULL), on either connection. */
 mill_status mill_job_find_file(struct mill_database *db, const char *owner, const char *id,
                                struct mill_job_file *out, struct mill_error *err);
-mill_status mill_job_find_batch(struct mill_database *db, const char *owner, const char *id,
-                                struct mill_job_batch *out, struct mill_error *err);
 mill_status mill_job_enter_state(struct mill_job_store *store, int64_t batch,
                                  enum mill_job_state state, int64_t now_s, struct mill_error *err);
 /* The lines of a batch that waits for it become requests, or faults. Inside a transaction. */
