@@ -30,14 +30,16 @@ static void good_file(void **state) {
         "{\"__metadata__\":{\"format\":\"pt\"},"
         "\"b\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[4,28]},"
         "\"a.num\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},"
+        "\"most\":{\"dtype\":\"U8\",\"shape\":[0,1,1,1,1,1,1,8],\"data_offsets\":[28,28]},"
         "\"\xc3\xa9\":{\"dtype\":\"BF16\",\"shape\":[0,7],\"data_offsets\":[28,28]}}   ";
     size_t size;
     uint8_t *file = make(sizeof header - 1, header, sizeof header - 1, 28, &size);
     struct mill_tensors *t;
     struct mill_error err;
     assert_int_equal(mill_safetensors_parse(&t, name, file, size, &err), MILL_OK);
-    assert_int_equal(t->n_entries, 3);
+    assert_int_equal(t->n_entries, 4);
     assert_string_equal(t->entries[0].name, "a.num");
+    assert_int_equal(mill_tensors_find(t, "most")->n_dims, MILL_TENSOR_DIMS);
     const struct mill_tensor_entry *b = mill_tensors_find(t, "b");
     assert_non_null(b);
     assert_int_equal(b->dtype, MILL_F32);

@@ -60,6 +60,7 @@ static void real_file(void **state) {
 #define KEY TEXT("\1", "w")
 #define STORAGE_OF(class, key, n)                                                                  \
     "(" TEXT("\7", "storage") "ctorch\n" class "\n" TEXT("\1", key) TEXT("\3", "cpu") "K" n "tQ"
+#define CLASS "ctorch\nFloatStorage\n"
 #define S STORAGE_OF("FloatStorage", "0", "\3")
 #define REBUILD "ctorch._utils\n_rebuild_tensor_v2\n"
 #define HOOKS "ccollections\nOrderedDict\n)R"
@@ -129,6 +130,11 @@ static const struct pickle bad[] = {
     P(HEAD "cos\nsystem\n" TEXT("\2", "ls") "\x85R.", "byte 2|GLOBAL|'os.system' is not allowed"),
     P(HEAD "cposix\nsystem\n", "GLOBAL|'posix.system'"),
     P(HEAD "c__builtin__\neval\n", "GLOBAL|'__builtin__.eval'"),
+    P(HEAD "cos\nOrderedDict\n", "GLOBAL|'os.OrderedDict'"),
+    P(HEAD "ccollections\nsystem\n", "GLOBAL|'collections.system'"),
+    P(HEAD "cos\n_rebuild_tensor_v2\n", "GLOBAL|'os._rebuild_tensor_v2'"),
+    P(HEAD "ctorch._utils\nsystem\n", "GLOBAL|'torch._utils.system'"),
+    P(HEAD "cos\nFloatStorage\n", "GLOBAL|'os.FloatStorage'"),
     P(HEAD "ctorch._utils\n_rebuild_parameter\n", "GLOBAL|_rebuild_parameter"),
     P(HEAD "ctorch\nload\n", "GLOBAL|'torch.load'"),
     P(HEAD "ctorch\nQInt8Storage\n", "GLOBAL|'torch.QInt8Storage'"),
@@ -169,6 +175,19 @@ static const struct pickle bad[] = {
     P(HEAD "Q.", "BINPERSID|needs 1"),
     P(HEAD "K\1Q.", "BINPERSID|not a reference"),
     P(HEAD "))\x85Q.", "BINPERSID|not a reference"),
+    P(HEAD TEXT("\5", "abcde") "Q.", "BINPERSID|not a reference"),
+    P(HEAD "(" TEXT("\7", "storagf") CLASS TEXT("\1", "0") TEXT("\3", "cpu") "K\3tQ.",
+      "BINPERSID|not a reference"),
+    P(HEAD "(" TEXT("\7", "storage") "K\1" TEXT("\1", "0") TEXT("\3", "cpu") "K\3tQ.",
+      "BINPERSID|not a reference"),
+    P(HEAD "(" TEXT("\7", "storage") CLASS "K\1" TEXT("\3", "cpu") "K\3tQ.",
+      "BINPERSID|not a reference"),
+    P(HEAD "(" TEXT("\7", "storage") CLASS TEXT("\1", "0") "K\1K\3tQ.",
+      "BINPERSID|not a reference"),
+    P(HEAD "(" TEXT("\7", "storage") CLASS TEXT("\1", "0") TEXT("\3", "cpu") TEXT("\1", "3") "tQ.",
+      "BINPERSID|not a reference"),
+    P(HEAD "(" TEXT("\7", "storage") CLASS TEXT("\1", "0") TEXT("\3", "cpu") "J\xff\xff\xff\xfftQ.",
+      "BINPERSID|not a reference"),
     /* text and numbers */
     P(HEAD "X\xff\xff\xff\xff"
            "a",

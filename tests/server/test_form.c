@@ -46,12 +46,13 @@ static void test_multipart(void **state) {
 static void test_urlencoded(void **state) {
     (void)state;
     struct mill_form form;
-    must_read(&form, urlencoded, "a=1&b=two+words%21&&c&d=%c3%A4=");
-    assert_int_equal(form.n_fields, 4);
+    must_read(&form, urlencoded, "a=1&b=two+words%21&&c&d=%c3%A4=&e=%4a%6f%AF");
+    assert_int_equal(form.n_fields, 5);
     assert_field(&form, "a", "1");
     assert_field(&form, "b", "two words!");
     assert_field(&form, "c", "");
     assert_field(&form, "d", "\xc3\xa4=");
+    assert_field(&form, "e", "Jo\xaf");
     mill_form_deinit(&form);
     must_read(&form, urlencoded, "");
     mill_form_deinit(&form);
@@ -78,6 +79,9 @@ static void test_refused(void **state) {
     refuse(type, "--XX", "cut off");
     refuse(type, PART("a", "1"), "cut off");
     refuse(type, PART("a", "1") "--XX", "cut off");
+    refuse(type, PART("a", "1") "--XX\r", "cut off");
+    refuse(type, PART("a", "1") "--XX-", "cut off");
+    refuse(type, PART("a", "1") "--XXYY", "cut off");
     refuse(type, "--XX\r\nContent-Disposition: form-data\r\n\r\n1\r\n--XX--", "no name");
     refuse(type, "--XX\r\nX: form-data; name=a\r\n\r\n1\r\n--XX--", "no name");
     refuse(type, "--XX\r\n\r\n--XX--", "no name");
