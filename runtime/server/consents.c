@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -122,12 +123,30 @@ static mill_status make_id(char id[MILL_CONSENT_ID_BYTES], struct mill_error *er
                : mill_fail(err, MILL_E_IO, "no random numbers");
 }
 
-mill_status mill_consents_add(const char *folder, struct mill_consent *consent,
+static mill_status check_room(const char *folder, int64_t max_bytes, size_t size,
+                              struct mill_error *err) {
+    int64_t bytes = 0;
+    struct stat file;
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return mill_fail(err, MILL_E_IO, "'%s': %s", folder, strerror(errno));
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (fstatat(dirfd(dir), entry->d_name, &file, 0) == 0 && S_ISREG(file.st_mode))
+            bytes += file.st_size;
+    closedir(dir);
+    return (int64_t)size <= max_bytes - bytes
+               ? MILL_OK
+               : mill_fail(err, MILL_E_FULL, "the consents have their %lld bytes",
+                           (long long)max_bytes);
+}
+
+mill_status mill_consents_add(const char *folder, int64_t max_bytes, struct mill_consent *consent,
                               const void *recording, size_t size, struct mill_error *err) {
     MILL_TRY(check_text("name", consent->name, sizeof consent->name, err));
     MILL_TRY(mill_voice_check_language(consent->language, err));
     MILL_TRY(make_id(consent->id, err));
     MILL_TRY(mill_folder_make(folder, err));
+    MILL_TRY(check_room(folder, max_bytes, size, err));
     MILL_TRY(mill_sha256_bytes(recording, size, consent->sha256, err));
     consent->created_s = (int64_t)time(NULL);
     /* The recording first: a consent that is there is whole. */

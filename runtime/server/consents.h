@@ -30,8 +30,8 @@ struct mill_consent {
 };
 
 /* Name, language and client are given; the rest is filled in. MILL_E_INPUT for texts that cannot be
- * kept. */
-mill_status mill_consents_add(const char *folder, struct mill_consent *consent,
+ * kept, MILL_E_FULL when the folder's files would have more than max_bytes. */
+mill_status mill_consents_add(const char *folder, int64_t max_bytes, struct mill_consent *consent,
                               const void *recording, size_t size, struct mill_error *err);
 /* MILL_E_NOT_FOUND also for what cannot be an id. */
 mill_status mill_consents_get(const char *folder, const char *id, struct mill_consent *out,

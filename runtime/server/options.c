@@ -58,6 +58,7 @@ static const struct row {
     LIMIT(max_utterance_s, NUMBER, "60", 1, 3600, "of sound that one utterance may become"),
     LIMIT(max_input_chars, WHOLE, "4096", 1, 1 << 20, "characters of one request's text"),
     LIMIT(max_upload_bytes, WHOLE, "10485760", 1024, 1 << 30, "of a recording"),
+    LIMIT(max_consents_bytes, WHOLE, "10737418240", 1024, 1LL << 50, "of all recorded consents"),
     LIMIT(max_batch_bytes, WHOLE, "209715200", 1024, 1LL << 32, "of a batch's file"),
     LIMIT(max_batch_lines, WHOLE, "50000", 1, 1000000, "requests of a batch"),
     LIMIT(max_jobs_bytes, WHOLE, "68719476736", 1024, 1LL << 50, "of all files of batches"),

@@ -31,7 +31,7 @@ struct mill_server_options {
     int64_t port, http_threads;
     bool anonymous, require_consent, disclosure;
 
-    int64_t max_running, max_queue, max_input_chars, max_upload_bytes;
+    int64_t max_running, max_queue, max_input_chars, max_upload_bytes, max_consents_bytes;
     double max_backlog_s, max_unread_s, max_utterance_s;
     int64_t max_batch_bytes, max_batch_lines, max_jobs_bytes;
 

@@ -29,9 +29,8 @@ int mill_problem_of_status(struct mill_problem *problem, mill_status status,
     case MILL_E_UNSUPPORTED:
         return mill_problem_set(problem, 501, "not_supported", NULL, "%s", err->text);
     case MILL_E_FULL:
-        return mill_problem_set(
-            problem, 507, "insufficient_storage", NULL,
-            "the server's disk, or the room it has for files and batches, is full");
+        return mill_problem_set(problem, 507, "insufficient_storage", NULL,
+                                "the server's disk, or the room it was given there, is full");
     case MILL_AGAIN:
     case MILL_E_MEMORY:
     case MILL_E_DEVICE:

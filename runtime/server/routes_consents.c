@@ -99,8 +99,9 @@ void mill_route_update_consent(struct mill_call *call) {
 
 static void add_consent(struct mill_file_task *task) {
     struct mill_error err = {""};
-    mill_status status = mill_consents_add(task->server->consents, &task->consent,
-                                           task->recording->data, task->recording->size, &err);
+    mill_status status =
+        mill_consents_add(task->server->consents, task->server->options->max_consents_bytes,
+                          &task->consent, task->recording->data, task->recording->size, &err);
     if (status == MILL_OK)
         mill_log_event(task->server->log, "event=consent consent=%s client=%s", task->consent.id,
                        task->consent.client);

@@ -9,6 +9,8 @@
 
 static const char folder[] = MILL_SCRATCH "/consents";
 
+enum { MAX_BYTES = 100000 };
+
 static void empty_folder(void) {
     struct mill_consent *all;
     size_t n;
@@ -29,8 +31,8 @@ static void test_keeping(void **state) {
     struct mill_consent a = make("Anna"), b = make("Bo \xc3\xa4"), got, *all;
     size_t n;
     empty_folder();
-    assert_int_equal(mill_consents_add(folder, &a, "abc", 3, NULL), MILL_OK);
-    assert_int_equal(mill_consents_add(folder, &b, "abc", 3, NULL), MILL_OK);
+    assert_int_equal(mill_consents_add(folder, MAX_BYTES, &a, "abc", 3, NULL), MILL_OK);
+    assert_int_equal(mill_consents_add(folder, MAX_BYTES, &b, "abc", 3, NULL), MILL_OK);
     assert_string_equal(a.sha256,
                         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert_string_not_equal(a.id, b.id);
@@ -45,6 +47,22 @@ static void test_keeping(void **state) {
     struct mill_error err;
     assert_int_equal(mill_consents_get(folder, a.id, &got, &err), MILL_E_NOT_FOUND);
     assert_int_equal(mill_consents_remove(folder, a.id, &err), MILL_E_NOT_FOUND);
+    empty_folder();
+}
+
+static void test_full(void **state) {
+    (void)state;
+    struct mill_consent a = make("Anna"), b = make("Bob");
+    struct mill_error err;
+    static char recording[MAX_BYTES / 2];
+    empty_folder();
+    assert_int_equal(mill_consents_add(folder, MAX_BYTES, &a, recording, sizeof recording, NULL),
+                     MILL_OK);
+    assert_int_equal(mill_consents_add(folder, MAX_BYTES, &b, recording, sizeof recording, &err),
+                     MILL_E_FULL);
+    assert_int_equal(mill_consents_remove(folder, a.id, NULL), MILL_OK);
+    assert_int_equal(mill_consents_add(folder, MAX_BYTES, &b, recording, sizeof recording, NULL),
+                     MILL_OK);
     empty_folder();
 }
 
@@ -64,16 +82,16 @@ static void test_refused(void **state) {
         assert_int_equal(mill_consents_remove(folder, ids[i], &err), MILL_E_NOT_FOUND);
         assert_int_equal(mill_consents_rename(folder, ids[i], "n", &got, &err), MILL_E_NOT_FOUND);
     }
-    assert_refused(mill_consents_add(folder, &bad, "", 0, &err), &err, "name");
+    assert_refused(mill_consents_add(folder, MAX_BYTES, &bad, "", 0, &err), &err, "name");
     bad = make("a\nb");
-    assert_refused(mill_consents_add(folder, &bad, "", 0, &err), &err, "name");
+    assert_refused(mill_consents_add(folder, MAX_BYTES, &bad, "", 0, &err), &err, "name");
     bad = make("\xff");
-    assert_refused(mill_consents_add(folder, &bad, "", 0, &err), &err, "name");
+    assert_refused(mill_consents_add(folder, MAX_BYTES, &bad, "", 0, &err), &err, "name");
     bad = make("n");
     snprintf(bad.language, sizeof bad.language, "e");
-    assert_refused(mill_consents_add(folder, &bad, "", 0, &err), &err, "language");
+    assert_refused(mill_consents_add(folder, MAX_BYTES, &bad, "", 0, &err), &err, "language");
     snprintf(bad.language, sizeof bad.language, "en--GB");
-    assert_refused(mill_consents_add(folder, &bad, "", 0, &err), &err, "language");
+    assert_refused(mill_consents_add(folder, MAX_BYTES, &bad, "", 0, &err), &err, "language");
 }
 
 /* A damaged file is the server's trouble, and does not hide the others. */
@@ -84,8 +102,8 @@ static void test_damaged(void **state) {
     size_t n;
     char path[256];
     empty_folder();
-    assert_int_equal(mill_consents_add(folder, &a, "abc", 3, NULL), MILL_OK);
-    assert_int_equal(mill_consents_add(folder, &b, "abc", 3, NULL), MILL_OK);
+    assert_int_equal(mill_consents_add(folder, MAX_BYTES, &a, "abc", 3, NULL), MILL_OK);
+    assert_int_equal(mill_consents_add(folder, MAX_BYTES, &b, "abc", 3, NULL), MILL_OK);
     snprintf(path, sizeof path, "%s/%s.json", folder, a.id);
     assert_int_equal(truncate(path, 20), 0);
     assert_int_equal(mill_consents_get(folder, a.id, &got, &err), MILL_E_IO);
@@ -98,7 +116,7 @@ static void test_damaged(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keeping),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keeping), cmocka_unit_test(test_full),
                                        cmocka_unit_test(test_refused),
                                        cmocka_unit_test(test_damaged)};
     return cmocka_run_group_tests(tests, NULL, NULL);
