@@ -71,7 +71,7 @@ static int edit_distance(const char *a, const char *b) {
 
 static int refuse_command(const char *name) {
     const struct command *nearest = NULL;
-    int least = 4; /* further away is not a slip of the fingers */
+    int least = strlen(name) > 4 ? 4 : 2; /* further away is not a slip of the fingers */
     for (int i = 0; i < N_COMMANDS; i++) {
         int distance = edit_distance(name, commands[i].name);
         if (distance < least) {

@@ -62,7 +62,8 @@ mill_status mill_file_read(const char *path, struct mill_buffer *out, struct mil
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            status = mill_fail(err, MILL_E_IO, "'%s': %s", path, strerror(errno));
+            status = mill_fail(err, errno == EISDIR ? MILL_E_INPUT : MILL_E_IO, "'%s': %s", path,
+                               strerror(errno));
         else if (n > 0 && (status = mill_buffer_append(out, piece, (size_t)n, err)) < 0)
             status = mill_context(err, status, "'%s'", path);
         if (n <= 0 || status < 0)
@@ -90,15 +91,35 @@ int mill_write_all(int fd, const void *data, size_t size) {
     return 0;
 }
 
+/* Whether the rename of the end may replace what is there. */
+static mill_status check_replaceable(const char *path, struct mill_error *err) {
+    struct stat info;
+    if (stat(path, &info) != 0 || S_ISREG(info.st_mode))
+        return MILL_OK;
+    return mill_fail(err, MILL_E_INPUT,
+                     S_ISDIR(info.st_mode)
+                         ? "'%s': is a folder: the name of a file is wanted"
+                         : "'%s': not a regular file, and only such a one is replaced",
+                     path);
+}
+
+/* The name that the file gets: of a link the target's, where it has one. In new memory. */
+static char *final_name(const char *path) {
+    struct stat info;
+    char *target = lstat(path, &info) == 0 && S_ISLNK(info.st_mode) ? realpath(path, NULL) : NULL;
+    return target ? target : strdup(path);
+}
+
 /* Not mkostemp: it makes private files, and to make them the user's own one would need the umask,
  * which is the whole process's and cannot be read without being changed under other threads. */
 mill_status mill_output_open(struct mill_output *output, const char *path, struct mill_error *err) {
     *output = (struct mill_output){.fd = -1};
+    MILL_TRY(check_replaceable(path, err));
     char digits[13] = "";
     if (!mill_hex_random(digits, 6))
         return mill_fail(err, MILL_E_IO, "'%s': no random numbers: %s", path, strerror(errno));
-    output->path = strdup(path);
-    if (!output->path || asprintf(&output->temporary_path, "%s.%s", path, digits) < 0) {
+    output->path = final_name(path);
+    if (!output->path || asprintf(&output->temporary_path, "%s.%s", output->path, digits) < 0) {
         output->temporary_path = NULL;
         mill_output_close(output);
         return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", path);

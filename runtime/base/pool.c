@@ -142,8 +142,7 @@ static int available_processors(void) {
 mill_status mill_pool_open(struct mill_pool **out, int n_workers, struct mill_error *err) {
     *out = NULL;
     if (n_workers < 0 || n_workers > MAX_WORKERS)
-        return mill_fail(err, MILL_E_INPUT,
-                         "%d threads: 1 to %d are possible, 0 means one a processor", n_workers,
+        return mill_fail(err, MILL_E_INPUT, "%d threads: at most %d are possible", n_workers,
                          MAX_WORKERS);
     struct mill_pool *pool = mill_alloc_aligned(sizeof *pool);
     if (!pool)

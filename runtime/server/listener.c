@@ -4,21 +4,45 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 /* Closes the descriptor on failure. */
-static mill_status bind_and_listen(int fd, const void *address, socklen_t size, const char *host,
+static mill_status bind_and_listen(int fd, const void *address, socklen_t size, const char *name,
                                    struct mill_error *err) {
     if (fd >= 0 && bind(fd, address, size) == 0 && listen(fd, SOMAXCONN) == 0)
         return MILL_OK;
-    mill_fail(err, MILL_E_IO, "listening on '%s': %s", host, strerror(errno));
+    mill_fail(err, MILL_E_IO, "listening on '%s': %s%s", name, strerror(errno),
+              errno == EADDRINUSE ? ": is another server running? --port takes another one" : "");
     if (fd >= 0)
         close(fd);
     return MILL_E_IO;
+}
+
+/* A server that was killed leaves its socket behind; one that answers keeps it, and a file is none.
+ */
+static mill_status remove_old_socket(const struct sockaddr_un *address, const char *path,
+                                     struct mill_error *err) {
+    struct stat info;
+    if (lstat(path, &info) != 0)
+        return MILL_OK; /* binding says what is wrong, if something is */
+    if (!S_ISSOCK(info.st_mode))
+        return mill_fail(err, MILL_E_INPUT, "'%s': is there, and no socket", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool answers =
+        fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ||
+                    errno != ECONNREFUSED);
+    if (fd >= 0)
+        close(fd);
+    if (answers)
+        return mill_fail(err, MILL_E_IO, "'%s': another server listens there", path);
+    unlink(path);
+    return MILL_OK;
 }
 
 static mill_status open_unix(int *fd, const char *host, const char *path, struct mill_error *err) {
@@ -27,7 +51,7 @@ static mill_status open_unix(int *fd, const char *host, const char *path, struct
         return mill_fail(err, MILL_E_INPUT, "host '%s': a path of 1 to %zu bytes is wanted", host,
                          sizeof address.sun_path - 1);
     memcpy(address.sun_path, path, strlen(path));
-    unlink(path);
+    MILL_TRY(remove_old_socket(&address, path, err));
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     return bind_and_listen(*fd, &address, sizeof address, host, err);
 }
@@ -45,7 +69,9 @@ mill_status mill_listener_open(int *fd, const char *host, int port, struct mill_
     *fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (*fd >= 0)
         setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    mill_status status = bind_and_listen(*fd, found->ai_addr, found->ai_addrlen, host, err);
+    char name[300];
+    snprintf(name, sizeof name, "%s:%d", host, port);
+    mill_status status = bind_and_listen(*fd, found->ai_addr, found->ai_addrlen, name, err);
     freeaddrinfo(found);
     return status;
 }

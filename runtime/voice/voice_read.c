@@ -269,7 +269,9 @@ mill_status mill_voice_read(struct mill_voice *out, const char *path,
                             const struct mill_voice_model *model, struct mill_error *err) {
     *out = (struct mill_voice){0};
     json_t *root;
-    MILL_TRY(mill_json_open(&root, path, MILL_VOICE_FILE_BYTES, err));
+    mill_status status = mill_json_open(&root, path, MILL_VOICE_FILE_BYTES, err);
+    if (status < 0)
+        return status == MILL_E_INPUT ? mill_context(err, status, "not a voice file") : status;
     return mill_voice_take_json(out, path, root, model, err);
 }
 

@@ -115,8 +115,8 @@ static void failures(void **state) {
     assert_int_equal(mill_output_open(&out, MILL_SCRATCH "/none/x", &err), MILL_E_IO);
     assert_non_null(strstr(err.text, "/none/x"));
     mill_output_close(&out);
-    assert_int_equal(mill_output_open(&out, folder, &err), MILL_OK);
-    assert_int_equal(mill_output_commit(&out, &err), MILL_E_IO); /* a folder has that name */
+    assert_int_equal(mill_output_open(&out, folder, &err), MILL_E_INPUT);
+    assert_non_null(strstr(err.text, "is a folder"));
     assert_int_equal(mill_mapping_open(&map, MILL_SCRATCH "/none", &err), MILL_E_NOT_FOUND);
     assert_int_equal(mill_mapping_open(&map, folder, &err), MILL_E_INPUT);
     assert_non_null(strstr(err.text, "not a regular file"));
@@ -162,6 +162,37 @@ static void mappings(void **state) {
     mill_mapping_close(&map);
 }
 
+/* A name that is no file's is not taken by one, and a link goes on being one. */
+static void what_is_replaced(void **state) {
+    (void)state;
+    const char *pipe = MILL_SCRATCH "/test_file.pipe", *link = MILL_SCRATCH "/test_file.link";
+    struct mill_error err;
+    struct stat info;
+    unlink(pipe);
+    unlink(link);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_int_equal(symlink(pipe, link), 0);
+    assert_int_equal(mill_file_write(pipe, "x", 1, &err), MILL_E_INPUT);
+    assert_non_null(strstr(err.text, "not a regular file"));
+    assert_int_equal(mill_file_write(link, "x", 1, &err), MILL_E_INPUT);
+    assert_int_equal(lstat(pipe, &info), 0);
+    assert_true(S_ISFIFO(info.st_mode));
+
+    unlink(link);
+    assert_int_equal(mill_file_write(path, "old", 3, NULL), MILL_OK);
+    assert_int_equal(symlink("test_file.new", link), 0); /* where there is nothing */
+    assert_int_equal(mill_file_write(link, "new", 3, NULL), MILL_OK);
+    unlink(link);
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(mill_file_write(link, "newer", 5, NULL), MILL_OK);
+    assert_int_equal(lstat(link, &info), 0);
+    assert_true(S_ISLNK(info.st_mode));
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_size, 5);
+    unlink(link);
+    unlink(pipe);
+}
+
 static void paths(void **state) {
     (void)state;
     char *joined = mill_path_join("a/b", "c");
@@ -175,8 +206,10 @@ static void paths(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(atomic_output), cmocka_unit_test(umask_stays), cmocka_unit_test(failures),
-        cmocka_unit_test(whole_files),   cmocka_unit_test(mappings),    cmocka_unit_test(paths),
+        cmocka_unit_test(atomic_output), cmocka_unit_test(umask_stays),
+        cmocka_unit_test(failures),      cmocka_unit_test(whole_files),
+        cmocka_unit_test(mappings),      cmocka_unit_test(what_is_replaced),
+        cmocka_unit_test(paths),
     };
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }
