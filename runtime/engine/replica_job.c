@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Frames: a listener hears the first half second as soon as it can be. */
+/* Frames of sound at a time that are enough on any device: half a second. */
 enum { FIRST_WINDOW = 25 };
 
 /* ------------------------------------------------------------------ begin, and begin again */

@@ -57,9 +57,10 @@ struct mill_replica {
     double pieces_since_s;
     float *wave; /* host_alloc's: [max_window * hop]: the pieces one behind the other */
     struct mill_request **arrivals;
-    double voice_s;                /* seconds of a frame of sound: a recent average */
-    double decode_s, prompt_row_s; /* of a step without prompts; each row of them more */
-    double collected_s;            /* when anything was collected last */
+    /* Seconds, recent averages: of a turn and of a step without prompts; each row of them more. */
+    double turn_s, decode_s, prompt_row_s;
+    double collected_s; /* when anything was collected last */
+    double stepped_s;   /* when a step was; 0 = the turns since then had none */
 
     pthread_t thread;
     bool has_thread;

@@ -12,6 +12,7 @@
 
 #include "runtime/base/clock.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Averages forget at that rate. */
@@ -125,15 +126,20 @@ static void accept_tokens(struct mill_replica *r, const struct mill_replica_flig
     }
 }
 
-/* What the scheduler is told of them: see mill_scheduler_set_costs. */
+/* What the scheduler is told of them: see mill_scheduler_set_costs. A row of a prompt takes no
+ * longer than the step's rows do on average, which counts where hardly a step is without prompts. A
+ * turn lasts from one step's tokens to the next's, whatever else was done meanwhile. */
 static void learn_costs(struct mill_replica *r, const struct mill_replica_flight *flight,
                         double seconds) {
-    int32_t n = flight->n_sequences, n_more = flight->n_rows - n;
+    int32_t n_more = flight->n_rows - flight->n_sequences;
     if (n_more == 0)
         average(&r->decode_s, seconds);
     else if (seconds > r->decode_s)
-        average(&r->prompt_row_s, (seconds - r->decode_s) / n_more);
-    mill_scheduler_set_costs(r->scheduler, r->decode_s + n * r->voice_s, r->prompt_row_s);
+        average(&r->prompt_row_s, fmin((seconds - r->decode_s) / n_more, seconds / flight->n_rows));
+    if (r->stepped_s > 0)
+        average(&r->turn_s, fmax(r->collected_s - r->stepped_s - n_more * r->prompt_row_s, 0));
+    r->stepped_s = r->collected_s;
+    mill_scheduler_set_costs(r->scheduler, r->turn_s, r->prompt_row_s);
 }
 
 /* Wait for steps until no more than n are on their way. */
@@ -218,7 +224,6 @@ static mill_status collect_windows(struct mill_replica *r, struct mill_error *er
         return MILL_E_CANCELLED;
     MILL_TRY(status);
     double seconds = take_time(r, r->pieces_since_s);
-    average(&r->voice_s, seconds / n_frames);
     count(r, 0, n_frames, seconds);
     r->n_pieces = 0;
     for (int32_t i = 0; i < n_pieces; i++) {
@@ -276,7 +281,10 @@ static mill_status run_step(struct mill_replica *r, bool *worked, struct mill_er
     *worked = launched || plan.n_expired > 0 || r->n_launched > r->n_collected;
     if (launched)
         MILL_TRY(launch_step(r, &plan, err));
-    return collect_steps(r, launched && r->ahead, err);
+    MILL_TRY(collect_steps(r, launched && r->ahead, err));
+    if (!launched)
+        r->stepped_s = 0; /* what comes now is no turn */
+    return MILL_OK;
 }
 
 mill_status mill_replica_turn(struct mill_replica *r, bool *worked, struct mill_error *err) {

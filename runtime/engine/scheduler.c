@@ -136,8 +136,7 @@ mill_status mill_scheduler_add(struct mill_scheduler *scheduler, const struct mi
                             .added_step = scheduler->n_steps,
                             .n_ids = job->n_ids,
                             .n_voiced = job->first_frame,
-                            .stream = -1,
-                            .window = job->first_window};
+                            .stream = -1};
     if (job->deadline_s > 0)
         mill_index_heap_put(&scheduler->deadlines, *slot, job->deadline_s);
     mill_queue_put(scheduler, *slot);
@@ -258,7 +257,6 @@ void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int3
     entry->n_ids = n_ids;
     entry->n_frames = 0;
     entry->n_voiced = entry->job.first_frame;
-    entry->window = entry->job.first_window;
     entry->heard = false;
     entry->ended = false;
 }
@@ -305,8 +303,8 @@ bool mill_scheduler_accept(struct mill_scheduler *scheduler, const struct mill_p
     return entry->n_voiced >= n_frames;
 }
 
-void mill_scheduler_set_costs(struct mill_scheduler *scheduler, double step_s, double row_s) {
-    scheduler->step_s = step_s;
+void mill_scheduler_set_costs(struct mill_scheduler *scheduler, double turn_s, double row_s) {
+    scheduler->turn_s = turn_s;
     scheduler->row_s = row_s;
 }
 

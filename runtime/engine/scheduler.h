@@ -77,7 +77,8 @@ struct mill_job {
     int32_t n_ids;           /* tokens known from the start: the prompt and what is forced */
     int32_t max_ids;         /* tokens it may come to hold */
     int32_t estimate_frames; /* audio that it is expected to make, for fair shares; 1 or more */
-    int32_t first_window;    /* frames of its first window while it speaks; windows then double; 0 =
+    int32_t first_window;    /* frames of a window while it speaks that are always enough, fewer
+                                where turns are short; more while it has audio ahead; 0 =
                                 max_window */
     bool streamed;           /* voiced while it speaks; otherwise after its last token */
     int32_t lookahead;       /* frames that must be known behind a window while it speaks */
@@ -105,8 +106,8 @@ void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int3
 
 /* About how long a turn without prompts takes, and each row of a prompt more; 0 = not known. Where
  * somebody listens, prompts then take as many rows of a step as leave it short enough to keep up,
- * and more while everybody has audio ahead. */
-void mill_scheduler_set_costs(struct mill_scheduler *scheduler, double step_s, double row_s);
+ * and more while everybody has audio ahead; and windows are as small as lets players go on. */
+void mill_scheduler_set_costs(struct mill_scheduler *scheduler, double turn_s, double row_s);
 
 /* ------------------------------------------------------------------ the language model's step */
 

@@ -24,7 +24,6 @@ struct mill_entry {
     int32_t n_ids, n_cached; /* tokens known, or expected; tokens in the pages */
     int32_t n_prompt, lookahead, first_window; /* the job's */
     int32_t n_frames, n_voiced;
-    int32_t window;      /* frames of its next window; 0 = max_window */
     int32_t live_place;  /* index in live */
     int32_t stream;      /* of the vocoder, -1 = none */
     int64_t ran_step;    /* when it last ran; the one before it started */
@@ -72,7 +71,7 @@ struct mill_scheduler {
     int32_t elder;                               /* slot, -1 = none */
     uint64_t n_arrivals, n_preemptions, n_shared_pages;
     int64_t n_steps, n_batches;
-    double step_s, row_s; /* see mill_scheduler_set_costs */
+    double turn_s, row_s; /* see mill_scheduler_set_costs */
     struct mill_queue queue;
     struct mill_index_heap deadlines; /* of all jobs that have one */
 

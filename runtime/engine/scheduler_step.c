@@ -259,7 +259,7 @@ static int32_t count_prefill(const struct planning *p) {
     if (s->row_s <= 0 || least_s == INFINITY || least >= most)
         return most;
     double spare_s = least_s > RESERVE_S ? (least_s - RESERVE_S) / 2 : 0;
-    double rows = (s->options.frame_s - s->step_s + spare_s) / s->row_s;
+    double rows = (s->options.frame_s - s->turn_s + spare_s) / s->row_s;
     return rows >= most ? most : rows > least ? (int32_t)rows : least;
 }
 

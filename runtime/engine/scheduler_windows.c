@@ -2,23 +2,52 @@
  * whose state the vocoder carries. */
 #include "runtime/engine/scheduler_state.h"
 
-/* Frames of the job that make a window now; 0 = not yet. While it speaks a window waits until it is
- * full, unless its listener would hear the wait. */
+#include <math.h>
+
+/* A call of the vocoder costs much before its first frame, so it waits for the frames of so many
+ * turns; and so many turns must a listener's audio last when a window is planned: those, the
+ * window's own and one that takes longer than usual. */
+enum { WAIT_TURNS = 2, SAFE_TURNS = WAIT_TURNS + 2 };
+
+static double turn_s(const struct mill_scheduler *s) {
+    return s->turn_s > 0 ? s->turn_s : s->options.frame_s;
+}
+
+/* Frames that a window of a job that speaks must have. The first one is as small as lets its player
+ * go on: what a turn makes is heard for longer than the turn takes, and the more so the sooner a
+ * late turn is made up for. From then on half of what the player has ahead is waited for, so
+ * windows grow as it does; a listener about to hear silence gets what there is. */
+static int32_t least_window(const struct mill_scheduler *s, const struct mill_entry *entry,
+                            double now_s) {
+    int32_t first = entry->first_window, max_window = s->options.max_window;
+    double safe_s = SAFE_TURNS * turn_s(s), gain_s = s->options.frame_s - turn_s(s);
+    if (first == 0)
+        return max_window;
+    double least = 2 * safe_s < first * gain_s ? ceil(2 * safe_s / gain_s) : first;
+    double spare = entry->heard ? (mill_buffered_s(s, entry, now_s) - safe_s) / turn_s(s) : 0;
+    least = spare > least ? spare : least;
+    return least < max_window ? (int32_t)least : max_window;
+}
+
+/* Frames of the job that make a window now; 0 = not yet. */
 static int32_t count_ready(const struct mill_scheduler *s, const struct mill_entry *entry,
                            double now_s) {
-    int32_t max_window = s->options.max_window;
+    int32_t max_window = s->options.max_window, n_ready = entry->n_frames - entry->n_voiced;
     if (entry->held || (!entry->ended && !entry->streamed))
         return 0;
-    int32_t n_ready = entry->n_frames - entry->n_voiced;
-    if (entry->ended)
-        return n_ready < max_window ? n_ready : max_window;
-    n_ready -= entry->lookahead;
-    int32_t full = entry->window > 0 && entry->window < max_window ? entry->window : max_window;
-    int32_t least = full, first = entry->first_window;
-    if (entry->heard && first > 0 && first < full && n_ready >= first && n_ready < full &&
-        mill_buffered_s(s, entry, now_s) < full * s->options.frame_s / 2)
-        least = first;
-    return n_ready < least ? 0 : n_ready < full ? n_ready : full;
+    if (!entry->ended) {
+        n_ready -= entry->lookahead;
+        if (n_ready <= 0 || n_ready < least_window(s, entry, now_s))
+            return 0;
+    }
+    return n_ready < max_window ? n_ready : max_window;
+}
+
+/* Whether its window, which is ready, cannot wait for others. */
+static bool is_urgent(const struct mill_scheduler *s, const struct mill_entry *entry,
+                      double now_s) {
+    return entry->n_ready_turns >= WAIT_TURNS ||
+           (entry->heard && mill_buffered_s(s, entry, now_s) <= SAFE_TURNS * turn_s(s));
 }
 
 static bool is_exact(const struct mill_scheduler *s, const struct mill_entry *entry) {
@@ -97,12 +126,20 @@ void mill_scheduler_plan_windows(struct mill_scheduler *scheduler, double now_s,
     struct mill_scheduler *s = scheduler;
     *plan = (struct mill_window_plan){.windows = s->windows};
     s->n_batches++;
+    int64_t n_frames = 0, enough = (int64_t)WAIT_TURNS * (s->n_running - 1);
     int32_t n = 0;
+    bool urgent = false;
     for (int32_t i = 0; i < s->n_live; i++) {
         struct mill_entry *entry = &s->entries[s->live[i]];
-        if (count_ready(s, entry, now_s) > 0)
-            s->ranks[n++] = mill_rank(s, s->live[i], entry->n_ready_turns++, now_s);
+        int32_t n_ready = count_ready(s, entry, now_s);
+        if (n_ready == 0)
+            continue;
+        n_frames += n_ready;
+        urgent = urgent || is_urgent(s, entry, now_s);
+        s->ranks[n++] = mill_rank(s, s->live[i], entry->n_ready_turns++, now_s);
     }
+    if (!urgent && n_frames < enough && n_frames < s->options.max_batch_frames)
+        return;
     const uint64_t *order = mill_rank_sort(s, n);
     for (int32_t i = 0; i < n && plan->n_windows < s->options.max_windows; i++) {
         if (plan->n_frames == s->options.max_batch_frames)
@@ -123,8 +160,5 @@ bool mill_scheduler_voiced(struct mill_scheduler *scheduler, const struct mill_p
     if (!entry->heard)
         entry->play_start_s = now_s - entry->job.first_frame * scheduler->options.frame_s;
     entry->heard = true;
-    if (entry->window > scheduler->options.max_window / 2)
-        entry->window = 0;
-    entry->window *= 2;
     return entry->ended && entry->n_voiced >= entry->n_frames;
 }

@@ -87,7 +87,7 @@ void drive_restart(struct drive *d, int32_t slot) {
     mill_scheduler_restart(d->scheduler, slot, job->job.n_ids);
     job->id = ++d->n_ids;
     job->n_ids = job->n_ahead = job->job.n_ids;
-    job->n_frames = 0;
+    job->n_drawn = job->n_frames = 0;
     job->n_voiced = job->job.first_frame;
     job->ended = false;
     job->stream = -1;
@@ -148,7 +148,8 @@ static mill_status attend(struct drive *d, int32_t index) {
 /* The draw is on its way, and the next plan made before it is seen. */
 static void expect(struct drive *d, const struct mill_plan_sequence *sequence) {
     struct drive_job *job = &d->jobs[sequence->slot];
-    bool last = job->limited && job->n_ahead - job->job.n_ids == job->total_frames - 1;
+    bool last =
+        job->limited && job->n_ahead - job->job.n_ids == job->n_before + job->total_frames - 1;
     job->n_ahead += !last;
     mill_scheduler_expect(d->scheduler, sequence, job->n_ahead);
 }
@@ -157,7 +158,8 @@ static void accept(struct drive *d, const struct mill_plan_sequence *sequence) {
     struct drive_job *job = &d->jobs[sequence->slot];
     bool says_more = job->n_frames < job->total_frames;
     job->n_ids += says_more;
-    job->n_frames += says_more;
+    job->n_drawn += says_more;
+    job->n_frames += says_more && job->n_drawn > job->n_before;
     job->n_ahead = job->n_ahead > job->n_ids ? job->n_ahead : job->n_ids;
     job->ended = !says_more || (job->limited && job->n_frames == job->total_frames);
     if (mill_scheduler_accept(d->scheduler, sequence, job->n_ids, job->n_frames, job->ended))

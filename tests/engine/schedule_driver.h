@@ -15,10 +15,11 @@ struct drive_job {
     struct mill_job job;
     uint64_t id;
     int32_t total_frames;
-    bool limited; /* its last frame is known to be the last; else a draw more ends it */
-    bool active;  /* in the scheduler */
-    bool ended;   /* it knows all its frames */
-    int32_t n_ids, n_frames, n_voiced;
+    int32_t n_before; /* tokens that it draws before its first frame: those of its voice */
+    bool limited;     /* its last frame is known to be the last; else a draw more ends it */
+    bool active;      /* in the scheduler */
+    bool ended;       /* it knows all its frames */
+    int32_t n_ids, n_drawn, n_frames, n_voiced;
     int32_t n_ahead; /* tokens known or expected */
     int32_t stream;
     int32_t n_rows_run;   /* recomputed ones included */

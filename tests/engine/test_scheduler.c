@@ -22,7 +22,7 @@ static void test_alone(void **state) {
         assert_batch(&d, "");
     }
     assert_int_equal(d.jobs[0].n_frames, 2);
-    const char *const windows[] = {"", "", "0:0-2", "", "", "", "0:2-6", "", "0:6-10."};
+    const char *const windows[] = {"", "", "0:0-2", "", "0:2-4", "", "0:4-6", "", "0:6-10."};
     for (int i = 0; i < 9; i++) { /* frames 3 to 10, then the end */
         step(&d, 4);
         assert_step(&d, "0:1");
@@ -285,8 +285,9 @@ static void test_newcomers_then_least_buffered(void **state) {
     must_add(&d, &silent, 50);
     step(&d, 1);
     assert_step(&d, "1:2");
-    voice(&d,
-          1); /* one frame at 1 s: it has more ahead than job 0, whose player is a second late */
+    for (int i = 0; i < 3; i++)
+        voice(&d, 1); /* one frame at 1 s: it has more ahead than job 0, whose player is late */
+    assert_batch(&d, "1:0-1");
     step(&d, 1);
     assert_step(&d, "0:1");
     must_add(&d, &job, 50);

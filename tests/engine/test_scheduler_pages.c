@@ -1,5 +1,5 @@
-/* test_scheduler_pages.c - what the scheduler lends: pages, forced out and shared, and the
- * vocoder's streams and windows; and that it takes no memory for it. */
+/* test_scheduler_pages.c - the pages that the scheduler lends, forced out and shared; and that it
+ * takes no memory for it. */
 #include "tests/engine/small_world.h"
 #include "tests/support/fail_alloc.h"
 
@@ -208,80 +208,6 @@ static void test_pages_stay_until_wanted(void **state) {
     close_world(&d);
 }
 
-/* ------------------------------------------------------------------ windows */
-
-static void test_streams_are_lent(void **state) {
-    (void)state;
-    struct mill_scheduler_options options = roomy();
-    options.max_streams = 1;
-    struct drive d;
-    open_world(&d, &options);
-    struct mill_job job = streamed(2, 2);
-    must_add(&d, &job, 30);
-    must_add(&d, &job, 30);
-    for (int i = 0; i < 5; i++)
-        step(&d, 0);
-    voice(&d, 0);
-    assert_batch(&d, "0:0-2");
-    assert_true(d.batch.windows[0].fresh);
-    voice(&d, 0);
-    assert_batch(&d, "1:0-2"); /* took the stream over */
-    assert_true(d.batch.windows[0].fresh);
-    for (int i = 0; i < 4; i++)
-        step(&d, 0);
-    voice(&d, 10);
-    assert_batch(&d, "0:2-6");
-    assert_true(d.batch.windows[0].fresh);
-    drive_remove(&d, 0);
-    drive_remove(&d, 1);
-    /* Not exact: its stream cannot begin in the middle and is not taken, unless nobody listens. */
-    job.lookahead = 1;
-    must_add(&d, &job, 30);
-    must_add(&d, &job, 30);
-    for (int i = 0; i < 5; i++)
-        step(&d, 11);
-    voice(&d, 11);
-    assert_int_equal(d.batch.n_windows, 1);
-    assert_batch(&d, "1:0-2");
-    voice(&d, 11);
-    assert_int_equal(d.batch.n_windows, 0);
-    mill_scheduler_hold(d.scheduler, 1, true);
-    voice(&d, 11);
-    assert_batch(&d, "0:0-2");
-    drive_remove(&d, 0);
-    mill_scheduler_hold(d.scheduler, 1, false);
-    voice(&d, 20);
-    assert_batch(&d, "1:0-4"); /* from its first frame */
-    drive_remove(&d, 1);
-    close_world(&d);
-}
-
-/* A listener about to run dry gets what there is instead of waiting for a large window. */
-static void test_window_before_silence(void **state) {
-    (void)state;
-    struct mill_scheduler_options options = roomy();
-    struct drive d;
-    open_world(&d, &options);
-    struct mill_job job = streamed(2, 2);
-    must_add(&d, &job, 60);
-    for (int i = 0; i < 5; i++)
-        step(&d, 0);
-    voice(&d, 0);
-    assert_batch(&d, "0:0-2");
-    step(&d, 0);
-    step(&d, 0);
-    voice(&d, -1); /* a second ahead, as far as the clock knows */
-    assert_batch(&d, "");
-    mill_scheduler_hold(d.scheduler, 0, true);
-    voice(&d, 0.03);
-    assert_batch(&d, ""); /* it does not listen */
-    mill_scheduler_hold(d.scheduler, 0, false);
-    voice(&d, 0.03);
-    assert_batch(&d, "0:2-4");
-    drive_remove(&d, 0);
-    close_world(&d);
-}
-
 /* ------------------------------------------------------------------ memory */
 
 static void test_never_allocates(void **state) {
@@ -321,8 +247,6 @@ int main(void) {
         cmocka_unit_test(test_shared_voice),
         cmocka_unit_test(test_prompt_of_full_pages),
         cmocka_unit_test(test_pages_stay_until_wanted),
-        cmocka_unit_test(test_streams_are_lent),
-        cmocka_unit_test(test_window_before_silence),
         cmocka_unit_test(test_never_allocates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* simulation.c - see simulation.h. */
 #include "tests/sim/simulation.h"
 
-#include "runtime/base/clock.h"
+#include "bench/passages.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/philox.h"
 
@@ -14,7 +14,7 @@ struct sim_job {
     double play_until_s;
     uint64_t added_step;
     int32_t n_older; /* jobs in the world when it came */
-    bool held, ran;
+    bool held, ran, fell_silent;
 };
 
 enum { N_TOKENS = 1 << 16 };
@@ -26,7 +26,12 @@ struct world {
     struct sim_job *jobs; /* [max_jobs] */
     uint64_t position;    /* of the random numbers */
     double now_s, next_arrival_s, arrivals_per_s;
+    double turn_s;  /* a recent average */
     int32_t n_left; /* to arrive */
+    int32_t n_active;
+    struct bench_passages passages; /* of a closed loop */
+    double full_since_s;
+    int64_t frames_before_full;
     int32_t n_groups;
     int32_t tokens[N_TOKENS]; /* prompts are stretches of it, so each group has its own */
 };
@@ -41,29 +46,57 @@ enum {
 };
 
 struct sim_options sim_options_default(void) {
-    return (struct sim_options){
-        .scheduler = {.max_jobs = 1024,
-                      .max_running = 320,
-                      .max_sequences = 256,
-                      .max_rows = 768,
-                      .max_prefill_rows = 512,
-                      .n_pages = 6000,
-                      .page_tokens = 16,
-                      .max_pages = 48,
-                      .max_windows = 64,
-                      .max_batch_frames = 2048,
-                      .max_window = 128,
-                      .max_streams = 400,
-                      .lookahead = 67,
-                      .max_idle_steps = 64,
-                      .patience_steps = 20000,
-                      .urgent_s = 2,
-                      .frame_s = 0.02},
-        .costs = {.step_s = 1.2e-3, .row_s = 4e-6, .batch_s = 0.8e-3, .frame_s = 4e-6},
-        .knows_costs = true,
-        .n_arrivals = 100000,
-        .load = 0.5,
-        .seed = 1};
+    return (struct sim_options){.scheduler = {.max_jobs = 1024,
+                                              .max_running = 320,
+                                              .max_sequences = 256,
+                                              .max_rows = 768,
+                                              .max_prefill_rows = 512,
+                                              .n_pages = 6000,
+                                              .page_tokens = 16,
+                                              .max_pages = 48,
+                                              .max_windows = 64,
+                                              .max_batch_frames = 2048,
+                                              .max_window = 128,
+                                              .max_streams = 400,
+                                              .lookahead = 67,
+                                              .max_idle_steps = 64,
+                                              .patience_steps = 20000,
+                                              .urgent_s = 2,
+                                              .frame_s = 0.02},
+                                .costs = {.step = {2, {{0, 1.2e-3}, {1000, 5.2e-3}}},
+                                          .batch = {2, {{0, 0.8e-3}, {1000, 4.8e-3}}}},
+                                .knows_costs = true,
+                                .n_arrivals = 100000,
+                                .load = 0.5,
+                                .seed = 1};
+}
+
+/* As runtime/engine/replica.c and memory_plan.c size it; frames and prompts as tools/bench_engine.c
+ * and bench/load.c send them. */
+struct sim_options sim_options_closed(int32_t n_clients) {
+    struct sim_options o = sim_options_default();
+    o.n_clients = n_clients;
+    o.n_arrivals = n_clients > 4 ? 2 * n_clients : 8;
+    o.scheduler.max_running = o.scheduler.max_sequences = o.scheduler.max_windows = n_clients;
+    o.scheduler.max_rows = n_clients + 256;
+    o.scheduler.max_prefill_rows = 256;
+    o.scheduler.n_pages = 128 * n_clients;
+    o.scheduler.max_pages = 128;
+    o.scheduler.max_window = 512;
+    o.scheduler.max_batch_frames = n_clients > 256 ? 2 * n_clients : 512;
+    o.scheduler.max_streams = 2 * n_clients;
+    o.scheduler.max_idle_steps = 32;
+    o.scheduler.patience_steps = 5000;
+    return o;
+}
+
+double sim_cost_s(const struct sim_curve *curve, double size) {
+    const struct sim_point *a = curve->points, *last = a + curve->n - 2;
+    if (size <= a->size)
+        return a->seconds;
+    while (a < last && size > a[1].size)
+        a++;
+    return a->seconds + (a[1].seconds - a->seconds) * (size - a->size) / (a[1].size - a->size);
 }
 
 double sim_capacity(const struct sim_options *options) {
@@ -72,8 +105,8 @@ double sim_capacity(const struct sim_options *options) {
     double mean_prompt = (PROMPT_MIN + PROMPT_MAX) / 2.0,
            mean_frames = (FRAMES_MIN + FRAMES_MAX) / 2.0;
     double rows = n * (1 + mean_prompt / mean_frames);
-    double step_s = costs->step_s + costs->row_s * rows + costs->batch_s + costs->frame_s * n;
-    return n * options->scheduler.frame_s / step_s;
+    double turn_s = sim_cost_s(&costs->step, rows) + sim_cost_s(&costs->batch, n);
+    return n * options->scheduler.frame_s / turn_s;
 }
 
 /* ------------------------------------------------------------------ chance */
@@ -174,6 +207,33 @@ static mill_status arrive(struct world *w) {
     return MILL_OK;
 }
 
+/* The next request of `bench engine`, of whose 60 s none lasts longer; a token is about four bytes
+ * of text. */
+static mill_status send_next(struct world *w) {
+    const struct sim_options *o = w->options;
+    uint64_t number = o->seed + (uint64_t)(o->n_arrivals - w->n_left);
+    int32_t bytes = (int32_t)bench_passage_at(&w->passages, number).bytes, slot;
+    int32_t n_frames = (int32_t)(50.0 / 15 * bytes) + 1, n_before = o->given_voices ? 0 : 34;
+    int32_t n_ids = 12 + bytes / 4 + (o->given_voices ? 32 : 0);
+    const struct mill_job job = {.n_ids = n_ids,
+                                 .max_ids = n_ids + n_before + n_frames,
+                                 .estimate_frames = n_frames,
+                                 .streamed = true,
+                                 .first_window = 25,
+                                 .lookahead = o->scheduler.lookahead};
+    MILL_TRY(drive_add(&w->drive, &job, n_frames, &slot));
+    w->drive.jobs[slot].limited = true;
+    w->drive.jobs[slot].n_before = n_before;
+    w->jobs[slot] = (struct sim_job){.arrival_s = w->now_s, .added_step = w->drive.n_steps};
+    w->result->n_streamed++;
+    w->n_active++;
+    if (--w->n_left > 0)
+        return MILL_OK;
+    w->result->full_s = w->now_s - w->full_since_s;
+    w->result->full_frames = w->result->n_frames - w->frames_before_full;
+    return MILL_OK;
+}
+
 static mill_status top_up(struct world *w) {
     int32_t n_waiting[SIM_N_KEYS] = {0};
     for (int32_t i = 0; i < w->options->scheduler.max_jobs; i++)
@@ -220,7 +280,11 @@ static void note_finished(struct world *w) {
     for (int32_t i = 0; i < w->drive.n_finished; i++) {
         const struct drive_job *job = &w->drive.jobs[w->drive.finished[i]];
         keep(&w->result->total_s, w->now_s - w->jobs[w->drive.finished[i]].arrival_s);
-        w->result->n_completed++;
+        w->n_active--;
+        if (w->result->n_completed++ == 0) {
+            w->full_since_s = w->now_s;
+            w->frames_before_full = w->result->n_frames;
+        }
         w->result->key_frames[job->job.fair_key] += job->n_frames;
     }
 }
@@ -268,28 +332,24 @@ static mill_status note_idle(struct world *w) {
     return MILL_OK;
 }
 
-/* The turn as it would be without prompts. */
-static void tell_costs(struct world *w) {
-    const struct sim_costs *costs = &w->options->costs;
-    struct mill_scheduler_counts counts;
-    mill_scheduler_get_counts(w->drive.scheduler, &counts);
-    mill_scheduler_set_costs(w->drive.scheduler,
-                             costs->step_s + counts.n_running * (costs->row_s + costs->frame_s),
-                             costs->row_s);
+/* As a replica does: turns without what their prompts took, recent ones counting more. */
+static void learn_costs(struct world *w, double turn_s) {
+    const struct sim_curve *step = &w->options->costs.step;
+    const struct mill_step_plan *plan = &w->drive.step;
+    double row_s = sim_cost_s(step, plan->n_sequences + 1) - sim_cost_s(step, plan->n_sequences);
+    if (plan->n_sequences == 0 || !w->options->knows_costs)
+        return;
+    turn_s -= row_s * (plan->n_rows - plan->n_sequences);
+    w->turn_s = w->turn_s > 0 ? 0.9 * w->turn_s + 0.1 * turn_s : turn_s;
+    mill_scheduler_set_costs(w->drive.scheduler, w->turn_s, row_s);
 }
 
-static mill_status run_step(struct world *w) {
-    const struct sim_costs *costs = &w->options->costs;
-    if (w->options->knows_costs)
-        tell_costs(w);
+static mill_status plan_step(struct world *w) {
     MILL_TRY(drive_step(&w->drive, w->now_s));
     const struct mill_step_plan *plan = &w->drive.step;
     w->result->n_expired += plan->n_expired;
     for (int32_t i = 0; i < plan->n_sequences; i++)
         MILL_TRY(note_sequence(w, &plan->sequences[i]));
-    double cost_s = plan->n_sequences == 0 ? 0 : costs->step_s + plan->n_rows * costs->row_s;
-    w->now_s += cost_s;
-    w->result->busy_s += cost_s;
     note_finished(w);
     return MILL_OK;
 }
@@ -303,26 +363,52 @@ static void note_window(struct world *w, const struct mill_plan_window *window) 
         return;
     if (window->first == 0)
         keep(&w->result->first_audio_s[driven->job.priority + 1], w->now_s - job->arrival_s);
-    else if (w->now_s > job->play_until_s && job->hold_s == 0)
-        w->result->n_underruns++;
+    else if (w->now_s > job->play_until_s && job->hold_s == 0) {
+        w->result->n_underruns += !job->fell_silent;
+        job->fell_silent = true;
+    }
     if (w->now_s > job->play_until_s)
         job->play_until_s = w->now_s;
     job->play_until_s += (window->end - window->first) * w->options->scheduler.frame_s;
 }
 
-static mill_status run_batch(struct world *w) {
-    const struct sim_costs *costs = &w->options->costs;
-    MILL_TRY(drive_windows(&w->drive, w->now_s));
+static void note_batch(struct world *w) {
     const struct mill_window_plan *plan = &w->drive.batch;
-    if (plan->n_windows == 0)
-        return MILL_OK;
-    double cost_s = costs->batch_s + plan->n_frames * costs->frame_s;
-    w->now_s += cost_s;
-    w->result->busy_s += cost_s;
+    w->result->n_batches += plan->n_windows > 0;
     w->result->n_windows += plan->n_windows;
     for (int32_t i = 0; i < plan->n_windows; i++)
         note_window(w, &plan->windows[i]);
     note_finished(w);
+}
+
+/* A step and a batch, one behind the other or both at once. */
+static mill_status compute(struct world *w) {
+    const struct sim_costs *costs = &w->options->costs;
+    const struct mill_step_plan *step = &w->drive.step;
+    const struct mill_window_plan *batch = &w->drive.batch;
+    double start_s = w->now_s, step_s = 0, batch_s = 0;
+    MILL_TRY(plan_step(w));
+    if (step->n_sequences > 0)
+        step_s = sim_cost_s(&costs->step, step->n_rows);
+    if (costs->together == 0)
+        w->now_s += step_s;
+    MILL_TRY(drive_windows(&w->drive, w->now_s));
+    if (batch->n_windows > 0)
+        batch_s = sim_cost_s(&costs->batch, batch->n_frames);
+    double both_s = step_s + batch_s, end_s = start_s + both_s;
+    if (costs->together > 0) {
+        double shorter_s = step_s < batch_s ? step_s : batch_s;
+        double shared_s = 2 * shorter_s / costs->together;
+        end_s = start_s + shared_s + both_s - 2 * shorter_s;
+        w->now_s = batch_s < step_s ? start_s + shared_s : end_s;
+    } else {
+        w->now_s = end_s;
+    }
+    note_batch(w);
+    w->now_s = end_s;
+    w->result->busy_s += end_s - start_s;
+    w->result->batch_s += batch_s;
+    learn_costs(w, end_s - start_s);
     return MILL_OK;
 }
 
@@ -332,16 +418,24 @@ static bool has_jobs(const struct world *w) {
     return counts.n_waiting + counts.n_running + counts.n_voicing > 0;
 }
 
-static mill_status run_turn(struct world *w) {
-    bool backlogged = w->options->load <= 0;
-    if (backlogged)
-        MILL_TRY(top_up(w));
-    while (!backlogged && w->n_left > 0 && w->next_arrival_s <= w->now_s)
+/* Who comes now, and who hangs up. */
+static mill_status change_jobs(struct world *w) {
+    if (w->options->n_clients > 0) {
+        while (w->n_left > 0 && w->n_active < w->options->n_clients)
+            MILL_TRY(send_next(w));
+        return MILL_OK;
+    }
+    if (w->options->load <= 0)
+        return top_up(w);
+    while (w->n_left > 0 && w->next_arrival_s <= w->now_s)
         MILL_TRY(arrive(w));
-    if (!backlogged)
-        disturb(w);
-    MILL_TRY(run_step(w));
-    MILL_TRY(run_batch(w));
+    disturb(w);
+    return MILL_OK;
+}
+
+static mill_status run_turn(struct world *w) {
+    MILL_TRY(change_jobs(w));
+    MILL_TRY(compute(w));
     if (w->drive.n_steps % 64 == 0) {
         MILL_TRY(drive_audit(&w->drive));
         MILL_TRY(note_idle(w));
@@ -383,6 +477,9 @@ mill_status sim_run(const struct sim_options *options, struct sim_result *result
     for (int32_t i = 0; i < N_TOKENS; i++)
         w->tokens[i] = (int32_t)(uniform(w) * INT32_MAX);
     mill_status status = drive_open(&w->drive, &options->scheduler, false);
+    if (status == MILL_OK)
+        status = bench_passages_open(&w->passages, NULL, &w->drive.error);
+    w->drive.ahead = options->n_clients > 0;
     w->jobs = mill_alloc_array((size_t)options->scheduler.max_jobs, sizeof *w->jobs);
     if (!w->jobs)
         status = MILL_E_MEMORY;
@@ -392,6 +489,7 @@ mill_status sim_run(const struct sim_options *options, struct sim_result *result
         mill_fail(err, status, "step %llu: %s", (unsigned long long)w->drive.n_steps,
                   w->drive.error.text);
     free(w->jobs);
+    bench_passages_close(&w->passages);
     drive_close(&w->drive);
     free(w);
     return status;

@@ -10,10 +10,24 @@
 
 #include "tests/engine/schedule_driver.h"
 
-/* Seconds. A step reads all weights once, whatever its rows; the vocoder likewise. */
-struct sim_costs {
-    double step_s, row_s, batch_s, frame_s;
+/* What the device takes, as a line through points of rising size: seconds of a step by its rows, of
+ * a vocoder batch by its frames. Before the first point as much as at it, behind the last on as
+ * between the last two. `together`: how much of both is done in a second in which both run; 1 = no
+ * more than one behind the other; 0 = they never do, one waits for the other. */
+enum { SIM_MAX_POINTS = 16 };
+struct sim_curve {
+    int32_t n;
+    struct sim_point {
+        double size, seconds;
+    } points[SIM_MAX_POINTS];
 };
+struct sim_costs {
+    struct sim_curve step, batch;
+    double together;
+};
+double sim_cost_s(const struct sim_curve *curve, double size);
+/* Those that bench_card measured: a networks.csv; see docs/benchmarking.md. */
+mill_status sim_costs_read(struct sim_costs *costs, const char *path, struct mill_error *err);
 
 enum { SIM_N_KEYS = 4, SIM_N_PRIORITIES = 3 };
 
@@ -28,6 +42,10 @@ struct sim_options {
      * undisturbed: for fair shares. */
     int32_t backlog[SIM_N_KEYS];
     double duration_s; /* with backlog */
+    /* Not 0: the closed loop of `bench engine` instead: so many clients, streamed, the same texts,
+     * and draws that are looked at a step late. Its voices are created, unless given. */
+    int32_t n_clients;
+    bool given_voices;
 };
 
 /* Samples of one kind, in the order they came. */
@@ -41,17 +59,23 @@ struct sim_result {
     struct sim_samples wait_s[SIM_N_PRIORITIES];        /* until the first row ran */
     struct sim_samples total_s;
     int64_t key_frames[SIM_N_KEYS]; /* of jobs that ended */
-    int64_t n_frames, n_windows;
-    int32_t n_completed, n_refused, n_cancelled, n_expired, n_underruns, n_streamed;
-    int32_t longest_idle_steps; /* of jobs that had begun and were not held */
-    int32_t longest_wait_steps; /* until a job first ran */
+    int64_t n_frames, n_windows, n_batches;
+    double batch_s; /* of busy_s: the vocoder's */
+    int32_t n_completed, n_refused, n_cancelled, n_expired;
+    int32_t n_underruns, n_streamed; /* streams whose player fell silent, of all */
+    int32_t longest_idle_steps;      /* of jobs that had begun and were not held */
+    int32_t longest_wait_steps;      /* until a job first ran */
     double duration_s, busy_s;
+    double full_s; /* closed loop: from the first end to the last arrival, all clients are busy */
+    int64_t full_frames;
     uint64_t hash; /* of everything that was planned */
     struct mill_scheduler_counts counts;
 };
 
 /* Batch 256, room for 1024 jobs; half the load that the costs allow. */
 struct sim_options sim_options_default(void);
+/* `bench engine --concurrency n_clients` on a card: the sizes of a replica, as many requests. */
+struct sim_options sim_options_closed(int32_t n_clients);
 /* Audio seconds a second at full batches, by the cost model. */
 double sim_capacity(const struct sim_options *options);
 
