@@ -68,6 +68,7 @@ mill_status bench_bare_step(struct bench_bare *bare, int32_t n, int32_t rows, in
     const struct mill_qwen2_step step = {.n_sequences = n,
                                          .n_rows = n * rows,
                                          .n_draws = n,
+                                         .apart = true,
                                          .ids = ids,
                                          .row_first = first,
                                          .n_cached = held,

@@ -111,6 +111,7 @@ static struct mill_qwen2_step step_of(const struct batch *batch) {
     return (struct mill_qwen2_step){.n_sequences = batch->n,
                                     .n_rows = batch->n,
                                     .n_draws = batch->n,
+                                    .apart = true,
                                     .ids = batch->ids,
                                     .row_first = batch->row_first,
                                     .n_cached = batch->n_cached,

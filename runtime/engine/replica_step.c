@@ -92,6 +92,7 @@ static mill_status launch_step(struct mill_replica *r, const struct mill_step_pl
     const struct mill_qwen2_step step = {.n_sequences = plan->n_sequences,
                                          .n_rows = plan->n_rows,
                                          .n_draws = plan->n_draws,
+                                         .apart = plan->apart,
                                          .ids = r->ids,
                                          .row_first = plan->row_first,
                                          .n_cached = plan->n_cached,

@@ -124,6 +124,7 @@ struct mill_plan_sequence {
  * mill_qwen2_step wants them, pages until a job is removed or restarted. */
 struct mill_step_plan {
     int32_t n_sequences, n_rows, n_draws; /* n_sequences 0 = nothing to compute */
+    bool apart; /* as mill_qwen2_step wants it: all are past their prompts, which alone is shared */
     const struct mill_plan_sequence *sequences;
     const int32_t *row_first;    /* [n_sequences + 1] */
     const int32_t *n_cached;     /* [n_sequences] */

@@ -219,7 +219,8 @@ static void plan_job(struct planning *p, int32_t slot) {
         return;
     bool patient =
         slot != s->elder && s->n_steps - entry->ran_step < (int64_t)s->options.max_idle_steps;
-    if (entry->n_cached < entry->n_prompt)
+    bool in_prompt = entry->n_cached < entry->n_prompt;
+    if (in_prompt)
         share_beginning(s, slot);
     int32_t n_more = entry->n_ids - entry->n_cached - 1;
     if (n_more > 0 && p->prefill_left <= 0 && patient)
@@ -229,6 +230,7 @@ static void plan_job(struct planning *p, int32_t slot) {
     if (!take_pages(p, slot, &n_rows))
         return;
     put_in_plan(p, slot, n_rows);
+    p->plan->apart = p->plan->apart && !in_prompt;
     if (n_more > most)
         p->prefill_left = 0; /* less than a page is left */
 }
@@ -309,7 +311,8 @@ static void choose_elder(struct mill_scheduler *s) {
 mill_status mill_scheduler_plan_step(struct mill_scheduler *scheduler, double now_s,
                                      struct mill_step_plan *plan, struct mill_error *err) {
     struct mill_scheduler *s = scheduler;
-    *plan = (struct mill_step_plan){.sequences = s->sequences,
+    *plan = (struct mill_step_plan){.apart = true,
+                                    .sequences = s->sequences,
                                     .row_first = s->row_first,
                                     .n_cached = s->n_cached,
                                     .pages = s->pages,

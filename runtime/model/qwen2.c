@@ -85,12 +85,10 @@ static mill_status open_blocks(struct mill_qwen2 *lm, struct mill_error *err) {
     struct mill_arena arrays = {0}, activations = {0};
     carve_arrays(&lm->arrays, &arrays, options);
     carve_activations(lm, &activations);
-    lm->appended = mill_alloc_array((size_t)options->n_pages, sizeof *lm->appended);
     lm->pages = device_alloc(lm, pool_bytes);
     lm->activations = device_alloc(lm, activations.peak);
     lm->block = device_alloc(lm, arrays.peak);
-    mill_status status =
-        lm->appended && lm->pages && lm->activations && lm->block ? MILL_OK : MILL_E_MEMORY;
+    mill_status status = lm->pages && lm->activations && lm->block ? MILL_OK : MILL_E_MEMORY;
     for (int i = 0; i < MILL_QWEN2_SLOTS && status == MILL_OK; i++)
         status = open_slot(lm, &lm->slots[i], arrays.peak);
     if (status < 0)
@@ -179,7 +177,6 @@ void mill_qwen2_close(struct mill_qwen2 *lm) {
         lm->ops->free(lm->backend, blocks[i]);
     for (int i = 0; i < MILL_QWEN2_SLOTS; i++)
         close_slot(lm, &lm->slots[i]);
-    free(lm->appended);
     free(lm);
 }
 
@@ -198,14 +195,17 @@ static mill_status check_sequence(const struct mill_qwen2 *lm, const struct mill
                          "language model: sequence %d: %d tokens cached and %lld new ones, at most "
                          "%lld together",
                          s, step->n_cached[s], (long long)n_rows, (long long)room);
+    const int32_t *pages = step->pages[s];
     int64_t n_pages = (n_tokens + options->page_tokens - 1) / options->page_tokens;
-    for (int64_t i = 0; i < n_pages; i++) {
-        int32_t page = step->pages[s][i];
-        if (page < 0 || page >= options->n_pages)
-            return mill_fail(err, MILL_E_INPUT, "language model: sequence %d: page %d of %d", s,
-                             page, options->n_pages);
-    }
-    return MILL_OK;
+    bool good = true; /* most of what is looked at in a step: without a branch */
+    for (int64_t i = 0; i < n_pages; i++)
+        good &= pages[i] >= 0 && pages[i] < options->n_pages;
+    int64_t bad = 0;
+    while (!good && pages[bad] >= 0 && pages[bad] < options->n_pages)
+        bad++;
+    return good ? MILL_OK
+                : mill_fail(err, MILL_E_INPUT, "language model: sequence %d: page %d of %d", s,
+                            pages[bad], options->n_pages);
 }
 
 static mill_status check_draw(const struct mill_qwen2 *lm, const struct mill_qwen2_step *step,
@@ -267,30 +267,14 @@ static int32_t pages_of(const struct mill_qwen2 *lm, const struct mill_qwen2_ste
     return (n_tokens + lm->options.page_tokens - 1) / lm->options.page_tokens;
 }
 
-/* Whether attention can append by itself (mill_attn_paged_args): every sequence has one row, and
- * none holds a page that another appends to. */
-static bool is_decode(struct mill_qwen2 *lm, const struct mill_qwen2_step *step) {
-    uint64_t now = lm->n_launched + 1;
-    int32_t page_tokens = lm->options.page_tokens;
-    if (step->n_rows != step->n_sequences)
-        return false;
-    for (int32_t s = 0; s < step->n_sequences; s++)
-        lm->appended[step->pages[s][step->n_cached[s] / page_tokens]] = now;
-    for (int32_t s = 0; s < step->n_sequences; s++)
-        for (int32_t i = 0; i < step->n_cached[s] / page_tokens; i++)
-            if (lm->appended[step->pages[s][i]] == now)
-                return false;
-    return true;
-}
-
 /* The page table has room for the longest sequence. */
-static struct mill_qwen2_layout layout_of(struct mill_qwen2 *lm,
+static struct mill_qwen2_layout layout_of(const struct mill_qwen2 *lm,
                                           const struct mill_qwen2_step *step) {
     struct mill_qwen2_layout layout = {.n_sequences = step->n_sequences,
                                        .n_rows = step->n_rows,
                                        .n_draws = step->n_draws,
                                        .given_u = step->u != NULL,
-                                       .decode = is_decode(lm, step)};
+                                       .decode = step->apart && step->n_rows == step->n_sequences};
     for (int32_t s = 0; s < step->n_sequences; s++)
         if (pages_of(lm, step, s) > layout.table_pages)
             layout.table_pages = pages_of(lm, step, s);

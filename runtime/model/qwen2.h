@@ -39,6 +39,9 @@ struct mill_draw {
 /* All arrays are host memory. */
 struct mill_qwen2_step {
     int32_t n_sequences, n_rows, n_draws;
+    /* No sequence reads what another one appends in this step: the caller's promise. Where each has
+     * one row besides, attention can append by itself, and the step can be recorded. */
+    bool apart;
     /* [n_rows]; -1 - k stands for what draw k of the step launched before this one gave, seen or
      * not. */
     const int32_t *ids;

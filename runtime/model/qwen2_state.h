@@ -26,7 +26,7 @@ struct mill_qwen2_layout {
     int32_t n_sequences, n_rows, table_pages;
     int32_t n_draws, n_draws_of[MILL_LEGAL_COUNT]; /* of all; of each legal set */
     bool given_u;
-    bool decode; /* one row a sequence, and none reads what another appends */
+    bool decode; /* one row a sequence, and none reads what another appends: mill_attn_paged_args */
 };
 
 /* A step on its way: what it was laid out from, until the device has copied it, and what it drew.
@@ -62,7 +62,6 @@ struct mill_qwen2 {
     const int32_t *set_ids[MILL_LEGAL_COUNT];           /* in legal_ids */
 
     struct mill_qwen2_slot slots[MILL_QWEN2_SLOTS];
-    uint64_t *appended; /* [n_pages]: number of the last step, from 1, that appended to it */
     uint64_t n_launched, n_collected; /* step number n is in slot n % MILL_QWEN2_SLOTS */
 
     struct mill_qwen2_graph *graphs; /* [n_sizes][n_widths]; NULL where the backend has none */

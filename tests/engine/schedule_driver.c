@@ -131,11 +131,16 @@ static mill_status append(struct drive *d, int32_t index) {
     return MILL_OK;
 }
 
-/* Its rows look back at everything in front of them, what others appended in this step too. */
+/* Its rows look back at everything in front of them, what others appended in this step too, unless
+ * the plan has it otherwise. */
 static mill_status attend(struct drive *d, int32_t index) {
     const struct mill_plan_sequence *sequence = &d->step.sequences[index];
     const struct drive_job *job = &d->jobs[sequence->slot];
-    int32_t end = sequence->n_cached + sequence->n_rows;
+    int32_t end = sequence->n_cached + sequence->n_rows, page_tokens = d->options.page_tokens;
+    for (int32_t i = 0; d->step.apart && i < sequence->n_cached / page_tokens; i++)
+        if (d->written[d->step.pages[index][i]] == d->n_steps)
+            return mill_fail(&d->error, MILL_E_DEVICE, "slot %d reads page %d while it is filled",
+                             sequence->slot, d->step.pages[index][i]);
     for (int32_t t = 0; d->contents && t < end; t++) {
         int32_t page = page_of(d, index, t);
         if (*content_at(d, page, t) != content_of(d, job, t))

@@ -136,6 +136,7 @@ static struct mill_qwen2_step step_of(const struct batch *b, int32_t *tokens) {
     return (struct mill_qwen2_step){.n_sequences = b->n,
                                     .n_rows = b->n_rows,
                                     .n_draws = b->n,
+                                    .apart = true,
                                     .ids = b->ids,
                                     .row_first = b->row_first,
                                     .n_cached = b->n_cached,
