@@ -33,8 +33,8 @@ struct cloning_request {
 
 static const char help[] =
     "Usage: sparkmill clone RECORDING -o NAME.voice --consent TEXT|FILE [OPTION]...\n"
-    "Make a voice from a recording of one person: 3 to 10 seconds of clear speech are best.\n"
-    "Prints what was found in the recording, and refuses what would not make a voice.\n\n"
+    "Make a voice from a recording of one person: 3 to 10 seconds of clear speech are\n"
+    "best. Prints what was found in it, and refuses what would not make a voice.\n\n"
     "  --model DIR         checkpoint folder; the demo voice\n"
     "  -o, --output FILE   the voice file\n"
     "  --consent TEXT|FILE the speaker's statement, in words or as a text file\n"
@@ -46,7 +46,7 @@ static const char help[] =
     "  --name NAME         of the voice, else the file's\n"
     "  --language TAG      such as en or zh-CN\n"
     "  --licence TEXT      such as CC-BY-4.0\n"
-    "  --temperature X --top-k N --top-p X --seed N    what speaking in it begins with\n"
+    "  --temperature X --top-k N --top-p X --seed N    the voice's own defaults\n"
     "  --backend NAME      cpu reference\n"
     "  --precision NAME    auto fp32 bf16\n"
     "  --threads N         0 = one per processor\n"

@@ -35,8 +35,8 @@
 
 static const char help[] =
     "Usage: sparkmill doctor\n"
-    "Say what this machine has, how the model would be computed here, why no GPU is used,\n"
-    "and what would fix what is missing.\n\n"
+    "Say what this machine has, how the model would be computed here, why no GPU is\n"
+    "used, and what would fix what is missing.\n\n"
     "Exit status: 0 speech can be made here, 1 it cannot, 2 wrong use.";
 
 /* ------------------------------------------------------------------ processor and memory */

@@ -26,9 +26,9 @@ static const char command[] = "inspect";
 
 static const char help[] =
     "Usage: sparkmill inspect [OPTION]... DIR|FILE\n"
-    "What is in a checkpoint folder: its sizes, its tensors against its configuration,\n"
-    "the memory each precision needs, and how it compares with the published\n"
-    "repository. For a file (.safetensors, .bin): its tensors.\n"
+    "What is in a checkpoint folder: its sizes, its tensors against its\n"
+    "configuration, the memory each precision needs, and how it compares with the\n"
+    "published repository. For a file (.safetensors, .bin): its tensors.\n"
     "\n"
     "  --memory  what it takes of a GPU, and nothing else\n"
     "  --hash    compare SHA-256 with the published files (reads everything once)\n"

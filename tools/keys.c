@@ -31,10 +31,10 @@ static const struct mill_option options[] = {
 static const char help[] =
     "Usage: sparkmill keys add NAME --keys FILE [OPTION]...\n"
     "       sparkmill keys list|remove NAME... --keys FILE\n"
-    "API keys for `sparkmill serve --keys FILE`. `add` prints the new key, once: the file\n"
-    "holds its hash only. A running server reads the file again at SIGHUP.\n\n"
+    "API keys for `sparkmill serve --keys FILE`. `add` prints the new key, once: the\n"
+    "file holds its hash only. A running server reads the file again at SIGHUP.\n\n"
     "  --keys FILE                  made where there is none\n"
-    "  --scopes LIST                of speak, voices, jobs, operate; speak where not given\n"
+    "  --scopes LIST                of speak, voices, jobs, operate; else speak\n"
     "  --requests-per-minute N      0 = no limit, as for the next two\n"
     "  --concurrent N               requests for speech at once\n"
     "  --audio-seconds-per-day N    from midnight UTC\n"

@@ -36,7 +36,7 @@ static const char help[] =
     "Usage: sparkmill selftest --model DIR [--recording FILE]\n"
     "Known answers of the published model, line by line: pass, FAIL or n/a.\n\n"
     "  --model DIR        checkpoint folder\n"
-    "  --recording FILE   the published example, prompt_audio.wav: its tokens are known\n"
+    "  --recording FILE   the published example, prompt_audio.wav, of known tokens\n"
     "  --backend NAME     cpu reference\n"
     "  --precision NAME   auto fp32 bf16 int8\n\n"
     "Exit status: 0 nothing failed, 1 something did, 2 wrong use or bad input.";

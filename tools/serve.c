@@ -28,7 +28,7 @@
 
 static const char command[] = "serve";
 
-enum { PRINTED_BYTES = 1 << 16, HELP_COLUMNS = 88, LOOK_MS = 200, MAPPED_BYTES = 1 << 18 };
+enum { PRINTED_BYTES = 1 << 16, HELP_COLUMNS = 80, LOOK_MS = 200, MAPPED_BYTES = 1 << 18 };
 #define TICK_S 1.0 /* how often files are looked at, and health */
 
 struct serving {
@@ -51,13 +51,12 @@ struct serving {
 /* ------------------------------------------------------------------ options */
 
 static void print_help(void) {
-    puts(
-        "Usage: sparkmill serve [OPTION]...\n"
-        "Serve speech over HTTP, as OpenAI's and FlashTTS' clients want it. See docs/server.md.\n\n"
-        "  --config FILE    options as lines of `name: value`\n"
-        "  --print-config   print all options, what they come to and mean, as such a file\n\n"
-        "Each option is a flag --some-name VALUE, a line some_name: VALUE of the file and a\n"
-        "variable SPARKMILL_SOME_NAME; the first of these that is there counts.\n");
+    puts("Usage: sparkmill serve [OPTION]...\n"
+         "Serve speech over HTTP to OpenAI's and FlashTTS' clients; see docs/server.md.\n\n"
+         "  --config FILE    options as lines of `name: value`\n"
+         "  --print-config   print all options, what they come to and mean, as such a file\n\n"
+         "Each option is a flag --some-name VALUE, a line some_name: VALUE of the file and\n"
+         "a variable SPARKMILL_SOME_NAME; the first of these that is there counts.\n");
     struct mill_server_option_info info;
     for (int i = 0; mill_server_options_info(i, &info); i++)
         if (!info.is_limit)

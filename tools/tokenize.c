@@ -17,12 +17,12 @@ static const char command[] = "tokenize";
 
 static const char help[] =
     "Usage: sparkmill tokenize [OPTION]... [FILE|-]\n"
-    "Print the token ids of each line of a file (or of standard input), as a JSON list.\n"
+    "Print the token ids of each line of a file (- = standard input) as a JSON list.\n"
     "\n"
     "  --model DIR       the tokenizer of a checkpoint folder (it lies in DIR/LLM);\n"
     "                    without it the published one, which the program carries\n"
     "  --jsonl           each line is a JSON object; its field `text` is taken\n"
-    "  --control-tokens  text that reads like a control token (<|im_end|>) becomes one,\n"
+    "  --control-tokens  text that reads like a control token (<|im_end|>) is one,\n"
     "                    as with the published tokenizer; without it, text stays text";
 
 struct request {

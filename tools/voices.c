@@ -29,8 +29,8 @@ static const char help[] =
     "  create NAME --model DIR    let the model invent voices: voices create --help\n\n"
     "  --voices DIR               the registry's folder, else\n"
     "                             $XDG_DATA_HOME/sparkmill/voices\n\n"
-    "A name is 1 to 64 of A-Z a-z 0-9 . _ - and no path; what has a '/' or ends in .voice\n"
-    "or .json is a file. `sparkmill clone` makes voices from recordings.";
+    "A name is 1 to 64 of A-Z a-z 0-9 . _ - and no path; what has a '/' or ends in\n"
+    ".voice or .json is a file. `sparkmill clone` makes voices from recordings.";
 
 struct request {
     const char *voices, *as, *output, *why;

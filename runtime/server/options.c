@@ -33,7 +33,7 @@ static const struct row {
     ROW(model_aliases, TEXT, "tts-1,tts-1-hd,gpt-4o-mini-tts,gpt-4o-mini-tts-2025-12-15", 0, 0,
         "other names it answers to; empty = none"),
     ROW(devices, TEXT, "auto", 0, 0,
-        "auto, cuda, cuda:N, cpu, cpu:THREADS; more with commas between"),
+        "auto, cuda, cuda:N, cpu, cpu:THREADS; several: commas between"),
     ROW(precision, TEXT, "auto", 0, 0, "auto fp32 bf16 int8"),
     ROW(cache, TEXT, "", 0, 0, "folder of converted weights; empty = the user's, none = off"),
     ROW(voices, TEXT, "", 0, 0, "folder of kept voices; empty = the user's"),
