@@ -1,5 +1,6 @@
 /* probes.cu - one kernel for each instruction that static_proof counts, with nothing else of its
- * kind in it. An opcode of another number, or one counted in the wrong kernel, shows here first. */
+ * kind in it. An opcode of another number, or one counted in the wrong kernel, shows here first.
+ * And one kernel with a fault. */
 #include "kernels/cuda/hopper.h"
 
 __global__ void probe_hmma(float *d, const uint32_t *a) {
@@ -30,6 +31,26 @@ __global__ void probe_hgmma(float *d) {
     wgmma_wait<0>();
     for (int i = 0; i < 4; i++)
         d[i + 4 * threadIdx.x] = sum[i];
+#endif
+}
+
+/* Weights are loaded while the product before may still read the registers that they go to: what no
+ * kernel of ours may do. */
+__global__ void probe_written_over(float *d, const uint32_t *a, int n) {
+#if CU_HOPPER
+    CU_DYN_SHARED(uint4, planes);
+    float sum[16] = {};
+#pragma unroll 1
+    for (int i = 0; i < n; i++) {
+        const uint32_t w[4] = {a[4 * i], a[4 * i + 1], a[4 * i + 2], a[4 * i + 3]};
+        wgmma_wait<0>();
+        wgmma_fence();
+        wgmma_bf16(sum, w, wgmma_planes(planes, 1024));
+        wgmma_commit();
+    }
+    wgmma_wait<0>();
+    for (int i = 0; i < 16; i++)
+        d[i + 16 * threadIdx.x] = sum[i];
 #endif
 }
 
