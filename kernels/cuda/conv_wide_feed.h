@@ -45,7 +45,19 @@ template <class TILE> struct wide_rings {
     product_ring<ROW_STAGES> rows;
 };
 
-/* What a block has of shared memory. */
+/* What a block has of shared memory beside its rings, and what orders its uses. No copy or product
+ * touches what threads store, so that nothing is fenced.
+ *   rings    made by thread 0; then fence_barrier_init and __syncthreads.
+ *   rows     copied in, read by products. There: full, which counts the bytes. Free: wgmma_wait in
+ *            every warp, and its arrival at empty.
+ *   weights  copied in, read by lanes. There: full. Free: in every warp __syncwarp behind the
+ *            loads, and one lane's arrival at empty.
+ *   pieces   of a warp: __syncwarp before and behind its stores. What add_bias and activate_piece
+ *            change, and store_piece reads, is the lane's own.
+ *   pairs    of a warp group: its barrier before and behind its stores.
+ * Planes and wide_rows in device memory come from launches in front: whoever reads them, or copies
+ * from them, has come through grid_wait, and what a launch stored is seen by threads and copies
+ * behind it. */
 struct wide_shared {
     uint4 *rows, *weights;
     float *pieces;

@@ -123,6 +123,7 @@ static stamp stamp_now(const thread &t, uint64_t flags) {
     uint32_t time = clock_of(t);
     if (time > most_time)
         fail(cudaErrorLaunchFailure, nowhere, "the checker cannot count so many barriers");
+    clocks_accessed(t);
     return stamp::make(blocks_serial(), t.index, time, flags);
 }
 
@@ -179,15 +180,18 @@ void checker_copy(const pending_copy &c, uint64_t flags) {
               place_of_site(c.at));
 }
 
-void checker_async_read(const void *at, size_t bytes, uint32_t place) {
-    checker_check(*self, at, bytes, access::read, place);
+void checker_fenced(const void *at, size_t bytes, access kind, uint32_t place) {
     const cell *cells = shadow_find(at, bytes);
+    stamp before = {0};
     for (size_t i = 0; cells && i < bytes; i++) {
         stamp s = cells[i].written;
-        if (!s.nobody() && s.thread() < resident.n_threads &&
+        if (s.bits == before.bits)
+            continue;
+        before = s;
+        if (s.serial() == blocks_serial() && s.thread() < resident.n_threads && !s.in_flight() &&
             !clock_published(*self, s.thread(), s.time(), fence_scope::async))
-            tell(place, defect::not_fenced, *self, at, "reads", " wrote it", s,
-                 cells[i].write_place);
+            tell(place, defect::not_fenced, *self, at, kind == access::read ? "reads" : "writes",
+                 " wrote it", s, cells[i].write_place);
     }
 }
 

@@ -23,8 +23,8 @@ void checker_check(const thread &, const void *at, size_t bytes, access, uint32_
 void checker_judge(const cell &, const void *at, access, uint32_t place);
 /* A copy writes its destination, for the running thread; flags of a stamp. */
 void checker_copy(const pending_copy &, uint64_t flags);
-/* Also: is what threads wrote published to what runs on its own? */
-void checker_async_read(const void *at, size_t bytes, uint32_t place);
+/* What runs on its own does this: is what the block's threads wrote there published to it? */
+void checker_fenced(const void *at, size_t bytes, access, uint32_t place);
 
 } // namespace emulator
 

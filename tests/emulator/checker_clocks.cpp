@@ -17,6 +17,7 @@ static struct {
     uint32_t own[MAX_THREADS]; /* each thread's time */
     knowledge warps[MAX_WARPS];
     uint32_t synced[MAX_WARPS];                  /* when all lanes of the warp met */
+    uint32_t accessed[MAX_WARPS];                /* lanes, since they met others */
     uint32_t lane_seen[MAX_WARPS][LANES][LANES]; /* when lanes met that are not all */
     barrier_clocks barriers[N_BARRIERS];
 } clocks;
@@ -38,7 +39,7 @@ void clocks_begin_block() {
         clocks.own[i] = clocks.time;
     for (unsigned w = 0; w < resident.n_warps; w++) {
         clocks.warps[w] = {};
-        clocks.synced[w] = 0;
+        clocks.synced[w] = clocks.accessed[w] = 0;
         memset(clocks.lane_seen[w], 0, sizeof clocks.lane_seen[w]);
     }
     for (barrier_clocks &b : clocks.barriers)
@@ -47,6 +48,10 @@ void clocks_begin_block() {
 
 uint32_t clock_of(const thread &t) {
     return clocks.own[t.index];
+}
+
+void clocks_accessed(const thread &t) {
+    clocks.accessed[t.warp->index] |= 1u << t.lane;
 }
 
 bool clock_ordered(const thread &later, unsigned earlier, uint32_t time) {
@@ -73,6 +78,7 @@ bool clock_published(const thread &later, unsigned earlier, uint32_t time, fence
 }
 
 static void set_own(unsigned warp, uint32_t lanes, uint32_t time) {
+    clocks.accessed[warp] &= ~lanes;
     for (unsigned lane = 0; lane < LANES; lane++)
         if (lanes >> lane & 1)
             clocks.own[warp * LANES + lane] = time;
@@ -160,9 +166,12 @@ const clock_vector &clocks_published(fence_scope scope) {
     return clocks.warps[self->warp->index].published[(int)scope];
 }
 
-knowledge clocks_release() {
-    knowledge released = clocks.warps[self->warp->index];
-    released.seen[self->warp->index] = clocks.own[self->index] = ++clocks.time;
+knowledge clocks_release(uint32_t lanes) {
+    unsigned warp = self->warp->index;
+    knowledge released = clocks.warps[warp];
+    bool all = (clocks.accessed[warp] & ~lanes) == 0;
+    clocks.own[self->index] = ++clocks.time;
+    released.seen[warp] = all ? clocks.time : clocks.synced[warp];
     return released;
 }
 

@@ -26,6 +26,8 @@ void knowledge_join(knowledge *into, const knowledge &from);
 
 void clocks_begin_block();
 uint32_t clock_of(const thread &);
+/* It has touched memory that threads share. */
+void clocks_accessed(const thread &);
 /* Is (earlier, time) ordered before what `later` does now? Both are of this block. */
 bool clock_ordered(const thread &later, unsigned earlier, uint32_t time);
 /* A lane of these, of a warp, for which that does not hold; -1: it holds for all. */
@@ -40,8 +42,10 @@ void clocks_warp_synced(uint32_t mask);
 /* What the running thread's warp has seen is published from now on. */
 void clocks_fence(fence_scope);
 const clock_vector &clocks_published(fence_scope);
-/* What the running thread comes behind, itself included; what it does from now on is not in it. */
-knowledge clocks_release();
+/* What the running thread comes behind, itself included; what it does from now on is not in it. It
+ * releases with these lanes of its warp. If any other one has done something since the warp met,
+ * nothing since then is released. */
+knowledge clocks_release(uint32_t lanes);
 void clocks_acquire(const knowledge &);
 
 /* Copies that run on their own are a thread that the block does not have. */

@@ -7,13 +7,15 @@
 #include "tests/emulator/checker_readers.h"
 
 #include <map>
+#include <string.h>
 
 namespace emulator {
 
 struct mbarrier_clocks {
     cell initialised;
-    knowledge arrived; /* in all phases so far */
-    knowledge held;    /* in those that have ended */
+    knowledge arrived;         /* in all phases so far */
+    knowledge held;            /* in those that have ended */
+    uint32_t lanes[MAX_WARPS]; /* that have arrived in this phase */
 };
 
 struct checker_observer final : observer {
@@ -50,17 +52,21 @@ struct checker_observer final : observer {
     }
     void mbarrier_initialised(const uint64_t *barrier, site from) override {
         accessed(*self, barrier, sizeof *barrier, access::write, from);
-        mbarriers[barrier] = {*shadow_find(barrier, 1), {}, {}};
+        mbarriers[barrier] = {*shadow_find(barrier, 1), {}, {}, {}};
     }
     void mbarrier_used(const void *barrier, site from) override {
         checker_judge(mbarriers[barrier].initialised, barrier, access::write, place_of_site(from));
     }
     void mbarrier_arrived(const void *barrier) override {
-        knowledge_join(&mbarriers[barrier].arrived, clocks_release());
+        mbarrier_clocks &b = mbarriers[barrier];
+        uint32_t &lanes = b.lanes[self->warp->index];
+        lanes |= 1u << self->lane;
+        knowledge_join(&b.arrived, clocks_release(lanes));
     }
     void mbarrier_held(const void *barrier) override {
         mbarrier_clocks &b = mbarriers[barrier];
         b.held = b.arrived;
+        memset(b.lanes, 0, sizeof b.lanes);
     }
     void mbarrier_waited(const void *barrier) override {
         clocks_acquire(mbarriers[barrier].held);
@@ -70,12 +76,18 @@ struct checker_observer final : observer {
         checker_check(t, at, bytes, kind, place_of_site(from));
     }
     void async_read(const void *at, size_t bytes, site from) override {
-        checker_async_read(at, bytes, place_of_site(from));
+        accessed(*self, at, bytes, access::read, from);
+        checker_fenced(at, bytes, access::read, place_of_site(from));
     }
     void copy_issued(const pending_copy &c) override {
         if (c.valid)
             accessed(*self, c.from, c.bytes, access::read, c.at);
         checker_copy(c, stamp::IN_FLIGHT);
+    }
+    void bulk_issued(const pending_copy &c) override {
+        checker_fenced(c.from, c.bytes, access::read, place_of_site(c.at));
+        checker_fenced(c.to, c.bytes, access::write, place_of_site(c.at));
+        copy_issued(c);
     }
     void copy_performed(const pending_copy &c) override {
         if (c.valid)

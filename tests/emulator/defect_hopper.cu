@@ -15,11 +15,26 @@ DEFECT_KERNEL(barrier_init_without_sync, 1, 64, "barrier") {
     mbarrier_wait(&barrier, 0);
 }
 
+DEFECT_KERNEL(barrier_init_without_fence, 1, 64, "no fence_barrier_init") {
+    CU_SHARED(float, tile, [64]);
+    CU_SHARED(uint64_t, full);
+    if (threadIdx.x == 0)
+        mbarrier_init(&full, 1);
+    __syncthreads();
+    if (threadIdx.x == 32) {
+        mbarrier_arrive_expect(&full, 256);
+        bulk_copy(tile, x, 256, &full); /* DEFECT */
+    }
+    mbarrier_wait(&full, 0);
+    y[threadIdx.x] = tile[threadIdx.x];
+}
+
 DEFECT_KERNEL(bulk_copy_without_wait, 1, 64, "copy") {
     CU_SHARED(float, tile, [64]);
     CU_SHARED(uint64_t, barrier);
     if (threadIdx.x == 0) {
         mbarrier_init(&barrier, 1);
+        fence_barrier_init();
         mbarrier_arrive_expect(&barrier, 256);
         bulk_copy(tile, x, 256, &barrier); /* DEFECT */
         mbarrier_wait(&barrier, 0);
@@ -62,6 +77,66 @@ DEFECT_KERNEL(bulk_copy_of_more_than_expected, 1, 64, "deadlock") {
     }
     mbarrier_wait(&full, 0); /* DEFECT */
     y[threadIdx.x] = tile[threadIdx.x];
+}
+
+DEFECT_KERNEL(bulk_copy_over_what_threads_stored, 1, 64, "without fence_async after thread") {
+    CU_SHARED(float, tile, [64]);
+    CU_SHARED(uint64_t, full);
+    if (threadIdx.x == 0) {
+        mbarrier_init(&full, 1);
+        fence_barrier_init();
+    }
+    tile[threadIdx.x] = 1; /* DEFECT */
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        mbarrier_arrive_expect(&full, 256);
+        bulk_copy(tile, x, 256, &full); /* DEFECT */
+    }
+    mbarrier_wait(&full, 0);
+    y[threadIdx.x] = tile[threadIdx.x];
+}
+
+DEFECT_KERNEL(bulk_copy_of_what_threads_stored, 1, 64, "without fence_async after thread") {
+    CU_SHARED(float, tile, [64]);
+    CU_SHARED(uint64_t, full);
+    if (threadIdx.x == 0) {
+        mbarrier_init(&full, 1);
+        fence_barrier_init();
+    }
+    y[threadIdx.x] = 1; /* DEFECT */
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        mbarrier_arrive_expect(&full, 256);
+        bulk_copy(tile, y, 256, &full); /* DEFECT */
+    }
+    mbarrier_wait(&full, 0);
+    y[64 + threadIdx.x] = tile[threadIdx.x];
+}
+
+/* Lane 0 arrives for its warp, which has not met. */
+DEFECT_KERNEL(stage_handed_back_by_one_lane, 1, 64, "without a barrier after") {
+    CU_SHARED(float, tile, [32]);
+    CU_SHARED(uint64_t, full);
+    CU_SHARED(uint64_t, empty);
+    if (threadIdx.x == 0) {
+        mbarrier_init(&full, 1);
+        mbarrier_init(&empty, 1);
+        fence_barrier_init();
+    }
+    __syncthreads();
+    for (int i = 0; i < 2; i++) {
+        if (threadIdx.x == 32) {
+            mbarrier_wait(&empty, i ^ 1);
+            mbarrier_arrive_expect(&full, 128);
+            bulk_copy(tile, x + 32 * i, 128, &full); /* DEFECT */
+        }
+        if (threadIdx.x < 32) {
+            mbarrier_wait(&full, i);
+            y[threadIdx.x] = tile[threadIdx.x]; /* DEFECT */
+            if (threadIdx.x == 0)
+                mbarrier_arrive(&empty);
+        }
+    }
 }
 
 enum { A_BYTES = 64 * 128, B_BYTES = 8 * 128 };

@@ -18,6 +18,8 @@ struct mbarrier {
     int n_bytes;    /* expected, less those that are there */
     int parity;     /* of this phase */
     uint64_t n_held;
+    unsigned maker; /* thread */
+    bool is_fenced; /* by its maker, for copies */
 };
 
 struct bulk {
@@ -59,7 +61,12 @@ void mbarrier_init(const uint64_t *barrier, int n_arrivals, site at) {
         fail(cudaErrorIllegalAddress, at, "mbarrier_init: not 8 aligned bytes of shared memory");
     if (checker)
         checker->mbarrier_initialised(barrier, at);
-    state.barriers[barrier] = {n_arrivals, n_arrivals, 0, 0, 0};
+    state.barriers[barrier] = {n_arrivals, n_arrivals, 0, 0, 0, self->index, false};
+}
+
+void fence_barrier_init() {
+    for (auto &named : state.barriers)
+        named.second.is_fenced |= named.second.maker == self->index;
 }
 
 void mbarrier_arrive(const uint64_t *barrier, int expected_bytes, site at) {
@@ -103,7 +110,8 @@ bool bulk_copy_land() {
 }
 
 void bulk_copy(void *shared, const void *global, int bytes, const uint64_t *barrier, site at) {
-    find(barrier, "bulk_copy", at);
+    if (!find(barrier, "bulk_copy", at)->is_fenced)
+        fail(cudaErrorLaunchFailure, at, "bulk_copy: its barrier has had no fence_barrier_init");
     size_t n = (size_t)bytes;
     if ((uintptr_t)shared % 16 != 0 || (uintptr_t)global % 16 != 0 || bytes <= 0 || bytes % 16 != 0)
         fail(cudaErrorMisalignedAddress, at, "bulk_copy of %d bytes: not in multiples of 16",
@@ -123,7 +131,7 @@ void bulk_copy(void *shared, const void *global, int bytes, const uint64_t *barr
                          0,
                          at};
     if (checker)
-        checker->copy_issued(copy);
+        checker->bulk_issued(copy);
     state.copies.push_back({copy, barrier});
     if (order_running() == EMULATOR_REVERSE)
         bulk_copy_land();

@@ -38,6 +38,7 @@ struct observer {
     /* Between the two nobody may touch the bytes. */
     virtual void copy_issued(const pending_copy &) = 0;
     virtual void copy_performed(const pending_copy &) = 0;
+    virtual void bulk_issued(const pending_copy &) = 0;
     virtual void bulk_landed(const pending_copy &, const void *barrier) = 0;
     /* By a product that runs on its own, for the running thread. */
     virtual void async_read(const void *at, size_t bytes, site) = 0;

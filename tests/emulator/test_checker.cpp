@@ -71,7 +71,7 @@ static void test_defects(void **) {
                         lines.begin()->c_str(), text.c_str());
         });
     }
-    assert_true(defect_kernels().size() >= 35);
+    assert_true(defect_kernels().size() >= 42);
     assert_int_equal(n_missed, 0);
 }
 

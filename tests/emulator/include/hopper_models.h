@@ -10,6 +10,7 @@ namespace emulator {
 void mbarrier_init(const uint64_t *barrier, int n_arrivals, site);
 void mbarrier_arrive(const uint64_t *barrier, int expected_bytes, site);
 void mbarrier_wait(const uint64_t *barrier, int parity, site);
+void fence_barrier_init();
 void bulk_copy(void *shared, const void *global, int bytes, const uint64_t *barrier, site);
 void fence_async();
 
@@ -29,6 +30,7 @@ HOPPER_MODEL void mbarrier_init(uint64_t *barrier, int n_arrivals, HOPPER_AT) {
     ::emulator::mbarrier_init(barrier, n_arrivals, at);
 }
 HOPPER_MODEL void fence_barrier_init() {
+    ::emulator::fence_barrier_init();
 }
 HOPPER_MODEL void mbarrier_arrive(uint64_t *barrier, HOPPER_AT) {
     ::emulator::mbarrier_arrive(barrier, 0, at);
