@@ -22,9 +22,32 @@
 /* A started job that idled so long goes first; one that waited so long is above every rule; a
  * deadline that near counts. See scheduler.h. */
 enum { MAX_IDLE_STEPS = 32, PATIENCE_STEPS = 5000 };
+#define LEAST_BYTES_OF_TWO ((size_t)7 << 30) /* of a device, for two backends on it */
 #define URGENT_S 2.0
 
 /* ------------------------------------------------------------------ open */
+
+/* Where a device computes while its host goes on, it can do steps and sound side by side: the
+ * decoder gets a backend of its own. It reads weights that the other one uploaded, and nothing else
+ * is common to both. On a small card the memory that this takes is worth more as room for
+ * utterances. */
+static mill_status open_sound(struct mill_replica *r, struct mill_error *err) {
+    const struct mill_device *device = &r->device;
+    size_t free_bytes = 0, total_bytes = 0;
+    mill_status status = device->ops->memory(device->backend, &free_bytes, &total_bytes);
+    if (status < 0)
+        return mill_fail(err, status, "%s",
+                         mill_backend_failure(device->ops, device->backend, status));
+    const struct mill_backend_options options = {.n_threads = r->options.device.n_threads,
+                                                 .device = r->options.device.number,
+                                                 .memory_limit_bytes =
+                                                     r->options.device.memory_limit_bytes};
+    bool small = total_bytes > 0 && total_bytes < LEAST_BYTES_OF_TWO;
+    if (device->ops->asynchronous && !small)
+        return device->ops->open(&r->sound, &options, err);
+    r->sound = device->backend;
+    return MILL_OK;
+}
 
 /* How much of what is wished the device has memory for; the options then say that. */
 static mill_status plan_memory(struct mill_replica *r, struct mill_memory_plan *plan,
@@ -68,17 +91,18 @@ static mill_status open_model(struct mill_replica *r, struct mill_error *err) {
     struct mill_device *device = &r->device;
     struct mill_memory_plan plan;
     MILL_TRY(mill_device_plan(device, o->model, &o->device, o->lender, err));
+    MILL_TRY(open_sound(r, err));
     MILL_TRY(plan_memory(r, &plan, err));
     MILL_TRY(mill_device_load(device, err));
     MILL_TRY(
         mill_qwen2_open(&r->lm, device->ops, device->backend, &device->weights->lm, &plan.lm, err));
-    MILL_TRY(mill_bicodec_streams_open(&r->streams, device->ops, device->backend,
+    MILL_TRY(mill_bicodec_streams_open(&r->streams, device->ops, r->sound,
                                        &device->weights->decoder, &plan.streams, err));
     const struct mill_bicodec_shape *shape = &o->model->shape.bicodec;
     r->frame_s = (double)shape->hop / shape->sample_rate;
     r->ahead = device->ops->asynchronous;
-    r->wave = device->ops->host_alloc(device->backend, (size_t)plan.streams.max_frames *
-                                                           (size_t)shape->hop * sizeof *r->wave);
+    r->wave = device->ops->host_alloc(r->sound, (size_t)plan.streams.max_frames *
+                                                    (size_t)shape->hop * sizeof *r->wave);
     if (!r->wave)
         return mill_fail(err, MILL_E_MEMORY, "no memory for %d frames of sound",
                          plan.streams.max_frames);
@@ -349,7 +373,9 @@ bool mill_replica_close(struct mill_replica *r) {
     mill_bicodec_streams_close(r->streams);
     mill_qwen2_close(r->lm);
     if (r->wave)
-        r->device.ops->host_free(r->device.backend, r->wave);
+        r->device.ops->host_free(r->sound, r->wave);
+    if (r->sound && r->sound != r->device.backend)
+        r->device.ops->close(r->sound);
     mill_device_close(&r->device);
     for (int i = 0; i < MILL_QWEN2_SLOTS; i++)
         free(r->flights[i].sequences);

@@ -30,6 +30,7 @@ struct mill_replica_job {
 struct mill_replica {
     struct mill_replica_options options;
     struct mill_device device;
+    struct mill_backend *sound; /* the decoder's: the device's own, or one beside it */
     struct mill_qwen2 *lm;
     struct mill_bicodec_streams *streams;
     struct mill_kv_pool *pool;

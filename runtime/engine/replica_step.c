@@ -5,9 +5,10 @@
  *
  * So while the host looks at tokens, delivers sound and plans, the device has step t to do. Where
  * the backend computes before it returns, step and windows are collected in the turn that launched
- * them. The vocoder's work stands behind step t in the same order of work: its state is that of the
- * tokens seen, and it never waits for the host. Arrays of a step are the replica's; nothing is
- * allocated here. */
+ * them. The vocoder's work stands behind step t in the same order of work, or is done beside step t
+ * by a backend of its own: its state is that of the tokens seen, so it needs nothing of the step,
+ * and it never waits for the host. Neither gets ahead of the other by more than a turn. Arrays of a
+ * step are the replica's; nothing is allocated here. */
 #include "runtime/engine/replica_state.h"
 
 #include "runtime/base/clock.h"
@@ -39,7 +40,8 @@ static bool end_computing(struct mill_replica *r) {
 }
 
 /* Seconds that the device took for what was launched at since_s and is here now: its work runs in
- * order, so not before what was collected before it. */
+ * order, so not before what was collected before it. Of two things done side by side the one that
+ * comes later counts for what it lasted longer, so that all together is the time it was busy. */
 static double take_time(struct mill_replica *r, double since_s) {
     double now_s = mill_clock_seconds();
     double start_s = since_s > r->collected_s ? since_s : r->collected_s;

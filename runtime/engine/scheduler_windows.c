@@ -16,7 +16,7 @@ static double turn_s(const struct mill_scheduler *s) {
 /* Frames that a window of a job that speaks must have. The first one is as small as lets its player
  * go on: what a turn makes is heard for longer than the turn takes, and the more so the sooner a
  * late turn is made up for. From then on half of what the player has ahead is waited for, so
- * windows grow as it does; a listener about to hear silence gets what there is. */
+ * windows grow as it does; who is about to hear silence gets one as small as the first. */
 static int32_t least_window(const struct mill_scheduler *s, const struct mill_entry *entry,
                             double now_s) {
     int32_t first = entry->first_window, max_window = s->options.max_window;

@@ -184,7 +184,7 @@ static bool check_fair_shares(void) {
 /* Whoever is alone hears the first frame as soon as it and what must be known behind it are drawn
  * and looked at, a step late, and one turn more. */
 static bool check_alone(void) {
-    struct sim_options options = sim_options_closed(1);
+    struct sim_options options = sim_options_bench(1, 0);
     struct sim_result result;
     options.given_voices = true;
     bool ok = run("alone", &options, &result);
@@ -214,8 +214,8 @@ static int check(int32_t n_arrivals) {
 /* ------------------------------------------------------------------ the program */
 
 /* What `bench engine` would say. */
-static int closed_loop(const struct sim_options *wanted, const char *costs) {
-    struct sim_options options = sim_options_closed(wanted->n_clients);
+static int bench_load(const struct sim_options *wanted, const char *costs) {
+    struct sim_options options = sim_options_bench(wanted->n_clients, wanted->rate);
     struct mill_error err = {""};
     options.given_voices = wanted->given_voices;
     options.seed = wanted->seed;
@@ -225,13 +225,14 @@ static int closed_loop(const struct sim_options *wanted, const char *costs) {
     }
     options.costs.together = wanted->costs.together;
     struct sim_result result;
-    bool ok = run("closed loop", &options, &result);
+    bool ok = run("bench", &options, &result);
     if (ok)
-        printf("  %d clients: %.0f frames/s; %.0f while all are busy; %.0f frames a batch of "
-               "sound, %.2f of the time\n",
-               options.n_clients, (double)result.n_frames / result.duration_s,
-               result.full_s > 0 ? (double)result.full_frames / result.full_s : 0,
-               (double)result.n_frames / result.n_batches, result.batch_s / result.duration_s);
+        printf(
+            "  %.0f frames/s; %.0f while all are busy; %.0f frames a batch of sound, %.2f of the "
+            "time\n",
+            (double)result.n_frames / result.duration_s,
+            result.full_s > 0 ? (double)result.full_frames / result.full_s : 0,
+            (double)result.n_frames / result.n_batches, result.batch_s / result.duration_s);
     sim_result_deinit(&result);
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
@@ -253,17 +254,13 @@ static int bench(void) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option names[] = {{"arrivals", required_argument, NULL, 'a'},
-                                          {"load", required_argument, NULL, 'l'},
-                                          {"pages", required_argument, NULL, 'p'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"clients", required_argument, NULL, 'n'},
-                                          {"given-voices", no_argument, NULL, 'g'},
-                                          {"costs", required_argument, NULL, 'f'},
-                                          {"together", required_argument, NULL, 't'},
-                                          {"check", no_argument, NULL, 'c'},
-                                          {"bench", no_argument, NULL, 'b'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"arrivals", required_argument, NULL, 'a'}, {"load", required_argument, NULL, 'l'},
+        {"pages", required_argument, NULL, 'p'},    {"seed", required_argument, NULL, 's'},
+        {"clients", required_argument, NULL, 'n'},  {"rate", required_argument, NULL, 'r'},
+        {"given-voices", no_argument, NULL, 'g'},   {"costs", required_argument, NULL, 'f'},
+        {"together", required_argument, NULL, 't'}, {"check", no_argument, NULL, 'c'},
+        {"bench", no_argument, NULL, 'b'},          {NULL, 0, NULL, 0}};
     struct sim_options options = sim_options_default();
     const char *costs = NULL;
     bool checks = false, benches = false;
@@ -283,6 +280,9 @@ int main(int argc, char **argv) {
             break;
         case 'n':
             options.n_clients = (int32_t)strtol(optarg, NULL, 10);
+            break;
+        case 'r':
+            options.rate = strtod(optarg, NULL);
             break;
         case 'g':
             options.given_voices = true;
@@ -305,8 +305,8 @@ int main(int argc, char **argv) {
     }
     if (benches)
         return bench();
-    if (options.n_clients > 0)
-        return closed_loop(&options, costs);
+    if (options.n_clients > 0 || options.rate > 0)
+        return bench_load(&options, costs);
     if (checks)
         return check(options.n_arrivals);
     struct sim_result result;

@@ -73,10 +73,13 @@ struct sim_options sim_options_default(void) {
 
 /* As runtime/engine/replica.c and memory_plan.c size it; frames and prompts as tools/bench_engine.c
  * and bench/load.c send them. */
-struct sim_options sim_options_closed(int32_t n_clients) {
+struct sim_options sim_options_bench(int32_t n_clients, double rate) {
     struct sim_options o = sim_options_default();
     o.n_clients = n_clients;
-    o.n_arrivals = n_clients > 4 ? 2 * n_clients : 8;
+    o.rate = rate;
+    o.n_arrivals = n_clients > 0 ? 2 * n_clients : (int32_t)ceil(10 * rate);
+    o.n_arrivals = o.n_arrivals > 8 ? o.n_arrivals : 8;
+    n_clients = n_clients > 0 ? n_clients : 512;
     o.scheduler.max_running = o.scheduler.max_sequences = o.scheduler.max_windows = n_clients;
     o.scheduler.max_rows = n_clients + 256;
     o.scheduler.max_prefill_rows = 256;
@@ -107,6 +110,10 @@ double sim_capacity(const struct sim_options *options) {
     double rows = n * (1 + mean_prompt / mean_frames);
     double turn_s = sim_cost_s(&costs->step, rows) + sim_cost_s(&costs->batch, n);
     return n * options->scheduler.frame_s / turn_s;
+}
+
+static bool is_bench(const struct sim_options *options) {
+    return options->n_clients > 0 || options->rate > 0;
 }
 
 /* ------------------------------------------------------------------ chance */
@@ -209,7 +216,7 @@ static mill_status arrive(struct world *w) {
 
 /* The next request of `bench engine`, of whose 60 s none lasts longer; a token is about four bytes
  * of text. */
-static mill_status send_next(struct world *w) {
+static mill_status send_next(struct world *w, double due_s) {
     const struct sim_options *o = w->options;
     uint64_t number = o->seed + (uint64_t)(o->n_arrivals - w->n_left);
     int32_t bytes = (int32_t)bench_passage_at(&w->passages, number).bytes, slot;
@@ -224,7 +231,7 @@ static mill_status send_next(struct world *w) {
     MILL_TRY(drive_add(&w->drive, &job, n_frames, &slot));
     w->drive.jobs[slot].limited = true;
     w->drive.jobs[slot].n_before = n_before;
-    w->jobs[slot] = (struct sim_job){.arrival_s = w->now_s, .added_step = w->drive.n_steps};
+    w->jobs[slot] = (struct sim_job){.arrival_s = due_s, .added_step = w->drive.n_steps};
     w->result->n_streamed++;
     w->n_active++;
     if (--w->n_left > 0)
@@ -420,9 +427,13 @@ static bool has_jobs(const struct world *w) {
 
 /* Who comes now, and who hangs up. */
 static mill_status change_jobs(struct world *w) {
-    if (w->options->n_clients > 0) {
+    if (is_bench(w->options)) {
         while (w->n_left > 0 && w->n_active < w->options->n_clients)
-            MILL_TRY(send_next(w));
+            MILL_TRY(send_next(w, w->now_s));
+        while (w->n_left > 0 && w->options->rate > 0 && w->next_arrival_s <= w->now_s) {
+            MILL_TRY(send_next(w, w->next_arrival_s));
+            w->next_arrival_s += -log(1 - uniform(w)) / w->options->rate;
+        }
         return MILL_OK;
     }
     if (w->options->load <= 0)
@@ -479,7 +490,7 @@ mill_status sim_run(const struct sim_options *options, struct sim_result *result
     mill_status status = drive_open(&w->drive, &options->scheduler, false);
     if (status == MILL_OK)
         status = bench_passages_open(&w->passages, NULL, &w->drive.error);
-    w->drive.ahead = options->n_clients > 0;
+    w->drive.ahead = is_bench(options);
     w->jobs = mill_alloc_array((size_t)options->scheduler.max_jobs, sizeof *w->jobs);
     if (!w->jobs)
         status = MILL_E_MEMORY;

@@ -42,9 +42,11 @@ struct sim_options {
      * undisturbed: for fair shares. */
     int32_t backlog[SIM_N_KEYS];
     double duration_s; /* with backlog */
-    /* Not 0: the closed loop of `bench engine` instead: so many clients, streamed, the same texts,
-     * and draws that are looked at a step late. Its voices are created, unless given. */
+    /* One of them not 0: the loads of `bench engine` instead: so many clients, or so many requests
+     * a second; streamed, the same texts, and draws that are looked at a step late. Voices are
+     * created, unless given. */
     int32_t n_clients;
+    double rate;
     bool given_voices;
 };
 
@@ -74,8 +76,9 @@ struct sim_result {
 
 /* Batch 256, room for 1024 jobs; half the load that the costs allow. */
 struct sim_options sim_options_default(void);
-/* `bench engine --concurrency n_clients` on a card: the sizes of a replica, as many requests. */
-struct sim_options sim_options_closed(int32_t n_clients);
+/* `bench engine` on a card, with --concurrency n_clients or --rate, the other 0: the sizes of a
+ * replica, as many requests. */
+struct sim_options sim_options_bench(int32_t n_clients, double rate);
 /* Audio seconds a second at full batches, by the cost model. */
 double sim_capacity(const struct sim_options *options);
 
