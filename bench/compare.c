@@ -1,16 +1,17 @@
 /* compare.c - two result files side by side; see bench_result_compare in result.h. */
 #include "bench/result.h"
 
+#include "runtime/io/config.h"
+
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
 
+enum { LARGEST_RESULT = 1 << 24 }; /* bytes */
+
 static mill_status read_points(const char *path, json_t **root, json_t **points,
                                struct mill_error *err) {
-    json_error_t cause;
-    *root = json_load_file(path, 0, &cause);
-    if (!*root)
-        return mill_fail(err, MILL_E_INPUT, "'%s': line %d: %s", path, cause.line, cause.text);
+    MILL_TRY(mill_json_open(root, path, LARGEST_RESULT, err));
     *points = json_object_get(*root, "points");
     if (!json_is_array(*points))
         return mill_fail(err, MILL_E_INPUT,

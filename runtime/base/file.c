@@ -91,10 +91,12 @@ int mill_write_all(int fd, const void *data, size_t size) {
     return 0;
 }
 
-/* Whether the rename of the end may replace what is there. */
-static mill_status check_replaceable(const char *path, struct mill_error *err) {
+/* Whether the rename of the end may replace what is there; the access bits of a file that is. */
+static mill_status check_replaceable(const char *path, mode_t *mode, struct mill_error *err) {
     struct stat info;
-    if (stat(path, &info) != 0 || S_ISREG(info.st_mode))
+    bool is_there = stat(path, &info) == 0;
+    *mode = is_there ? info.st_mode & 0777 : 0;
+    if (!is_there || S_ISREG(info.st_mode))
         return MILL_OK;
     return mill_fail(err, MILL_E_INPUT,
                      S_ISDIR(info.st_mode)
@@ -114,7 +116,8 @@ static char *final_name(const char *path) {
  * which is the whole process's and cannot be read without being changed under other threads. */
 mill_status mill_output_open(struct mill_output *output, const char *path, struct mill_error *err) {
     *output = (struct mill_output){.fd = -1};
-    MILL_TRY(check_replaceable(path, err));
+    mode_t mode;
+    MILL_TRY(check_replaceable(path, &mode, err));
     char digits[13] = "";
     if (!mill_hex_random(digits, 6))
         return mill_fail(err, MILL_E_IO, "'%s': no random numbers: %s", path, strerror(errno));
@@ -125,10 +128,12 @@ mill_status mill_output_open(struct mill_output *output, const char *path, struc
         return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", path);
     }
     output->fd = open(output->temporary_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (output->fd < 0) {
+    if (output->fd < 0 || (mode && fchmod(output->fd, mode) != 0)) {
         int cause = errno;
-        free(output->temporary_path); /* nothing to unlink */
-        output->temporary_path = NULL;
+        if (output->fd < 0) { /* nothing to unlink */
+            free(output->temporary_path);
+            output->temporary_path = NULL;
+        }
         mill_output_close(output);
         return mill_fail(err, mill_write_failure(cause), "'%s': cannot be written: %s", path,
                          strerror(cause));

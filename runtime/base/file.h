@@ -3,8 +3,9 @@
  *
  * A mapping is read-only and owned by its struct. An output is written under a temporary name in
  * the same folder; commit = flush, fsync, rename, fsync of the folder; closing it without commit
- * removes the temporary file. A symbolic link stays, its target is written. Where a folder, device,
- * pipe or socket stands, opening fails: the rename would put a file in its place. */
+ * removes the temporary file. A file that is replaced leaves its access bits to the new one; a
+ * symbolic link stays, its target is replaced. Where a folder, device, pipe or socket stands,
+ * opening fails: the rename would put a file in its place. */
 #ifndef MILL_BASE_FILE_H
 #define MILL_BASE_FILE_H
 

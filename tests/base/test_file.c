@@ -184,11 +184,13 @@ static void what_is_replaced(void **state) {
     assert_int_equal(mill_file_write(link, "new", 3, NULL), MILL_OK);
     unlink(link);
     assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(chmod(path, 0604), 0);
     assert_int_equal(mill_file_write(link, "newer", 5, NULL), MILL_OK);
     assert_int_equal(lstat(link, &info), 0);
     assert_true(S_ISLNK(info.st_mode));
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_size, 5);
+    assert_int_equal(info.st_mode & 0777, 0604);
     unlink(link);
     unlink(pipe);
 }

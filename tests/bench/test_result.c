@@ -111,7 +111,7 @@ static void test_bad_files(void **state) {
         assert_non_null(strstr(err.text, "no-result.json"));
     }
     assert_int_equal(bench_result_compare("/nowhere", path, 0, stdout, &n_worse, &err),
-                     MILL_E_INPUT);
+                     MILL_E_NOT_FOUND);
 }
 
 int main(void) {
