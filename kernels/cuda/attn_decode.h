@@ -7,10 +7,11 @@
  * function that returns when x is there. The row's own key and value never come from memory: they
  * go through shared memory, as the page will hold them, to the warp that has the last split.
  *
- * 8 warps have a split's keys and values under way together, 16 KB a warp: 512 positions are one
- * pass, two barriers. 4 warps ask for the values behind the scores, which keeps them at 128
- * registers, so that 16 warps fit a multiprocessor: 64 KB and more under way there, where memory's
- * speed needs 26 KB (4.3 TB/s times 0.8 us over 132 multiprocessors).
+ * A warp has its split's keys and values under way together, 16 KB; two blocks fit a
+ * multiprocessor, which has 128 KB under way then, where memory's speed needs 26 KB (4.3 TB/s times
+ * 0.8 us over 132 multiprocessors). Few sequences are dealt to several blocks each, parts, of which
+ * the last one to finish takes all together: so that all of a sequence is asked for at once, by
+ * blocks small enough (32 K registers, 5 KB) to begin beside those of the launch in front.
  *
  * The arithmetic is attn_rows': attn_tensor.h's a split, attn_taken.h's over splits. */
 #ifndef MILL_KERNELS_CUDA_ATTN_DECODE_H
@@ -20,11 +21,11 @@
 #include "kernels/cuda/attn_decode_split.h"
 #include "kernels/cuda/attn_taken.h"
 
-template <class T, int D, int N_WARPS> struct attn_decode {
-    typedef attn_decode_row<T, D, N_WARPS> row;
-    typedef attn_decode_split<T, D, N_WARPS> splits;
-    typedef attn_decode_shared<T, D, N_WARPS> shared_memory;
-    enum { PARTIAL = ATTN_PARTIAL_FLOATS(D), TURNS = row::TURNS };
+template <class T, int D, bool PARTS> struct attn_decode {
+    typedef attn_decode_row<T, D, PARTS> row;
+    typedef attn_decode_split<T, D, PARTS> splits;
+    typedef attn_decode_shared<T, D, PARTS> shared_memory;
+    enum { PARTIAL = ATTN_PARTIAL_FLOATS(D), TURNS = row::TURNS, WARPS = ATTN_DECODE_WARPS };
 
     static __device__ __forceinline__ void write_row(const struct mill_attn_paged_args &a,
                                                      const attn_decode_job &job,
@@ -35,45 +36,46 @@ template <class T, int D, int N_WARPS> struct attn_decode {
             y[c] = taken.sum.v[c] / taken.total;
     }
 
-    /* A block, all its threads. `partials` and `arrived` are this sequence's and head's: places for
-     * all splits' results, and a counter. */
+    /* A block that has splits, all its threads; `at` are those of its first pass. `partials` and
+     * `arrived` are this sequence's and head's, for parts: places for all splits' results, and a
+     * counter. */
     template <class Wait>
     static __device__ __forceinline__ void run(const struct mill_attn_paged_args &a,
-                                               const attn_decode_job &job, shared_memory *shared,
+                                               const attn_decode_job &job,
+                                               typename splits::octets at, shared_memory *shared,
                                                float *partials, int32_t *arrived, Wait wait) {
-        int32_t thread = (int32_t)threadIdx.x, warp = thread / 32;
-        const bool in_parts = splits::AT_ONCE && job.n_parts > 1; /* few blocks alone have parts */
-        int32_t first = in_parts ? job.part * N_WARPS : 0;
-        int32_t step = in_parts ? job.n_parts * N_WARPS : N_WARPS;
+        const int32_t thread = (int32_t)threadIdx.x, warp = thread / 32;
+        const int32_t slot = thread / TURNS, column = thread % TURNS * 4;
         float *scales = shared->scales[has_scales<T> ? warp : 0];
         typename splits::lanes split;
         attn_taken taken = attn_nothing_taken();
-        int32_t slot = thread / TURNS, column = thread % TURNS * 4;
-        bool takes = slot < job.heads;
-        for (int32_t pass = 0; first < job.n_splits; first += step, pass++) {
-            typename splits::octets at = splits::locate(a, job, first + warp);
+        int32_t first = job.part * WARPS;
+        for (int32_t pass = 0; first < job.n_splits; first += job.n_parts * WARPS, pass++) {
+            if (pass > 0)
+                at = splits::locate(a, job, first + warp);
             splits::ask(a, job, at, first + warp, &split, scales);
             if (pass == 0)
                 row::put(a, job, shared, wait);
-            float *partial = in_parts ? partials + (int64_t)(first + warp) * PARTIAL
-                                      : shared->partials[pass % 2][warp];
+            float *partial = PARTS ? partials + (int64_t)(first + warp) * PARTIAL
+                                   : shared->partials[pass % 2][warp];
             if (first + warp < job.n_splits)
-                splits::work(a, job, at, first + warp, &split, shared, scales, partial);
-            if (in_parts)
-                continue;
-            __syncthreads();
-            if (takes)
-                take_partials<D>(&taken, shared->partials[pass % 2][0] + slot * ATTN_PARTIAL_ROW(D),
-                                 column, min(N_WARPS, job.n_splits - first));
+                splits::work(job, first + warp, &split, shared, scales, partial);
+            if constexpr (!PARTS) {
+                __syncthreads();
+                if (slot < job.heads)
+                    take_partials<D, WARPS>(
+                        &taken, shared->partials[pass % 2][0] + slot * ATTN_PARTIAL_ROW(D), column,
+                        min((int32_t)WARPS, job.n_splits - first));
+            }
         }
-        if (in_parts) {
+        if constexpr (PARTS) {
             if (!arrive_last(arrived, job.n_parts))
                 return;
-            if (takes)
-                take_partials<D>(&taken, partials + slot * ATTN_PARTIAL_ROW(D), column,
-                                 job.n_splits);
+            if (slot < job.heads)
+                take_partials<D, ATTN_MAX_WARPS>(&taken, partials + slot * ATTN_PARTIAL_ROW(D),
+                                                 column, job.n_splits);
         }
-        if (takes)
+        if (slot < job.heads)
             write_row(a, job, taken, slot, column);
     }
 };

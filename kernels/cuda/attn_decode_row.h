@@ -8,13 +8,15 @@
 #include "kernels/cuda/quads.h"
 #include "kernels/cuda/rope.h"
 
-/* What a block keeps in shared memory. */
-template <class T, int D, int N_WARPS> struct attn_decode_shared {
-    float partials[2][N_WARPS][ATTN_PARTIAL_FLOATS(D)]; /* one pass' while the last is taken */
+/* What a block keeps in shared memory. PARTS: it has a part of its sequence's splits. */
+template <class T, int D, bool PARTS> struct attn_decode_shared {
+    enum { WARPS = ATTN_DECODE_WARPS };
+    /* One pass' while the last is taken; those of parts go through device memory. */
+    float partials[PARTS ? 1 : 2][PARTS ? 1 : WARPS][ATTN_PARTIAL_FLOATS(D)];
     __align__(16) unsigned char queries[attn_tensor<T, D>::QUERY_BYTES];
     __align__(16) T own[2][D];         /* the row's key and value, as pages hold them */
     float turned[2][D], own_scales[2]; /* codes: before they are codes; their scales */
-    float scales[has_scales<T> ? N_WARPS : 1][2 * ATTN_KEYS]; /* codes: of a warp's split */
+    float scales[has_scales<T> ? WARPS : 1][2 * ATTN_KEYS]; /* codes: of a warp's split */
 };
 
 /* Which block this is: sequence, kv head and chunk of its query heads, part of the splits. */
@@ -27,26 +29,29 @@ struct attn_decode_job {
 static __device__ __forceinline__ attn_decode_job
 find_decode_job(const struct mill_attn_paged_args &a, const struct mill_attn_plan &plan,
                 int32_t sequence, int32_t y, int32_t part) {
-    int32_t shared = a.n_heads / a.kv.n_heads, chunk = y % plan.n_chunks;
+    uint32_t n_chunks = (uint32_t)plan.n_chunks;
+    int32_t chunk = n_chunks > 1 ? (int32_t)((uint32_t)y % n_chunks) : 0;
     attn_decode_job job;
     job.sequence = sequence;
-    job.kv_head = y / plan.n_chunks;
-    job.first_head = job.kv_head * shared + chunk * plan.head_chunk;
-    job.heads = min(plan.head_chunk, shared - chunk * plan.head_chunk);
+    job.kv_head = n_chunks > 1 ? (int32_t)((uint32_t)y / n_chunks) : y;
+    job.first_head = job.kv_head * plan.shared_heads + chunk * plan.head_chunk;
+    job.heads = min(plan.head_chunk, plan.shared_heads - chunk * plan.head_chunk);
     job.position = a.batch.n_cached[sequence];
     job.n_splits = job.position / ATTN_KEYS + 1;
-    job.n_parts = min(plan.n_parts, (job.n_splits + plan.n_warps - 1) / plan.n_warps);
+    job.n_parts = min(plan.n_parts, (job.n_splits + ATTN_DECODE_WARPS - 1) / ATTN_DECODE_WARPS);
     job.part = part;
-    job.appends = chunk == 0 && (job.n_splits - 1) / plan.n_warps % job.n_parts == part;
+    job.appends = chunk == 0 && part == 0;
     return job;
 }
 
-template <class T, int D, int N_WARPS> struct attn_decode_row {
+template <class T, int D, bool PARTS> struct attn_decode_row {
     typedef attn_tensor<T, D> products;
-    typedef attn_decode_shared<T, D, N_WARPS> shared_memory;
+    typedef attn_decode_shared<T, D, PARTS> shared_memory;
     enum {
-        THREADS = 32 * N_WARPS,
-        TURNS = D / 4 /* threads of a head: two pairs each */
+        THREADS = 32 * ATTN_DECODE_WARPS,
+        TURNS = D / 4,           /* threads of a head: two pairs each */
+        HEADS = THREADS / TURNS, /* at a time */
+        ROUNDS = (ATTN_SLOTS + 2 + HEADS - 1) / HEADS
     };
 
     /* A thread's two pairs of a head: elements at, at + 1 and, D / 2 behind them, the other two. */
@@ -69,24 +74,46 @@ template <class T, int D, int N_WARPS> struct attn_decode_row {
         }
     }
 
+    /* Of slot i, behind the slots of the key and of the value; zeros of what there is not. */
+    static __device__ __forceinline__ pairs load_pairs(const struct mill_attn_paged_args &a,
+                                                       const attn_decode_job &job, int32_t i,
+                                                       int32_t at) {
+        int32_t head = job.first_head + i;
+        if (i >= ATTN_SLOTS)
+            head = a.n_heads + (i - ATTN_SLOTS) * a.kv.n_heads + job.kv_head;
+        const float *x = matrix_row(a.x, job.sequence) + head * D + at;
+        pairs p = {{0, 0}, {0, 0}};
+        bool is_there = i < job.heads || (i >= ATTN_SLOTS && i < ATTN_SLOTS + 2);
+        for (int e = 0; e < 2 && is_there; e++) {
+            p.low[e] = x[e];
+            p.high[e] = x[D / 2 + e];
+        }
+        return p;
+    }
+
     /* The row, turned, into shared memory: queries (zeros for heads that there are not), key and
-     * value; bf16: key and value into their page too. */
+     * value; bf16: key and value into their page too. The turns are worked out
+     * while x is on its way. */
     static __device__ __forceinline__ void put_row(const struct mill_attn_paged_args &a,
                                                    const attn_decode_job &job, T *page,
-                                                   const float cosine[2], const float sine[2],
+                                                   const float frequency[2],
                                                    shared_memory *shared) {
         const float scale = a.scale * 1.44269504f; /* weights are powers of two */
-        const float *x = matrix_row(a.x, job.sequence);
-        const int32_t at = (int32_t)threadIdx.x % TURNS * 2;
-        for (int32_t i = (int32_t)threadIdx.x / TURNS; i < ATTN_SLOTS + 2; i += THREADS / TURNS) {
-            int32_t head = job.first_head + i;
-            if (i >= ATTN_SLOTS)
-                head = a.n_heads + (i - ATTN_SLOTS) * a.kv.n_heads + job.kv_head;
-            pairs p = {{0, 0}, {0, 0}};
-            for (int e = 0; e < 2 && (i < job.heads || i >= ATTN_SLOTS); e++) {
-                p.low[e] = x[head * D + at + e];
-                p.high[e] = x[head * D + D / 2 + at + e];
-            }
+        const int32_t at = (int32_t)(threadIdx.x % TURNS * 2);
+        const int32_t first = (int32_t)(threadIdx.x / TURNS);
+        pairs of_round[ROUNDS];
+#pragma unroll
+        for (int k = 0; k < ROUNDS; k++)
+            of_round[k] = load_pairs(a, job, first + k * HEADS, at);
+        float cosine[2], sine[2];
+        for (int e = 0; e < 2; e++)
+            cosine_sine((float)job.position * frequency[e], &cosine[e], &sine[e]);
+#pragma unroll
+        for (int k = 0; k < ROUNDS; k++) {
+            const int32_t i = first + k * HEADS;
+            pairs &p = of_round[k];
+            if (i >= ATTN_SLOTS + 2)
+                continue;
             for (int e = 0; e < 2 && i <= ATTN_SLOTS; e++)
                 turn_pair(&p.low[e], &p.high[e], cosine[e], sine[e]);
             if (i < ATTN_SLOTS) {
@@ -128,20 +155,19 @@ template <class T, int D, int N_WARPS> struct attn_decode_row {
         }
     }
 
-    /* The row into shared memory and its page, by all threads, who then meet. Its turns are worked
-     * out before wait(). */
+    /* The row into shared memory and its page, by all threads, who then meet. What does not depend
+     * on x is asked for before wait(). */
     template <class Wait>
     static __device__ __forceinline__ void put(const struct mill_attn_paged_args &a,
                                                const attn_decode_job &job, shared_memory *shared,
                                                Wait wait) {
         const int32_t *pages = a.batch.page_table + (int64_t)job.sequence * a.batch.max_pages;
         T *page = static_cast<T *>(a.kv.data) + kv_element(a.kv, pages, job.position, job.kv_head);
-        float cosine[2], sine[2];
+        float frequency[2];
         for (int e = 0; e < 2; e++)
-            cosine_sine((float)job.position * a.frequency[(int32_t)threadIdx.x % TURNS * 2 + e],
-                        &cosine[e], &sine[e]);
+            frequency[e] = a.frequency[threadIdx.x % TURNS * 2 + e];
         wait();
-        put_row(a, job, page, cosine, sine, shared);
+        put_row(a, job, page, frequency, shared);
         if constexpr (has_scales<T>)
             put_codes(a.kv, job, page,
                       static_cast<float *>(a.kv.data) +

@@ -164,7 +164,7 @@ static __device__ void take_splits(float *state, const float *partials, int32_t 
         int32_t n_seen = min(n, (view.n_visible(slot) + ATTN_KEYS - 1) / ATTN_KEYS);
         float *own = state + slot * ROW;
         attn_taken taken = {load_quad<true>(own, at, D, 0.0f), own[D], own[D + 1]};
-        take_partials<D>(&taken, partials + slot * ROW, at, n_seen);
+        take_partials<D, ATTN_MAX_WARPS>(&taken, partials + slot * ROW, at, n_seen);
         __syncwarp();
         store_quad<true>(own, at, D, taken.sum);
         if (at == 0) {

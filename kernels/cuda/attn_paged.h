@@ -26,7 +26,7 @@ enum {
     ATTN_SLOTS = 8,        /* of an octet */
     ATTN_MAX_OCTETS = 4,   /* of a tile */
     ATTN_MAX_WARPS = 8,    /* of a block */
-    ATTN_DECODE_WARPS = 4, /* of a block of attn_decode.h where there are many; else the above */
+    ATTN_DECODE_WARPS = 4, /* of one of attn_decode.h */
     ATTN_MAX_HEAD_DIM = 64
 };
 
@@ -37,7 +37,8 @@ enum {
 
 struct mill_attn_plan {
     int32_t tile_rows, n_tiles;
-    int32_t head_chunk, n_chunks; /* query heads of a kv head that a block takes */
+    int32_t shared_heads;         /* query heads of a kv head */
+    int32_t head_chunk, n_chunks; /* of these that a block takes */
     int32_t n_octets;             /* of a full tile */
     int32_t n_warps, n_parts;
     int32_t max_splits; /* of a sequence */
@@ -62,8 +63,8 @@ struct mill_attn_shape mill_cuda_attn_shape(const struct mill_backend *backend,
  */
 bool mill_cuda_attn_plan(const struct mill_attn_shape *shape, struct mill_attn_plan *plan);
 
-/* The same for steps of one row a sequence (attn_decode.h): few blocks of many warps, which ask for
- * all of a sequence at once, or enough blocks of few to fill the device. */
+/* The same for steps of one row a sequence (attn_decode.h): a block for all of a sequence where
+ * that fills the device, otherwise several, which ask for all of it at once. */
 void mill_cuda_attn_plan_decode(const struct mill_attn_shape *shape, struct mill_attn_plan *plan);
 
 #ifdef __cplusplus

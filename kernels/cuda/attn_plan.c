@@ -14,6 +14,7 @@ static void cut_into_tiles(const struct mill_attn_shape *s, struct mill_attn_pla
                            int32_t n_octets) {
     int32_t heads = s->n_heads / s->n_kv_heads, slots = n_octets * ATTN_SLOTS;
     plan->n_octets = n_octets;
+    plan->shared_heads = heads;
     plan->head_chunk = smaller(heads, slots);
     plan->n_chunks = ceil_divide(heads, plan->head_chunk);
     plan->tile_rows = slots / plan->head_chunk;
@@ -34,7 +35,7 @@ static int32_t max_splits(const struct mill_attn_shape *s) {
     return ceil_divide((int64_t)s->max_pages * s->page_tokens, ATTN_KEYS);
 }
 
-/* Few blocks share the splits of a long sequence among more. */
+/* Few blocks share the splits of a sequence among more. */
 static int32_t parts_of(const struct mill_attn_shape *s, const struct mill_attn_plan *plan,
                         int32_t blocks) {
     int64_t partials = (int64_t)blocks * plan->max_splits;
@@ -67,7 +68,6 @@ void mill_cuda_attn_plan_decode(const struct mill_attn_shape *s, struct mill_att
     cut_into_tiles(s, plan, 1);
     plan->tile_rows = 1;
     plan->n_tiles = s->n_rows;
-    int32_t blocks = blocks_of(s, plan);
-    plan->n_warps = blocks <= s->n_processors ? ATTN_MAX_WARPS : ATTN_DECODE_WARPS;
-    plan->n_parts = parts_of(s, plan, blocks);
+    plan->n_warps = ATTN_DECODE_WARPS;
+    plan->n_parts = parts_of(s, plan, blocks_of(s, plan));
 }

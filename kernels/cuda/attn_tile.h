@@ -39,8 +39,7 @@ template <int D> struct attn_tile<uint16_t, D> {
     static __device__ key_lane key_of(const uint16_t *row) {
         key_lane found;
         for (int e = 0; e < D / 32; e++)
-            found.run[e] =
-                *reinterpret_cast<const uint4 *>(row + 32 * e + (int32_t)threadIdx.x % 4 * 8);
+            found.run[e] = *reinterpret_cast<const uint4 *>(row + 32 * e + threadIdx.x % 4 * 8);
         return found;
     }
     /* Keys 8j .. 8j + 7 for products 16k .. 16k + 31, k even. */
@@ -74,7 +73,7 @@ template <int D> struct attn_tile<int8_t, D> {
     }
 
     static __device__ key_lane key_of(const int8_t *row) {
-        return *reinterpret_cast<const key_lane *>(row + (int32_t)threadIdx.x % 4 * (D / 4));
+        return *reinterpret_cast<const key_lane *>(row + threadIdx.x % 4 * (D / 4));
     }
     static __device__ void load_keys(uint32_t b[4], const key_lane &keys, int k) {
         for (int i = 0; i < 4; i++) {
@@ -99,14 +98,14 @@ template <class T, int D> struct attn_split_lanes {
 
     /* Key of the split that keys[j] is of, and value of values[k][i]. */
     static __device__ int32_t key_at(int j) {
-        return 8 * j + (int32_t)threadIdx.x % 32 / 4;
+        return 8 * j + (int32_t)(threadIdx.x % 32 / 4);
     }
     static __device__ int32_t value_at(int k, int i) {
-        return 16 * k + i / 2 * 8 + (int32_t)threadIdx.x % 4 * 2 + i % 2;
+        return 16 * k + i / 2 * 8 + (int32_t)(threadIdx.x % 4 * 2) + i % 2;
     }
     static __device__ typename tile::value_row value_of(const T *row) {
-        return *reinterpret_cast<const typename tile::value_row *>(row + (int32_t)threadIdx.x % 32 /
-                                                                             4 * (D / 8));
+        typedef typename tile::value_row value_row;
+        return *reinterpret_cast<const value_row *>(row + threadIdx.x % 32 / 4 * (D / 8));
     }
 };
 

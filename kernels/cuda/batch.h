@@ -46,8 +46,8 @@ static __device__ __forceinline__ bool find_tile(const struct mill_batch &batch,
 static __device__ __forceinline__ int64_t kv_element(const struct mill_kv_pages &kv,
                                                      const int32_t *pages, int32_t position,
                                                      int32_t head) {
-    int64_t page = pages[position / kv.page_tokens];
-    int32_t slot = position % kv.page_tokens;
+    int64_t page = pages[(uint32_t)position / (uint32_t)kv.page_tokens];
+    int32_t slot = (int32_t)((uint32_t)position % (uint32_t)kv.page_tokens);
     return page * kv.page_stride + ((int64_t)head * kv.page_tokens + slot) * kv.head_dim;
 }
 
@@ -60,9 +60,10 @@ static __device__ __forceinline__ int64_t kv_part(const struct mill_kv_pages &kv
 static __device__ __forceinline__ int64_t kv_scale(const struct mill_kv_pages &kv,
                                                    const int32_t *pages, int32_t position,
                                                    int32_t head) {
-    int64_t page = pages[position / kv.page_tokens];
+    int64_t page = pages[(uint32_t)position / (uint32_t)kv.page_tokens];
     return (page * kv.page_stride + 2 * kv_part(kv)) / (int64_t)sizeof(float) +
-           (int64_t)head * kv.page_tokens + position % kv.page_tokens;
+           (int64_t)head * kv.page_tokens +
+           (int32_t)((uint32_t)position % (uint32_t)kv.page_tokens);
 }
 
 #endif

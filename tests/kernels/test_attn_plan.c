@@ -78,19 +78,23 @@ static void test_small_card(void **state) {
     assert_false(mill_cuda_attn_plan(&mx450, &plan));
 }
 
-/* Steps of one row a sequence: all of a short sequence at once in one block, a long one in parts;
- * beyond a block a processor, small blocks. */
+/* Steps of one row a sequence: parts for few sequences, 4 splits at once each; a block a sequence
+ * and kv head where there are more than multiprocessors. */
 static void test_decode(void **state) {
     (void)state;
     struct mill_attn_shape shape = h200;
     struct mill_attn_plan plan;
     shape.n_sequences = shape.n_rows = 1;
     mill_cuda_attn_plan_decode(&shape, &plan);
-    assert_int_equal(plan.n_warps, 8);
-    assert_int_equal(plan.n_parts, 4);
+    assert_int_equal(plan.shared_heads, 7);
+    assert_int_equal(plan.n_warps, 4);
+    assert_int_equal(plan.n_parts, 8);
     shape.max_pages = 32;
     mill_cuda_attn_plan_decode(&shape, &plan);
-    assert_int_equal(plan.n_parts, 1);
+    assert_int_equal(plan.n_parts, 2);
+    shape.n_sequences = shape.n_rows = 66;
+    mill_cuda_attn_plan_decode(&shape, &plan);
+    assert_int_equal(plan.n_parts, 2); /* two blocks a multiprocessor */
     shape.n_sequences = shape.n_rows = 256;
     mill_cuda_attn_plan_decode(&shape, &plan);
     assert_int_equal(plan.n_tiles, 256);
