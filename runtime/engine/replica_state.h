@@ -58,10 +58,13 @@ struct mill_replica {
     double pieces_since_s;
     float *wave; /* host_alloc's: [max_window * hop]: the pieces one behind the other */
     struct mill_request **arrivals;
-    /* Seconds, recent averages: of a turn and of a step without prompts; each row of them more. */
-    double turn_s, decode_s, prompt_row_s;
-    double collected_s; /* when anything was collected last */
-    double stepped_s;   /* when a step was; 0 = the turns since then had none */
+    struct mill_scheduler_costs costs; /* as measured */
+    double decode_s, step_s; /* recent averages: of steps without prompts; of all without theirs */
+    double collected_s;      /* when anything was collected last */
+    struct mill_replica_calls {
+        double weight, n, nn, s, ns; /* sums over calls of the vocoder, of frames and seconds, and
+                                        of their products; older ones count less */
+    } calls;
 
     pthread_t thread;
     bool has_thread;

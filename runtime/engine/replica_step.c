@@ -129,20 +129,19 @@ static void accept_tokens(struct mill_replica *r, const struct mill_replica_flig
     }
 }
 
-/* What the scheduler is told of them: see mill_scheduler_set_costs. A row of a prompt takes no
- * longer than the step's rows do on average, which counts where hardly a step is without prompts. A
- * turn lasts from one step's tokens to the next's, whatever else was done meanwhile. */
-static void learn_costs(struct mill_replica *r, const struct mill_replica_flight *flight,
-                        double seconds) {
-    int32_t n_more = flight->n_rows - flight->n_sequences;
+/* What the scheduler is told of them: see mill_scheduler_costs. A row of a prompt takes no longer
+ * than the step's rows do on average, which counts where hardly a step is without prompts. */
+static void learn_step(struct mill_replica *r, const struct mill_replica_flight *flight,
+                       double seconds) {
+    int32_t n = flight->n_sequences, n_more = flight->n_rows - n;
+    struct mill_scheduler_costs *costs = &r->costs;
     if (n_more == 0)
         average(&r->decode_s, seconds);
     else if (seconds > r->decode_s)
-        average(&r->prompt_row_s, fmin((seconds - r->decode_s) / n_more, seconds / flight->n_rows));
-    if (r->stepped_s > 0)
-        average(&r->turn_s, fmax(r->collected_s - r->stepped_s - n_more * r->prompt_row_s, 0));
-    r->stepped_s = r->collected_s;
-    mill_scheduler_set_costs(r->scheduler, r->turn_s, r->prompt_row_s);
+        average(&costs->row_s, fmin((seconds - r->decode_s) / n_more, seconds / flight->n_rows));
+    average(&r->step_s, fmax(seconds - n_more * costs->row_s, 0));
+    costs->turn_s = r->step_s + n * costs->voice_s;
+    mill_scheduler_set_costs(r->scheduler, costs);
 }
 
 /* Wait for steps until no more than n are on their way. */
@@ -155,7 +154,7 @@ static mill_status collect_steps(struct mill_replica *r, uint64_t n, struct mill
             return MILL_E_CANCELLED;
         MILL_TRY(status);
         double seconds = take_time(r, flight->since_s);
-        learn_costs(r, flight, seconds);
+        learn_step(r, flight, seconds);
         count(r, flight->n_rows, 0, seconds);
         accept_tokens(r, flight, seconds);
     }
@@ -215,6 +214,24 @@ static mill_status launch_windows(struct mill_replica *r, const struct mill_wind
     return end_computing(r) ? status : MILL_E_CANCELLED;
 }
 
+/* How long a call takes before its first frame and for each, by the line that recent calls lie
+ * nearest to; where they were all alike, all of it is the frames'. One's own window waits for what
+ * it takes for others too: for the longest of late, as players are not to run dry by it. */
+static void learn_call(struct mill_replica *r, int32_t n_frames, double seconds) {
+    struct mill_replica_calls *c = &r->calls;
+    double n = n_frames, own = n / r->n_pieces;
+    c->weight = FORGET * c->weight + 1;
+    c->n = FORGET * c->n + n;
+    c->nn = FORGET * c->nn + n * n;
+    c->s = FORGET * c->s + seconds;
+    c->ns = FORGET * c->ns + n * seconds;
+    double spread = c->weight * c->nn - c->n * c->n;
+    double slope = (c->weight * c->ns - c->n * c->s) / spread, most = c->s / c->n;
+    bool alike = spread < 0.01 * c->n * c->n;
+    r->costs.voice_s = alike || slope > most ? most : fmax(slope, 0);
+    r->costs.call_s = fmax(FORGET_RATE * r->costs.call_s, seconds - own * r->costs.voice_s);
+}
+
 static mill_status collect_windows(struct mill_replica *r, struct mill_error *err) {
     int32_t n_pieces = r->n_pieces, n_frames = 0;
     if (n_pieces == 0)
@@ -228,6 +245,7 @@ static mill_status collect_windows(struct mill_replica *r, struct mill_error *er
     MILL_TRY(status);
     double seconds = take_time(r, r->pieces_since_s);
     count(r, 0, n_frames, seconds);
+    learn_call(r, n_frames, r->collected_s - r->pieces_since_s);
     r->n_pieces = 0;
     for (int32_t i = 0; i < n_pieces; i++) {
         if (!mill_scheduler_wants_window(r->scheduler, &r->windows[i]))
@@ -284,10 +302,7 @@ static mill_status run_step(struct mill_replica *r, bool *worked, struct mill_er
     *worked = launched || plan.n_expired > 0 || r->n_launched > r->n_collected;
     if (launched)
         MILL_TRY(launch_step(r, &plan, err));
-    MILL_TRY(collect_steps(r, launched && r->ahead, err));
-    if (!launched)
-        r->stepped_s = 0; /* what comes now is no turn */
-    return MILL_OK;
+    return collect_steps(r, launched && r->ahead, err);
 }
 
 mill_status mill_replica_turn(struct mill_replica *r, bool *worked, struct mill_error *err) {

@@ -303,9 +303,8 @@ bool mill_scheduler_accept(struct mill_scheduler *scheduler, const struct mill_p
     return entry->n_voiced >= n_frames;
 }
 
-void mill_scheduler_set_costs(struct mill_scheduler *scheduler, double turn_s, double row_s) {
-    scheduler->turn_s = turn_s;
-    scheduler->row_s = row_s;
+void mill_scheduler_set_costs(struct mill_scheduler *s, const struct mill_scheduler_costs *costs) {
+    s->costs = *costs;
 }
 
 /* ------------------------------------------------------------------ what is watched */

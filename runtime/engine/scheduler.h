@@ -77,9 +77,8 @@ struct mill_job {
     int32_t n_ids;           /* tokens known from the start: the prompt and what is forced */
     int32_t max_ids;         /* tokens it may come to hold */
     int32_t estimate_frames; /* audio that it is expected to make, for fair shares; 1 or more */
-    int32_t first_window;    /* frames of a window while it speaks that are always enough, fewer
-                                where turns are short; more while it has audio ahead; 0 =
-                                max_window */
+    int32_t first_window;    /* frames of a window while it speaks that are always enough; 0 = that
+                                is max_window */
     bool streamed;           /* voiced while it speaks; otherwise after its last token */
     int32_t lookahead;       /* frames that must be known behind a window while it speaks */
     int32_t first_frame;     /* frames before it were delivered already, by another replica */
@@ -104,18 +103,20 @@ void mill_scheduler_hold(struct mill_scheduler *scheduler, int32_t slot, bool he
 /* Begin again from n_ids known tokens, with nothing voiced: a redraw. It waits in its old place. */
 void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int32_t n_ids);
 
-/* About how long a turn without prompts takes, and each row of a prompt more; 0 = not known. Where
- * somebody listens, prompts then take as many rows of a step as leave it short enough to keep up,
- * and more while everybody has audio ahead; and windows are as small as lets players go on. */
-void mill_scheduler_set_costs(struct mill_scheduler *scheduler, double turn_s, double row_s);
+/* About how long things take; turn_s 0 = not known. Where somebody listens, prompts then take as
+ * many rows of a step as leave it short enough, and windows are as small as lets players go on. */
+struct mill_scheduler_costs {
+    double turn_s, row_s;   /* a turn and its sound, without prompts; each row of these more */
+    double call_s, voice_s; /* from windows' plan to their sound; each frame of one's own more */
+};
+void mill_scheduler_set_costs(struct mill_scheduler *s, const struct mill_scheduler_costs *costs);
 
 /* ------------------------------------------------------------------ the language model's step */
 
 struct mill_plan_sequence {
     int32_t slot;
     uint32_t attempt; /* see mill_scheduler_wants_draw */
-    int32_t
-        n_rows; /* the job's tokens n_cached .. n_cached + n_rows - 1: in its pages from now on */
+    int32_t n_rows;   /* the job's tokens from n_cached on: in its pages from now on */
     int32_t n_cached;
     bool draws; /* these were all its known tokens: a token is wanted after the last */
 };

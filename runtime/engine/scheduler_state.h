@@ -71,7 +71,7 @@ struct mill_scheduler {
     int32_t elder;                               /* slot, -1 = none */
     uint64_t n_arrivals, n_preemptions, n_shared_pages;
     int64_t n_steps, n_batches;
-    double turn_s, row_s; /* see mill_scheduler_set_costs */
+    struct mill_scheduler_costs costs;
     struct mill_queue queue;
     struct mill_index_heap deadlines; /* of all jobs that have one */
 

@@ -258,10 +258,10 @@ static int32_t count_prefill(const struct planning *p) {
     }
     int32_t most = s->options.max_prefill_rows;
     int32_t least = s->options.page_tokens < 4 ? 1 : s->options.page_tokens / 4;
-    if (s->row_s <= 0 || least_s == INFINITY || least >= most)
+    if (s->costs.row_s <= 0 || least_s == INFINITY || least >= most)
         return most;
     double spare_s = least_s > RESERVE_S ? (least_s - RESERVE_S) / 2 : 0;
-    double rows = (s->options.frame_s - s->turn_s + spare_s) / s->row_s;
+    double rows = (s->options.frame_s - s->costs.turn_s + spare_s) / s->costs.row_s;
     return rows >= most ? most : rows > least ? (int32_t)rows : least;
 }
 

@@ -5,28 +5,61 @@
 #include <math.h>
 
 /* A call of the vocoder costs much before its first frame, so it waits for the frames of so many
- * turns; and so many turns must a listener's audio last when a window is planned: those, the
- * window's own and one that takes longer than usual. */
+ * turns. A listener's audio must outlast the making of what comes next, so many turns, and a thread
+ * that is woken late. */
 enum { WAIT_TURNS = 2, SAFE_TURNS = WAIT_TURNS + 2 };
+#define LATE_S 0.01
 
 static double turn_s(const struct mill_scheduler *s) {
-    return s->turn_s > 0 ? s->turn_s : s->options.frame_s;
+    return s->costs.turn_s > 0 ? s->costs.turn_s : s->options.frame_s;
 }
 
-/* Frames that a window of a job that speaks must have. The first one is as small as lets its player
- * go on: what a turn makes is heard for longer than the turn takes, and the more so the sooner a
- * late turn is made up for. From then on half of what the player has ahead is waited for, so
- * windows grow as it does; who is about to hear silence gets one as small as the first. */
-static int32_t least_window(const struct mill_scheduler *s, const struct mill_entry *entry,
-                            double now_s) {
-    int32_t first = entry->first_window, max_window = s->options.max_window;
-    double safe_s = SAFE_TURNS * turn_s(s), gain_s = s->options.frame_s - turn_s(s);
-    if (first == 0)
-        return max_window;
-    double least = 2 * safe_s < first * gain_s ? ceil(2 * safe_s / gain_s) : first;
-    double spare = entry->heard ? (mill_buffered_s(s, entry, now_s) - safe_s) / turn_s(s) : 0;
-    least = spare > least ? spare : least;
-    return least < max_window ? (int32_t)least : max_window;
+/* With as many rows of prompts as may be in a step: see count_prefill. */
+static double longest_turn_s(const struct mill_scheduler *s) {
+    double with_prompts_s = turn_s(s) + s->options.max_prefill_rows * s->costs.row_s;
+    return fmax(turn_s(s), fmin(with_prompts_s, s->options.frame_s));
+}
+
+/* Until n frames that are planned now, or behind a call that is, are heard for sure. */
+static double safe_s(const struct mill_scheduler *s, double n) {
+    return 2 * s->costs.call_s + n * s->costs.voice_s + SAFE_TURNS * longest_turn_s(s) + LATE_S;
+}
+
+/* Frames of the smallest window that a player who has something ahead is left with more behind:
+ * they are heard for twice as long as they take with their call. */
+static double least_window(const struct mill_scheduler *s, const struct mill_entry *entry) {
+    double gain_s = s->options.frame_s - turn_s(s), call_s = 2 * s->costs.call_s;
+    double least =
+        call_s < entry->first_window * gain_s ? ceil(call_s / gain_s) : entry->first_window;
+    return least > 1 ? least : 1;
+}
+
+/* Frames of a first window: the next one is there before they are over, and the more so the more
+ * slowly turns make up for one that was late. */
+static double first_window(const struct mill_scheduler *s, const struct mill_entry *entry) {
+    double gain_s = s->options.frame_s - turn_s(s), least = least_window(s, entry);
+    double next_s = least * turn_s(s) + safe_s(s, least);
+    return next_s < entry->first_window * gain_s ? fmax(least, ceil(next_s / gain_s))
+                                                 : entry->first_window;
+}
+
+/* Seconds that a listener can wait for n frames. */
+static double left_s(const struct mill_scheduler *s, const struct mill_entry *entry, double n,
+                     double now_s) {
+    return mill_buffered_s(s, entry, now_s) - safe_s(s, n);
+}
+
+/* Whether a job that speaks makes a window of its n frames. While a player has enough ahead, half
+ * of it is waited for, so windows grow as it does. */
+static bool is_full(const struct mill_scheduler *s, const struct mill_entry *entry, int32_t n,
+                    double now_s) {
+    if (n >= s->options.max_window)
+        return true;
+    if (n <= 0 || entry->first_window == 0)
+        return false;
+    if (!entry->heard)
+        return n >= first_window(s, entry);
+    return n >= least_window(s, entry) && n * turn_s(s) >= left_s(s, entry, n, now_s);
 }
 
 /* Frames of the job that make a window now; 0 = not yet. */
@@ -37,17 +70,16 @@ static int32_t count_ready(const struct mill_scheduler *s, const struct mill_ent
         return 0;
     if (!entry->ended) {
         n_ready -= entry->lookahead;
-        if (n_ready <= 0 || n_ready < least_window(s, entry, now_s))
+        if (!is_full(s, entry, n_ready, now_s))
             return 0;
     }
     return n_ready < max_window ? n_ready : max_window;
 }
 
-/* Whether its window, which is ready, cannot wait for others. */
-static bool is_urgent(const struct mill_scheduler *s, const struct mill_entry *entry,
+/* Whether its window of n frames, which is ready, cannot wait for others. */
+static bool is_urgent(const struct mill_scheduler *s, const struct mill_entry *entry, int32_t n,
                       double now_s) {
-    return entry->n_ready_turns >= WAIT_TURNS ||
-           (entry->heard && mill_buffered_s(s, entry, now_s) <= SAFE_TURNS * turn_s(s));
+    return entry->n_ready_turns >= WAIT_TURNS || (entry->heard && left_s(s, entry, n, now_s) <= 0);
 }
 
 static bool is_exact(const struct mill_scheduler *s, const struct mill_entry *entry) {
@@ -135,7 +167,7 @@ void mill_scheduler_plan_windows(struct mill_scheduler *scheduler, double now_s,
         if (n_ready == 0)
             continue;
         n_frames += n_ready;
-        urgent = urgent || is_urgent(s, entry, now_s);
+        urgent = urgent || is_urgent(s, entry, n_ready, now_s);
         s->ranks[n++] = mill_rank(s, s->live[i], entry->n_ready_turns++, now_s);
     }
     if (!urgent && n_frames < enough && n_frames < s->options.max_batch_frames)

@@ -70,16 +70,21 @@ static void run_windows(struct drive *d, double turn_s, char *text, size_t capac
 }
 
 /* The first window is a frame where turns are short, and half a second where they are not known or
- * hardly shorter than a frame; what follows grows with what the player has ahead. */
+ * hardly shorter than a frame, or calls of the vocoder are long; what follows grows with what the
+ * player has ahead. */
 static void test_windows_grow(void **state) {
     (void)state;
     const struct {
-        double turn_s; /* as it is, and as the scheduler is told */
-        bool known;
+        double turn_s; /* as it is; and what the scheduler is told */
+        struct mill_scheduler_costs costs;
         const char *windows;
-    } cases[] = {{0.001, true, "0-1 1-9 9-93"},     {0.008, true, "0-6 6-12 12-22"},
-                 {0.015, true, "0-24 24-48 48-72"}, {0.018, true, "0-25 25-50 50-75"},
-                 {0.03, true, "0-25 25-50 50-75"},  {0.001, false, "0-25 25-50 50-92"}};
+    } cases[] = {{0.001, {.turn_s = 0.001}, "0-1 1-5 5-46"},
+                 {0.008, {.turn_s = 0.008}, "0-5 5-9 9-16"},
+                 {0.015, {.turn_s = 0.015}, "0-17 17-26 26-37"},
+                 {0.03, {.turn_s = 0.03}, "0-25 25-50 50-75"},
+                 {0.001, {.turn_s = 0}, "0-25 25-50 50-93"},
+                 {0.001, {.turn_s = 0.001, .call_s = 0.02, .voice_s = 0.0005}, "0-4 4-15 15-109"},
+                 {0.001, {.turn_s = 0.001, .call_s = 0.3}, "0-25 25-50 50-178"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct mill_scheduler_options options = roomy();
         options.max_window = 128;
@@ -89,7 +94,7 @@ static void test_windows_grow(void **state) {
         struct mill_job job = streamed(2, 25);
         job.max_ids = 700;
         must_add(&d, &job, 600);
-        mill_scheduler_set_costs(d.scheduler, cases[i].known ? cases[i].turn_s : 0, 0);
+        mill_scheduler_set_costs(d.scheduler, &cases[i].costs);
         char text[64];
         run_windows(&d, cases[i].turn_s, text, sizeof text);
         assert_string_equal(text, cases[i].windows);
@@ -105,7 +110,7 @@ static void test_windows_wait_for_company(void **state) {
     struct mill_scheduler_options options = roomy();
     struct drive d;
     open_world(&d, &options);
-    mill_scheduler_set_costs(d.scheduler, 0.001, 0);
+    mill_scheduler_set_costs(d.scheduler, &(struct mill_scheduler_costs){.turn_s = 0.001});
     struct mill_job job = streamed(2, 25);
     for (int i = 0; i < 3; i++)
         must_add(&d, &job, 60);

@@ -26,7 +26,7 @@ struct world {
     struct sim_job *jobs; /* [max_jobs] */
     uint64_t position;    /* of the random numbers */
     double now_s, next_arrival_s, arrivals_per_s;
-    double turn_s;  /* a recent average */
+    struct mill_scheduler_costs costs;
     int32_t n_left; /* to arrive */
     int32_t n_active;
     struct bench_passages passages; /* of a closed loop */
@@ -339,16 +339,22 @@ static mill_status note_idle(struct world *w) {
     return MILL_OK;
 }
 
-/* As a replica does: turns without what their prompts took, recent ones counting more. */
-static void learn_costs(struct world *w, double turn_s) {
-    const struct sim_curve *step = &w->options->costs.step;
-    const struct mill_step_plan *plan = &w->drive.step;
-    double row_s = sim_cost_s(step, plan->n_sequences + 1) - sim_cost_s(step, plan->n_sequences);
-    if (plan->n_sequences == 0 || !w->options->knows_costs)
+/* What a replica finds out: calls of the vocoder are launched behind a step. */
+static void learn_costs(struct world *w, double step_s, double batch_s) {
+    const struct sim_costs *costs = &w->options->costs;
+    const struct mill_step_plan *step = &w->drive.step;
+    const struct mill_window_plan *batch = &w->drive.batch;
+    double n = step->n_sequences, decode_s = sim_cost_s(&costs->step, n);
+    if (step->n_sequences == 0 || !w->options->knows_costs)
         return;
-    turn_s -= row_s * (plan->n_rows - plan->n_sequences);
-    w->turn_s = w->turn_s > 0 ? 0.9 * w->turn_s + 0.1 * turn_s : turn_s;
-    mill_scheduler_set_costs(w->drive.scheduler, w->turn_s, row_s);
+    w->costs.row_s = (sim_cost_s(&costs->step, n + PROMPT_MIN) - decode_s) / PROMPT_MIN;
+    w->costs.voice_s = sim_cost_s(&costs->batch, n + 1) - sim_cost_s(&costs->batch, n);
+    w->costs.turn_s = decode_s + n * w->costs.voice_s;
+    if (batch->n_windows > 0)
+        w->costs.call_s =
+            fmax(0.99 * w->costs.call_s,
+                 step_s + batch_s - w->costs.voice_s * batch->n_frames / batch->n_windows);
+    mill_scheduler_set_costs(w->drive.scheduler, &w->costs);
 }
 
 static mill_status plan_step(struct world *w) {
@@ -415,7 +421,7 @@ static mill_status compute(struct world *w) {
     w->now_s = end_s;
     w->result->busy_s += end_s - start_s;
     w->result->batch_s += batch_s;
-    learn_costs(w, end_s - start_s);
+    learn_costs(w, step_s, batch_s);
     return MILL_OK;
 }
 
