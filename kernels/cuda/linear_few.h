@@ -20,15 +20,21 @@
 
 template <class TILE> struct few_weights { uint4 of[TILE::UNIT][TILE::OB]; };
 
+/* In the place of groups and outputs that there are not come the last ones, whose sums nobody
+ * takes: loads without a condition go straight to their registers, and all at once. */
 template <class TILE>
 LINEAR_FN void load_unit(few_weights<TILE> &w, const struct linear_run &run,
                          const few_place<TILE> &at, int32_t unit) {
+    if (unit >= at.n_units)
+        return;
 #pragma unroll
     for (int j = 0; j < TILE::UNIT; j++)
 #pragma unroll
-        for (int o = 0; o < TILE::OB; o++)
-            w.of[j][o] = weight_chunk(at.w, run, o, unit * TILE::UNIT + j,
-                                      at.out + o * BRICK_OUTS < run.n_out);
+        for (int o = 0; o < TILE::OB; o++) {
+            int32_t brick = min(o, (run.n_out - 1 - at.out) / BRICK_OUTS);
+            int32_t group = min(unit * TILE::UNIT + j, run.n_groups - 1);
+            w.of[j][o] = at.w[(brick * run.n_groups + group) * BRICK_CHUNKS];
+        }
 }
 
 /* ------------------------------------------------------------------ sums */
@@ -63,10 +69,30 @@ LINEAR_FN void leave_few(const typename TILE::KIND::template sums<TILE::RB, TILE
                          o * 8 + KIND::out(at.lane, i)] = sums.part(o, rb, i, plane);
 }
 
+/* What is added to a quad of outputs, which is asked for before the sums are there. */
+struct few_end {
+    quad<float> bias, residual;
+};
+
+template <class TILE>
+LINEAR_FN few_end ask_end(const struct linear_run &run, const few_place<TILE> &at, int32_t i) {
+    few_end end = {};
+    int32_t r = i / (TILE::OUTS / 4), out = at.out + i % (TILE::OUTS / 4) * 4;
+    if (r >= at.n_rows || out >= run.n_out)
+        return end;
+    end.bias = load_bias(run, at.row + r, out);
+    if (run.residual) {
+        const float *from = run.residual + (at.row + r) * run.residual_step;
+        end.residual =
+            run.whole_y ? load_result<true>(run, from, out) : load_result<false>(run, from, out);
+    }
+    return end;
+}
+
 /* The sums of a quad of outputs, all slots in order. */
 template <class TILE>
 LINEAR_FN void finish_few(const struct linear_run &run, const few_place<TILE> &at,
-                          const typename TILE::KIND::word *slots, int32_t i) {
+                          const typename TILE::KIND::word *slots, int32_t i, const few_end &end) {
     typedef typename TILE::KIND KIND;
     typedef typename KIND::word word;
     int32_t r = i / (TILE::OUTS / 4), out = at.out + i % (TILE::OUTS / 4) * 4;
@@ -88,11 +114,19 @@ LINEAR_FN void finish_few(const struct linear_run &run, const few_place<TILE> &a
             for (int k = 0; k < 4; k++)
                 total[plane][k] += segment[plane][k];
     }
-    finish(run, at.row + r, out, value_quad<KIND>(run, total, at.row + r, out));
+    quad<float> y = activate_quad(run, end.bias, value_quad<KIND>(run, total, at.row + r, out));
+    for (int k = 0; k < 4 && run.residual; k++)
+        y.v[k] += end.residual.v[k];
+    float *to = run.y + (at.row + r) * run.y_step;
+    if (run.whole_y)
+        store_result<true>(run, to, out, y);
+    else
+        store_result<false>(run, to, out, y);
 }
 
+/* On other cards than sm_90 fewer blocks fit, rather than that registers are spilled. */
 template <class TILE>
-__global__ void __launch_bounds__(32 * TILE::WARPS, TILE::BLOCKS)
+__global__ void __launch_bounds__(32 * TILE::WARPS, CU_ARCH == 900 ? TILE::BLOCKS : 1)
     linear_few(const __grid_constant__ struct linear_run run) {
     typedef typename TILE::KIND KIND;
     typedef typename KIND::word word;
@@ -102,14 +136,16 @@ __global__ void __launch_bounds__(32 * TILE::WARPS, TILE::BLOCKS)
     word *slots = reinterpret_cast<word *>(shared + held);
     few_weights<TILE> w, next;
     load_unit(w, run, at, at.warp);
+    if (TILE::AHEAD)
+        load_unit(next, run, at, at.warp + at.n_warps);
+    const quad<float> gain = ask_gain<TILE>(run);
     grid_start_next();
     grid_wait();
-    const few_rows rows = take_few(run, at, shared);
+    const few_rows rows = take_few(run, at, gain, shared);
+    few_end end = ask_end(run, at, threadIdx.x);
     typename KIND::template sums<TILE::RB, TILE::OB> sums;
     sums.clear();
     for (int32_t unit = at.warp; unit < at.n_units; unit += at.n_warps) {
-        if (TILE::AHEAD)
-            load_unit(next, run, at, unit + at.n_warps);
         multiply_unit<TILE>(sums, run, rows, unit, w);
         if (!KIND::EXACT) {
             leave_few(sums, at, slots + unit * TILE::SLOT);
@@ -117,14 +153,15 @@ __global__ void __launch_bounds__(32 * TILE::WARPS, TILE::BLOCKS)
         }
         if (TILE::AHEAD)
             w = next;
-        else
-            load_unit(w, run, at, unit + at.n_warps);
+        load_unit(TILE::AHEAD ? next : w, run, at, unit + (TILE::AHEAD ? 2 : 1) * at.n_warps);
     }
     if (KIND::EXACT)
         leave_few(sums, at, slots + at.warp * TILE::SLOT);
     __syncthreads();
-    for (int32_t i = threadIdx.x; i < TILE::QUADS; i += blockDim.x)
-        finish_few(run, at, slots, i);
+    for (int32_t i = threadIdx.x; i < TILE::QUADS; i += blockDim.x) {
+        finish_few(run, at, slots, i, end);
+        end = ask_end(run, at, i + (int32_t)blockDim.x);
+    }
 }
 
 /* ------------------------------------------------------------------ launch */

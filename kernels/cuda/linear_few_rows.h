@@ -6,7 +6,7 @@
 #include "kernels/cuda/linear_tensor.h"
 
 /* RB bricks of rows, OB of outputs, up to WARPS warps; BLOCKS: with so many, of a multiprocessor.
- * AHEAD: a warp asks for its next unit before it multiplies. */
+ * AHEAD: a warp asks for two units at once. */
 template <class KIND_, int RB_, int OB_, bool AHEAD_, int WARPS_, int BLOCKS_> struct few_tile {
     typedef KIND_ KIND;
     static constexpr int RB = RB_, OB = OB_;
@@ -70,34 +70,43 @@ LINEAR_FN void norm_few(const struct linear_run &run, const few_place<TILE> &at,
     __syncthreads();
 }
 
-/* Four inputs of a row as the product takes them: normed, if they are to be. */
-LINEAR_FN quad<float> take_four(const struct linear_run &run, const float *row, float inverse,
-                                int32_t input) {
-    quad<float> v = load_four(run, row, input);
-    if (!run.gain)
-        return v;
-    const quad<float> gain = load_four(run, run.gain, input);
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        v.v[i] = v.v[i] * inverse * gain.v[i];
-    return v;
+/* What a thread multiplies its first quad of a row by, if rows are to be normed. */
+template <class TILE> LINEAR_FN quad<float> ask_gain(const struct linear_run &run) {
+    return TILE::KIND::ID == LINEAR_BF16 && run.gain ? load_four(run, run.gain, 4 * threadIdx.x)
+                                                     : quad<float>{};
 }
 
-/* The tile's rows in bf16. */
-template <class TILE>
-LINEAR_FN void round_few(const struct linear_run &run, const few_place<TILE> &at,
+/* Four inputs of a row in bf16, normed if they are to be. */
+LINEAR_FN uint2 round_four(const struct linear_run &run, quad<float> v, float inverse,
+                           const quad<float> &gain) {
+    if (run.gain)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            v.v[i] = v.v[i] * inverse * gain.v[i];
+    return make_uint2(pack_bf16(v.v[0], v.v[1]), pack_bf16(v.v[2], v.v[3]));
+}
+
+/* The tile's rows in bf16. A thread has the same quad of N rows under way at once. */
+template <int N, class TILE>
+LINEAR_FN void round_few(const struct linear_run &run, const few_place<TILE> &at, quad<float> gain,
                          const float *inverse, uint4 *rows) {
-    int32_t n_chunks = run.n_groups * BRICK_ROW_CHUNKS, pitch = few_pitch(run.n_groups);
-    for (int r = 0; r < at.n_rows; r++) {
-        const float *x = few_row(run, at, r);
-        float of_row = run.gain ? inverse[r] : 1;
-        for (int32_t i = threadIdx.x; i < n_chunks; i += blockDim.x) {
-            const quad<float> low = take_four(run, x, of_row, 8 * i);
-            const quad<float> high = take_four(run, x, of_row, 8 * i + 4);
-            rows[r * pitch + i] =
-                make_uint4(pack_bf16(low.v[0], low.v[1]), pack_bf16(low.v[2], low.v[3]),
-                           pack_bf16(high.v[0], high.v[1]), pack_bf16(high.v[2], high.v[3]));
+    const int32_t n_quads = run.n_groups * BRICK_ROW_CHUNKS * 2;
+    const int32_t pitch = few_pitch(run.n_groups) * 2;
+    uint2 *to = reinterpret_cast<uint2 *>(rows);
+    for (int32_t i = threadIdx.x; i < n_quads; i += blockDim.x) {
+        for (int32_t r = 0; r < at.n_rows; r += N) {
+            quad<float> x[N];
+#pragma unroll
+            for (int k = 0; k < N; k++)
+                x[k] = load_four(run, few_row(run, at, min(r + k, at.n_rows - 1)), 4 * i);
+#pragma unroll
+            for (int k = 0; k < N; k++)
+                if (r + k < at.n_rows)
+                    to[(r + k) * pitch + i] =
+                        round_four(run, x[k], run.gain ? inverse[r + k] : 1, gain);
         }
+        if (run.gain)
+            gain = load_four(run, run.gain, 4 * (i + (int32_t)blockDim.x));
     }
     __syncthreads();
 }
@@ -105,14 +114,17 @@ LINEAR_FN void round_few(const struct linear_run &run, const few_place<TILE> &at
 /* Where the tile's rows are read: for bf16 in `shared`. */
 template <class TILE>
 LINEAR_FN few_rows take_few(const struct linear_run &run, const few_place<TILE> &at,
-                            uint4 *shared) {
+                            const quad<float> &gain, uint4 *shared) {
     int32_t lane_chunk = at.lane % 4, g = at.lane / 4;
     if constexpr (TILE::KIND::ID == LINEAR_BF16) {
         CU_SHARED(float, inverse, [TILE::ROWS]);
         int32_t pitch = few_pitch(run.n_groups);
         if (run.gain)
             norm_few(run, at, inverse);
-        round_few(run, at, inverse, shared);
+        if (at.n_rows == 1)
+            round_few<1>(run, at, gain, inverse, shared);
+        else
+            round_few<4>(run, at, gain, inverse, shared);
         return {shared + g * pitch + lane_chunk, pitch, 0, at.n_rows};
     } else {
         int32_t pitch = (int32_t)(run.x_step / CHUNK_BYTES);

@@ -21,17 +21,22 @@ LINEAR_FN int64_t partial_at(const struct linear_run &run, int32_t planes, int32
 
 /* ------------------------------------------------------------------ the end of a sum */
 
+/* That of four outputs, if there is any. */
+LINEAR_FN quad<float> load_bias(const struct linear_run &run, int32_t row, int32_t out) {
+    if (!run.bias)
+        return quad<float>{};
+    const float *from = run.bias + (run.bias_group ? run.bias_group[row] * run.bias_step : 0);
+    return run.whole_y ? load_quad<true>(from, out, run.n_out, 0.0f)
+                       : load_quad<false>(from, out, run.n_out, 0.0f);
+}
+
 /* Four outputs: with bias, activated; a pair is then one number, so that they are two. */
-template <bool WHOLE>
-LINEAR_FN quad<float> activate_quad(const struct linear_run &run, int32_t row, int32_t out,
+LINEAR_FN quad<float> activate_quad(const struct linear_run &run, const quad<float> &bias,
                                     quad<float> v) {
-    if (run.bias) {
-        const float *from = run.bias + (run.bias_group ? run.bias_group[row] * run.bias_step : 0);
-        quad<float> bias = load_quad<WHOLE>(from, out, run.n_out, 0.0f);
+    if (run.bias)
 #pragma unroll
         for (int i = 0; i < 4; i++)
             v.v[i] += bias.v[i];
-    }
 #pragma unroll
     for (int i = 0; i < 4; i++) /* of a pair only the second */
         v.v[i] = run.pairs && i % 2 == 0 ? v.v[i] : activate(run.act, v.v[i]);
@@ -45,8 +50,7 @@ LINEAR_FN quad<float> activate_quad(const struct linear_run &run, int32_t row, i
 }
 LINEAR_FN quad<float> activate_quad(const struct linear_run &run, int32_t row, int32_t out,
                                     const quad<float> &v) {
-    return run.whole_y ? activate_quad<true>(run, row, out, v)
-                       : activate_quad<false>(run, row, out, v);
+    return activate_quad(run, load_bias(run, row, out), v);
 }
 
 /* Two or four numbers of a row of n. */

@@ -54,13 +54,6 @@ LINEAR_FN const uint4 *weight_chunks(const struct linear_run &run, int32_t out) 
            (int64_t)(out / BRICK_OUTS) * run.n_groups * BRICK_CHUNKS + threadIdx.x % 32;
 }
 
-/* That of the o-th brick of outputs from there and a group; zeros where there is none. */
-LINEAR_FN uint4 weight_chunk(const uint4 *chunks, const struct linear_run &run, int o,
-                             int32_t group, bool inside) {
-    return inside && group < run.n_groups ? chunks[(o * run.n_groups + group) * BRICK_CHUNKS]
-                                          : make_uint4(0, 0, 0, 0);
-}
-
 /* Rows of chunks as lanes read them: lane 4g + q chunk q of a group of row g. */
 struct few_rows {
     const uint4 *first; /* the lane's chunk of the first group */

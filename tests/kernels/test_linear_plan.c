@@ -1,6 +1,7 @@
 /* test_linear_plan.c - the plan of `linear` against what was measured on a card
- * (bench/results/nvidia-h200/products.csv): for every layer and number of rows it takes a kernel
- * that is all but the fastest. */
+ * (bench/results/nvidia-h200/products.csv): for every layer and number of rows
+ * it takes a kernel that is all but the fastest of those that were measured;
+ * and where one that was not is taken. */
 #include "kernels/cuda/linear.h"
 
 #include <setjmp.h>
@@ -11,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { MAX_LINES = 2048 };
+enum { MAX_LINES = 2048, MAX_KERNELS = 32 };
 
 struct line {
     char layer[16], type[8], tile[16];
@@ -42,11 +43,28 @@ static bool is_same_case(const struct line *a, const struct line *b) {
            a->n_rows == b->n_rows;
 }
 
-static bool is_plan(const struct line *l, const struct linear_plan *plan) {
+static bool is_of(const struct line *l, const struct linear_kernel *kernel) {
     char tile[16];
-    snprintf(tile, sizeof tile, "%d x %d", plan->kernel->n_rows, plan->kernel->n_outs);
-    return l->kind == (int)plan->kernel->kind && strcmp(l->tile, tile) == 0 &&
-           l->n_warps == plan->n_warps && l->n_splits == plan->n_splits;
+    snprintf(tile, sizeof tile, "%d x %d", kernel->n_rows, kernel->n_outs);
+    return l->kind == (int)kernel->kind && strcmp(l->tile, tile) == 0;
+}
+
+static bool is_plan(const struct line *l, const struct linear_plan *plan) {
+    return is_of(l, plan->kernel) && l->n_warps == plan->n_warps && l->n_splits == plan->n_splits;
+}
+
+/* Kernels of a type that something was measured of. */
+static int32_t measured_kernels(enum mill_dtype dtype, struct linear_kernel *to) {
+    int32_t n_kernels, n = 0;
+    const struct linear_kernel *kernels = mill_cuda_linear_kernels(dtype, &n_kernels);
+    for (int32_t k = 0; k < n_kernels; k++)
+        for (int i = 0; i < n_lines; i++)
+            if (is_of(&lines[i], &kernels[k])) {
+                assert_in_range(n, 0, MAX_KERNELS - 1);
+                to[n++] = kernels[k];
+                break;
+            }
+    return n;
 }
 
 /* Of a type, those of which something was measured. */
@@ -61,8 +79,8 @@ static unsigned measured_kinds(const char *type) {
 static struct linear_plan plan_of(const struct line *l) {
     enum mill_dtype dtype = strcmp(l->type, "I8") == 0 ? MILL_I8 : MILL_BF16;
     struct mill_weight_shape shape = {l->n_out, 1, l->n_in, dtype};
-    int32_t n_kernels;
-    const struct linear_kernel *kernels = mill_cuda_linear_kernels(dtype, &n_kernels);
+    static struct linear_kernel kernels[MAX_KERNELS]; /* plans point to them */
+    int32_t n_kernels = measured_kernels(dtype, kernels);
     struct linear_size size = {
         .kinds = mill_cuda_linear_kinds(90, dtype) & measured_kinds(l->type),
         .normed = strcmp(l->layer, "o") != 0 && strcmp(l->layer, "down") != 0,
@@ -109,9 +127,36 @@ static void test_plan_is_nearly_best(void **state) {
     assert_true(n_slow <= 8);
 }
 
+/* gate-up and the head at up to 8 rows: all blocks at once, two a
+ * multiprocessor; not measured. */
+static void test_wide_layers_are_one_wave(void **state) {
+    (void)state;
+    const struct mill_weight_shape shapes[] = {{9728, 1, 896, MILL_BF16},
+                                               {8193, 1, 896, MILL_BF16}};
+    int32_t n_kernels;
+    const struct linear_kernel *kernels = mill_cuda_linear_kernels(MILL_BF16, &n_kernels);
+    for (int i = 0; i < 2; i++)
+        for (int32_t n_rows = 1; n_rows <= 8; n_rows++) {
+            struct linear_size size = {.kinds = mill_cuda_linear_kinds(90, MILL_BF16),
+                                       .normed = true,
+                                       .n_rows = n_rows,
+                                       .n_out = shapes[i].n_out,
+                                       .n_groups = weight_groups(&shapes[i]),
+                                       .n_processors = 132,
+                                       .shared_bytes = 226 << 10,
+                                       .prepared_bytes = 16 << 20,
+                                       .partial_words = 15 << 18,
+                                       .max_shared_tiles = MILL_CUDA_ARRIVALS};
+            struct linear_plan plan = mill_cuda_linear_plan(&size, kernels, n_kernels);
+            assert_int_equal(plan.kernel->n_outs, 40);
+            assert_true(plan.n_tiles <= 2 * 132);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan_is_nearly_best),
+        cmocka_unit_test(test_wide_layers_are_one_wave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
