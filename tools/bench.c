@@ -75,7 +75,7 @@ static const char help[] =
     "  --fields JSON        an object: more fields of each request\n"
     "  --sample-rate N      of its pcm; as it says, else 24000\n"
     "  --bandwidth GB       a second, and\n"
-    "  --peak TFLOP         a second: the device's limits, where they are not measured\n"
+    "  --peak TFLOP         a second: the device's limits where they are not measured\n"
     "  --context N          tokens a sequence holds, for paper; 400\n"
     "  --least SHARE        smaller changes are none, for compare; 0.05\n"
     "  -o, --output DIR     write DIR/engine.csv (serve.csv), .json and pictures";

@@ -2,6 +2,7 @@
  * beside this one, a line in command.h and a line in the table below. */
 #include "tools/command.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -106,7 +107,16 @@ static int run_command(int argc, char **argv) {
     return refuse_command(name);
 }
 
+/* Where a standard stream was closed, the next file that is opened would get its number, and what
+ * is printed with it: something that can neither be read nor written takes it first. */
+static void fill_closed_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv) {
+    fill_closed_streams();
     int result = run_command(argc, argv);
     /* What a command wrote may still be in stdio's buffer: a full disk shows only now. */
     if (fflush(stdout) != 0 || ferror(stdout)) {
