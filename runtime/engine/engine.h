@@ -120,7 +120,7 @@ struct mill_engine_request {
     float temperature, top_p; /* temperature 0 = always the likeliest token; top_p 1 = off */
     int32_t top_k;            /* 0 = off */
     uint64_t seed;
-    int32_t max_frames;  /* audio at most */
+    int32_t max_frames;  /* audio at most; less where the model has no room for so much */
     int32_t max_redraws; /* attempts more when the quality gate finds fault */
     bool unrestricted;   /* draw from the whole vocabulary; needs full_head */
     /* Deliver audio as soon as it can be, in small pieces first. Otherwise nothing is delivered

@@ -132,6 +132,36 @@ static mill_status make_create(struct mill_engine *engine, const struct mill_eng
     return mill_prompt_create(prompt, engine->model.encoder, engine->model.control, &create, err);
 }
 
+/* Between the least and the most that the text can take. */
+static int32_t estimate(const struct mill_engine *engine, const struct mill_request *request,
+                        int32_t *least) {
+    const struct mill_quality_limits limits = mill_quality_limits_default();
+    double rate = (double)engine->info.sample_rate / engine->info.samples_per_frame;
+    int32_t most;
+    mill_quality_frames(&limits, &request->text, rate, least, &most);
+    most = most < request->wish.max_frames ? most : request->wish.max_frames;
+    return *least < most ? *least + (most - *least) / 2 : most;
+}
+
+/* The limit of frames is lowered to the room that the prompt leaves, unless that cannot be enough.
+ */
+static mill_status fit(const struct mill_engine *engine, struct mill_request *request,
+                       struct mill_error *err) {
+    struct mill_utterance_options utterance = {.n_prompt = request->n_prompt};
+    int64_t prompt = mill_utterance_max_tokens(&utterance, &engine->model.tokens);
+    int64_t room = engine->options.max_tokens - prompt;
+    int32_t least, *limit = &request->wish.max_frames;
+    request->estimate_frames = estimate(engine, request, &least);
+    if (room < 1 || (room < *limit && room < least))
+        return mill_fail(err, MILL_E_INPUT,
+                         "text and voice come to %lld tokens, speech to %d and more, and there is "
+                         "room for %d: shorten the text, or the recording that it continues",
+                         (long long)prompt, least, engine->options.max_tokens);
+    *limit = room < *limit ? (int32_t)room : *limit;
+    request->max_tokens = (int32_t)prompt + *limit;
+    return MILL_OK;
+}
+
 static mill_status make_prompt(struct mill_engine *engine, const struct mill_engine_request *w,
                                struct mill_request *request, struct mill_error *err) {
     struct mill_prompt prompt = {0};
@@ -145,37 +175,18 @@ static mill_status make_prompt(struct mill_engine *engine, const struct mill_eng
     request->start = w->global             ? MILL_GRAMMAR_SPEAK
                      : w->pitch_value >= 0 ? MILL_GRAMMAR_CREATE_VALUES
                                            : MILL_GRAMMAR_CREATE;
-    const struct mill_utterance_options utterance = {.n_prompt = prompt.n_ids,
-                                                     .max_frames = w->max_frames};
-    int64_t need = mill_utterance_max_tokens(&utterance, &engine->model.tokens);
-    if (need > engine->options.max_tokens)
-        return mill_fail(err, MILL_E_INPUT,
-                         "text and speech may come to %lld tokens, and there is room for %d: "
-                         "shorten the text or the limit",
-                         (long long)need, engine->options.max_tokens);
-    request->max_tokens = (int32_t)need;
-    return MILL_OK;
+    return fit(engine, request, err);
 }
 
 /* ------------------------------------------------------------------ the request */
-
-/* Between the least and the most that the text can take. */
-static int32_t estimate(const struct mill_engine *engine, const struct mill_text_size *text,
-                        int32_t max_frames) {
-    const struct mill_quality_limits limits = mill_quality_limits_default();
-    double rate = (double)engine->info.sample_rate / engine->info.samples_per_frame;
-    int32_t least, most;
-    mill_quality_frames(&limits, text, rate, &least, &most);
-    most = most < max_frames ? most : max_frames;
-    return least < most ? least + (most - least) / 2 : most;
-}
 
 /* What is withheld until it is judged must fit as a whole; else two windows, or what is wanted. */
 static size_t unread_samples(const struct mill_engine *engine,
                              const struct mill_engine_request *w) {
     size_t hop = (size_t)engine->info.samples_per_frame;
+    int32_t most = engine->options.max_tokens;
     if (!w->stream && w->max_redraws > 0)
-        return (size_t)w->max_frames * hop;
+        return (size_t)(w->max_frames < most ? w->max_frames : most) * hop;
     size_t least = 2 * (size_t)engine->options.max_window * hop;
     double wanted = engine->options.max_unread_s * engine->info.sample_rate;
     return wanted > (double)least ? (size_t)wanted : least;
@@ -189,7 +200,6 @@ static mill_status make_request(struct mill_engine *engine, const struct mill_en
     struct mill_request *request;
     MILL_TRY(mill_request_new(&request, w, &sizes, err));
     request->text = mill_text_measure(w->text, w->text_bytes);
-    request->estimate_frames = estimate(engine, &request->text, w->max_frames);
     if (w->global)
         memcpy(request->global, w->global, (size_t)w->n_global * sizeof *w->global);
     mill_status status = make_prompt(engine, w, request, err);

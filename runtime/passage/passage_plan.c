@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PIECES = 100000 };
+enum { MAX_PIECES = 100000, PROMPT_TOKENS = 16 /* beside text and voice */ };
 /* Behind the parts of a sentence that had to be cut between words. */
 #define WORD_PAUSE_S 0.08
 
@@ -77,15 +77,29 @@ static mill_status add_speakers(struct mill_passage *p, const struct mill_script
 
 /* ------------------------------------------------------------------ pieces */
 
-/* How fast the model reads by the labels of a voice that it creates: fast voices say more in the
- * seconds that a segment may take. */
-static struct mill_segment_limits limits_of(const struct mill_passage_options *o) {
+/* The longest segment, as estimated, whose prompt and frames an utterance has room for: a byte of
+ * text is a token at most, there are some 4 in a syllable, and speech may take half as long again
+ * as estimated. The published model's room for 32,768 tokens is never the limit. */
+static double longest_s(const struct mill_engine_info *info, const struct mill_engine_request *wish,
+                        double syllables_per_s) {
+    double frames_per_s = (double)info->sample_rate / info->samples_per_frame;
+    double room = info->max_tokens - PROMPT_TOKENS - info->n_voice_tokens -
+                  (double)wish->n_semantic - (double)wish->transcript_bytes;
+    return fmax(1, room / (1.5 * frames_per_s + 4 * syllables_per_s));
+}
+
+/* How much the model says well at once in a voice. By the labels of one that it creates it reads
+ * faster or slower: fast ones say more in the seconds that a segment may take. */
+static struct mill_segment_limits limits_of(const struct mill_passage *p,
+                                            const struct mill_engine_request *wish) {
     static const double pace[] = {0.6, 0.8, 1, 1.2, 1.4};
-    struct mill_segment_limits limits = o->limits;
-    if (!o->wish.global && o->wish.speed >= 0 && o->wish.speed < 5)
-        limits.syllables_per_s *= pace[o->wish.speed];
-    if (!o->wish.global && o->wish.speed_value >= 0)
-        limits.syllables_per_s = fmax(1.5, o->wish.speed_value);
+    struct mill_segment_limits limits = p->options.limits;
+    if (!wish->global && wish->speed >= 0 && wish->speed < 5)
+        limits.syllables_per_s *= pace[wish->speed];
+    if (!wish->global && wish->speed_value >= 0)
+        limits.syllables_per_s = fmax(1.5, wish->speed_value);
+    double most_s = longest_s(mill_engine_get_info(p->engine), wish, limits.syllables_per_s);
+    limits.max_s = fmin(limits.max_s, most_s);
     return limits;
 }
 
@@ -102,7 +116,7 @@ static double usual_pause_s(const struct mill_passage_options *o, enum mill_segm
 static mill_status add_pieces(struct mill_passage *p, const struct mill_script_span *span,
                               const char *language, struct mill_buffer *pieces,
                               struct mill_error *err) {
-    const struct mill_segment_limits limits = limits_of(&p->options);
+    const struct mill_segment_limits limits = limits_of(p, &p->speakers[1 + span->voice].wish);
     struct mill_segments segments;
     MILL_TRY(
         mill_segment_text(&segments, p->text.data + span->at, span->bytes, language, &limits, err));

@@ -375,6 +375,8 @@ static void test_refused(void **state) {
     const struct mill_engine_request good = fixture_wish(engine, 0, NULL);
     int32_t bad_voice[64] = {0};
     bad_voice[5] = mill_engine_get_info(engine)->n_voice_codes;
+    char long_text[400];
+    memset(long_text, 'a', sizeof long_text);
 #define REFUSED(message, ...)                                                                      \
     do {                                                                                           \
         struct mill_engine_request wish = good;                                                    \
@@ -384,7 +386,7 @@ static void test_refused(void **state) {
     REFUSED("empty", wish.text_bytes = 0);
     REFUSED("empty", wish.text = NULL);
     REFUSED("UTF-8", wish.text = "\xff", wish.text_bytes = 1);
-    REFUSED("shorten", wish.max_frames = 200);
+    REFUSED("shorten", wish.text = long_text, wish.text_bytes = sizeof long_text);
     REFUSED("temperature", wish.temperature = NAN);
     REFUSED("temperature", wish.temperature = 0.001f);
     REFUSED("top_p", wish.top_p = 0);
@@ -536,8 +538,8 @@ static void test_router(void **state) {
 /* Of unequal devices the one that has room for a request gets it; where none has, that is said. */
 static void test_room(void **state) {
     (void)state;
-    struct mill_engine *engine =
-        fixture_open((struct mill_engine_options){.devices = "cpu:1,cpu:1"}, NULL);
+    struct mill_engine *engine = fixture_open(
+        (struct mill_engine_options){.devices = "cpu:1,cpu:1", .max_tokens = 200}, NULL);
     struct mill_engine_stats stats;
     struct heard heard[2];
     engine->replicas[0]->max_tokens = 100;
@@ -555,6 +557,14 @@ static void test_room(void **state) {
     fixture_finish(&heard[0]);
     assert_int_equal(heard[0].result.status, MILL_E_INPUT);
     assert_non_null(strstr(heard[0].result.error.text, "have room for 110"));
+    heard_free(&heard[0]);
+    engine->replicas[1]->max_tokens = 200;
+    struct mill_engine_request wish = fixture_wish(engine, 0, &heard[0]);
+    wish.max_frames = INT32_MAX; /* a limit: lowered to what there is room for */
+    fixture_submit_wish(engine, &wish, &heard[0]);
+    fixture_finish(&heard[0]);
+    assert_int_equal(heard[0].result.status, MILL_OK);
+    assert_in_range(heard[0].result.n_frames, 1, 199);
     heard_free(&heard[0]);
     drain_and_close(engine);
 }

@@ -12,7 +12,8 @@ void fake_engine_init(struct mill_engine *engine) {
     *engine = (struct mill_engine){.info = {.sample_rate = FAKE_RATE,
                                             .samples_per_frame = 320,
                                             .n_voice_tokens = FAKE_VOICE_TOKENS,
-                                            .n_voice_codes = 4096}};
+                                            .n_voice_codes = 4096,
+                                            .max_tokens = 32768}};
 }
 
 mill_status fake_deliver(struct mill_engine *engine, int i, float value, size_t n) {

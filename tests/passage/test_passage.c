@@ -128,6 +128,36 @@ static void test_rests_keep_what_is_there(void **state) {
     free(out);
 }
 
+/* A model with room for few tokens says less at once; less still behind a recording. */
+static void test_segments_fit_the_model(void **state) {
+    (void)state;
+    static const int32_t recording[400];
+    /* 9 syllables each: 2.25 s */
+    static const char text[] =
+        "The bread was warm in the morning. The bread was warm in the morning. "
+        "The bread was warm in the morning. The bread was warm in the morning. "
+        "The bread was warm in the morning. The bread was warm in the morning. "
+        "The bread was warm in the morning. The bread was warm in the morning.";
+    static const struct {
+        int32_t max_tokens, n_semantic;
+        int n_segments;
+    } cases[] = {{32768, 0, 1}, {1024, 0, 2}, {1024, 400, 4}, {300, 0, 8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mill_engine engine;
+        fake_engine_init(&engine);
+        engine.info.max_tokens = cases[i].max_tokens;
+        struct mill_passage_options options = options_for(text);
+        options.n_ahead = 8;
+        options.wish.semantic = cases[i].n_semantic ? recording : NULL;
+        options.wish.n_semantic = cases[i].n_semantic;
+        options.wish.transcript = cases[i].n_semantic ? "Good morning." : NULL;
+        options.wish.transcript_bytes = cases[i].n_semantic ? 13 : 0;
+        struct mill_passage *passage = open_with(&engine, &options);
+        assert_int_equal(engine.n_requests, cases[i].n_segments);
+        mill_passage_close(passage);
+    }
+}
+
 static void test_arrival_does_not_matter(void **state) {
     (void)state;
     float *first = malloc(MAX_SAMPLES * sizeof *first), *out = malloc(MAX_SAMPLES * sizeof *out);
@@ -478,6 +508,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rests),
         cmocka_unit_test(test_rests_keep_what_is_there),
+        cmocka_unit_test(test_segments_fit_the_model),
         cmocka_unit_test(test_arrival_does_not_matter),
         cmocka_unit_test(test_speed),
         cmocka_unit_test(test_a_silent_segment),
