@@ -32,7 +32,7 @@
 struct mill_job_store;
 
 struct mill_job_limits {
-    int64_t max_bytes;      /* of all files together */
+    int64_t max_bytes;      /* of all files together; the database may have as many */
     int64_t max_lines;      /* of a batch */
     int64_t max_line_bytes; /* of each */
 };
@@ -72,7 +72,7 @@ mill_status mill_job_store_read_results(struct mill_job_store *store,
 /* ------------------------------------------------------------------ batches */
 
 /* Owner, input_file, window, expires_s and metadata are given, the rest is filled in.
- * MILL_E_NOT_FOUND when there is no such file. */
+ * MILL_E_NOT_FOUND when there is no such file, MILL_E_FULL when the database has no room. */
 mill_status mill_job_store_add_batch(struct mill_job_store *store, struct mill_job_batch *batch,
                                      int64_t now_s, struct mill_error *err);
 mill_status mill_job_store_get_batch(struct mill_job_store *store, const char *owner,
