@@ -44,6 +44,15 @@ class Wish(TypedDict, total=False):
     sample_rate: int
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """The key is for the server that was named: urllib would hand it to any other that one names."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
+
 OPENAI = {"model", "voice", "response_format", "instructions", "speed"}
 
 
@@ -109,7 +118,7 @@ class Client:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         asked = urllib.request.Request(self._base + path, data, {**self._headers, **(headers or {})}, method=method)
         try:
-            return urllib.request.urlopen(asked, timeout=self._timeout_s)
+            return _opener.open(asked, timeout=self._timeout_s)
         except urllib.error.HTTPError as error:
             with error:
                 raise from_answer(error.code, error.headers.get("Retry-After"), error.read()) from None

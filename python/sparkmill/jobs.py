@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import time
+import urllib.parse
 import uuid
 from typing import TYPE_CHECKING, Any, AsyncIterator, Iterable, Iterator
 
@@ -19,6 +20,10 @@ def _form(name: str, data: bytes, boundary: str) -> bytes:
     head = (f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--{boundary}\r\n'
             f'Content-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n')
     return head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
+
+
+def _at(*parts: str) -> str:
+    return "/v1/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 
 class Files:
@@ -39,7 +44,7 @@ class Files:
                                   headers={"Content-Type": f"multipart/form-data; boundary={boundary}"})
 
     def get(self, file: str) -> dict[str, Any]:
-        return self._client._json(f"/v1/files/{file}")
+        return self._client._json(_at("files", file))
 
     def list(self, purpose: str = "") -> Iterator[dict[str, Any]]:
         """The newest first; without a purpose all but the sounds ("batch_audio")."""
@@ -49,11 +54,11 @@ class Files:
         return b"".join(self.stream(file))
 
     def stream(self, file: str) -> Iterator[bytes]:
-        return self._client._pieces(self._client._open(f"/v1/files/{file}/content"))
+        return self._client._pieces(self._client._open(_at("files", file, "content")))
 
     def delete(self, file: str) -> None:
         """With a file of results, the sounds that it speaks of."""
-        self._client._json(f"/v1/files/{file}", method="DELETE")
+        self._client._json(_at("files", file), method="DELETE")
 
 
 class Batches:
@@ -72,14 +77,14 @@ class Batches:
         return self._client._json("/v1/batches", dict(order, metadata=metadata) if metadata else order)
 
     def get(self, batch: str) -> dict[str, Any]:
-        return self._client._json(f"/v1/batches/{batch}")
+        return self._client._json(_at("batches", batch))
 
     def list(self) -> Iterator[dict[str, Any]]:
         """The newest first."""
         return self._client._all("/v1/batches")
 
     def cancel(self, batch: str) -> dict[str, Any]:
-        return self._client._json(f"/v1/batches/{batch}/cancel", method="POST")
+        return self._client._json(_at("batches", batch, "cancel"), method="POST")
 
     def wait(self, batch: str, timeout_s: float | None = None, poll_s: float = 2) -> dict[str, Any]:
         """The batch when it is over, or as it stands after timeout_s."""
