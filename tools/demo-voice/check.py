@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """check.py MODEL DATA [--sparkmill PROGRAM]: does the engine compute what was trained?
 
-A sentence is spoken in a created voice without chance; one of DATA (make_data.py --sound) is cloned and continued; all in
+A sentence is spoken in a created voice without chance; one of DATA (make_data.py --more sound) is cloned and continued; all in
 float32. Beside it the training's own networks do the same with the same weights. Exit status 1 where the two differ. Works with untrained weights too.
 """
 
@@ -22,7 +22,6 @@ import codec
 import lm
 import speech
 import tokenizer
-import vocoder
 from hearing import samples
 from train_encoder import normalise_volume
 
@@ -103,9 +102,7 @@ def recording(data, path):
     frames = np.diff(z["tokens_end"], prepend=0)
     i = int(np.flatnonzero(frames >= 150)[0])
     end, text_end = z["tokens_end"][i], z["text_end"]
-    tokens, voiced, mcep = (torch.tensor(z[name][end - frames[i]:end])[None] for name in ("tokens", "voiced", "mcep"))
-    sound = vocoder.Vocoder("cpu").render(torch.tensor(z["labels"][[i], 0]).long(), tokens.long(), voiced, mcep.float())[0].numpy()
-    sound = (32767 * np.clip(sound, -1, 1)).astype(np.int16)
+    sound = z["sound"][end - frames[i]:end].reshape(-1)
     with wave.open(str(path), "wb") as f:
         f.setparams((1, 2, speech.SAMPLE_RATE, 0, "NONE", ""))
         f.writeframes(sound.tobytes())

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """evaluate.py MODEL [--part PART]...: what the engine says with a demo voice, measured, and held against what is wanted.
 
-  words    error rate on the held-out sentences in each precision, voices created, female and male by turns
+  words    error rate on the held-out sentences in each precision, voices created, female and male
+  passages error rate where four sentences are spoken at once
+  continued  error rate where the teacher's recording of a sentence is continued with the next one
   ends     200 sentences in all kinds of voices end by themselves, without long silences
   labels   pitch and speed follow their labels, and the sexes differ
   same     streamed is the whole, bit for bit; on the emulator the same is heard
@@ -28,7 +30,8 @@ PRECISIONS = ("fp32", "bf16", "int8")
 USUAL = "int8"                                         # what a processor takes by itself
 GENDERS = ("female", "male")
 LABELS = ("very_low", "low", "moderate", "high", "very_high")
-SPEAKERS = pathlib.Path(__file__).with_name("speakers.txt")
+SPEAKERS = dict(line.split(" ", 1) for line in pathlib.Path(__file__).with_name("speakers.txt").read_text().splitlines())
+NAMES = list(SPEAKERS)
 
 
 class Evaluation:
@@ -87,10 +90,11 @@ def words(e):
     wrong, total = {}, {}                              # by (precision, gender)
     for k, precision in enumerate(PRECISIONS):
         of_precision = [i for i in range(len(texts)) if not e.short or i % len(PRECISIONS) == k]
-        found = e.speak([moderate(voice_of(i), id=f"s{i}", text=texts[i], seed=i, redraws=0) for i in of_precision], precision)
+        spoken = [(i, g) for i in of_precision for g in ((voice_of(i),) if e.short else GENDERS)]
+        found = e.speak([moderate(g, id=f"{g}{i}", text=texts[i], seed=i, redraws=0) for i, g in spoken], precision)
         e.recognise(list(found.values()))
-        for i in of_precision:
-            r, wanted, key = found[f"s{i}"], hearing.words(texts[i]), (precision, voice_of(i))
+        for i, g in spoken:
+            r, wanted, key = found[f"{g}{i}"], hearing.words(texts[i]), (precision, g)
             n = hearing.errors(wanted, r["heard"])
             wrong[key], total[key] = wrong.get(key, 0) + n, total.get(key, 0) + len(wanted)
             print(f"{precision} {n:2d}/{len(wanted):2d} {len(r['sound']) / 16000:4.1f} s  {texts[i]}  ->  {' '.join(r['heard'])}")
@@ -110,6 +114,35 @@ def words(e):
     else:
         e.verdict(max(rates) <= e.limit, f"words wrong: {text}, at most {e.limit:g} wanted ({voices})")
         e.verdict(max(rates) - min(rates) <= 2, f"precisions differ by {max(rates) - min(rates):.1f} points, at most 2 wanted")
+
+
+def passages(e):
+    texts = sentences.held_out()[:16 if e.short else 60]
+    jobs = [moderate(voice_of(i), id=f"p{i}", text=" ".join(texts[i:i + 4]), seed=i, max_seconds=30) for i in range(0, len(texts), 4)]
+    hear(e, jobs, "in passages of four sentences")
+
+
+def continued(e):
+    texts, jobs = sentences.held_out(), []
+    for i in range(3 if e.short else 60):
+        record(e, NAMES[i % len(NAMES)], texts[i], "--transcript", texts[i], "-o", f"c{i}.voice")
+        jobs.append(dict(id=f"c{i}", text=texts[(i + 1) % len(texts)], voice=str(e.folder / f"c{i}.voice"), seed=i))
+    hear(e, jobs, "where a recording is continued")
+
+
+def hear(e, jobs, where):
+    """Speak them and say how much is heard."""
+    found = e.speak(jobs, USUAL)
+    e.recognise(list(found.values()))
+    wrong = total = 0
+    for job in jobs:
+        r, wanted = found[job["id"]], hearing.words(job["text"])
+        n = hearing.errors(wanted, r["heard"])
+        wrong, total = wrong + n, total + len(wanted)
+        print(f"{n:2d}/{len(wanted):2d} {len(r['sound']) / 16000:4.1f} s  {job['text']}  ->  {' '.join(r['heard'])}")
+    ended = sum(r["ended"] for r in found.values())
+    e.verdict(ended == len(found) and 100 * wrong / total <= e.limit, f"words wrong {where} {100 * wrong / total:.1f} %, at most "
+              f"{e.limit:g} wanted; {ended} of {len(found)} ended")
 
 
 def ends(e):
@@ -166,18 +199,21 @@ def same(e):
                   f"'{' '.join(emulator['heard'])}'")
 
 
+def record(e, name, text, *options):
+    """Clone a voice from the teacher's recording of a text."""
+    subprocess.run(["flite", "-voice", name, "-t", text, "-o", e.folder / "clip.wav"], check=True)
+    e.run("clone", "clip.wav", "--consent", "A synthetic voice.", *options)
+
+
 def clones(e):
-    speakers = dict(line.split(" ", 1) for line in SPEAKERS.read_text().splitlines())
-    consent = ("--consent", "A synthetic voice.")
     texts, right, n = sentences.held_out(), 0, 3 if e.short else 100
     for i in range(n):
-        name = list(speakers)[i % len(speakers)]
-        subprocess.run(["flite", "-voice", name, "-t", texts[i // len(speakers)], "-o", e.folder / "clip.wav"], check=True)
-        e.run("clone", "clip.wav", "-o", "clone.voice", *consent)
+        name = NAMES[i % len(NAMES)]
+        record(e, name, texts[i // len(NAMES)], "-o", "clone.voice")
         if i == 0:
-            for s, tokens in speakers.items():
+            for s, tokens in SPEAKERS.items():
                 write_like(e.folder / "clone.voice", e.folder / f"{s}.voice", [int(t) for t in tokens.split()])
-        cosine = {s: float(e.run("voices", "compare", "clone.voice", f"{s}.voice").split()[-1]) for s in speakers}
+        cosine = {s: float(e.run("voices", "compare", "clone.voice", f"{s}.voice").split()[-1]) for s in NAMES}
         right += cosine[name] > max(c for s, c in cosine.items() if s != name)
         print(f"clone of {name}: {', '.join(f'{s} {c:.4f}' for s, c in cosine.items())}")
     e.verdict(right >= 0.95 * n, f"{right} of {n} clones are nearest to their own speaker")
@@ -191,7 +227,7 @@ def write_like(path, out, tokens):
     out.write_text(json.dumps(voice | {"checksum": hashlib.sha256(canonical.encode()).hexdigest()}))
 
 
-PARTS = {f.__name__: f for f in (words, ends, labels, same, clones)}
+PARTS = {f.__name__: f for f in (words, passages, continued, ends, labels, same, clones)}
 
 
 def main():

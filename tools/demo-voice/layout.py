@@ -12,7 +12,7 @@ import tokenizer
 MEL = dict(sample_rate=16000, n_fft=1024, win_length=640, hop_length=320, mel_fmin=10, mel_fmax=None, num_mels=128)
 
 # 25 MB as bf16.
-LLM = dict(hidden=256, ff=768, layers=6, heads=4, kv=2)
+LLM = dict(hidden=256, ff=768, layers=6, heads=4, kv=2, positions=1024)
 CODEC = dict(dim=192, vocos=224, vocos_ff=416, layers=4, channels=320, ecapa=128)
 WAV2VEC2 = dict(conv=64, hidden=64, ff=128, heads=4)
 
@@ -21,7 +21,7 @@ def configs():
     """The four configuration files as dictionaries: llm, bicodec, wav2vec2, top."""
     llm = dict(architectures=["Qwen2ForCausalLM"], model_type="qwen2", hidden_act="silu", hidden_size=LLM["hidden"],
                intermediate_size=LLM["ff"], num_hidden_layers=LLM["layers"], num_attention_heads=LLM["heads"],
-               num_key_value_heads=LLM["kv"], vocab_size=tokenizer.SIZE, max_position_embeddings=8192, rms_norm_eps=1e-6, rope_theta=10000.0,
+               num_key_value_heads=LLM["kv"], vocab_size=tokenizer.SIZE, max_position_embeddings=LLM["positions"], rms_norm_eps=1e-6, rope_theta=10000.0,
                tie_word_embeddings=True, use_sliding_window=False, torch_dtype="bfloat16")
     dim = CODEC["dim"]
 

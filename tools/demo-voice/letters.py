@@ -99,7 +99,7 @@ def spoken(text, tokens, chunks):
 def main():
     kit = pathlib.Path(sys.argv[1])
     words = sorted({w for path in kit.glob("words*.txt") for w in path.read_text().split()})
-    said = {words[r.job]: r.phones for r in speech.listen(kit / "teacher", [("rms", 1.0, w) for w in words], False)}
+    said = {words[r.job]: r.phones for r in speech.listen(kit / "teacher", [("rms", 1.0, w) for w in words])}
     counts = learn(said)
     FILE.write_text("".join(f"{letter}\t{' '.join(phones)}\t{n}\n" for (letter, phones), n in sorted(counts.items()) if n > 2))
 

@@ -35,6 +35,11 @@ PITCHES = 5                                            # of a speaker, which fol
 VOICES = [(name, step) for name, (_, _, _, steps) in SPEAKERS.items() for step in steps]
 
 
+def own_voice(name):
+    """The one of a speaker's voices that is at the teacher's own pitch."""
+    return name, round(SPEAKERS[name][1] / PITCH_STEP_HZ)
+
+
 # ------------------------------------------------------------------------------------------ tokens
 
 def _token_table():
@@ -96,7 +101,8 @@ class Reading:
     chunks: np.ndarray       # [frames] int16: which piece of the text, between spaces, is spoken; -1 in pauses
     phones: tuple            # one after the other, without pauses
     voiced: np.ndarray       # [4 frames] bool
-    mcep: np.ndarray         # [4 frames, 25] float32, or None
+    mcep: np.ndarray         # [4 frames, 25] float32, without `more` = "track" [.., 0]
+    sound: np.ndarray        # [320 frames] int16, without `more` = "sound" [0]
     syllables: int
     speech_seconds: float    # without pauses
 
@@ -122,7 +128,7 @@ def _levels(speaker, states, f0):
     return np.where(inside, level[syllable], 1)
 
 
-def _reading(speaker, job, states, f0, mcep):
+def _reading(speaker, job, states, f0, mcep, sound):
     phones = [p.decode() for p in states["phone"]]
     even = [TOKEN_OF["pau", 0, 1, 0] if p == "pau" else TOKEN_OF[p, int(part), 1 if p in VOICELESS else level, 0]
             for p, part, level in zip(phones, states["part"], _levels(speaker, states, f0))]
@@ -135,26 +141,30 @@ def _reading(speaker, job, states, f0, mcep):
     first, last = max(0, speech[0] - LEADING_PAUSE), min(n, speech[-1] + 1 + TRAILING_PAUSE)
     tokens = np.array(even)[of_frame[first:last]] + np.arange(last - first) % 2   # odd parity comes next in the table
     fine = slice(4 * first, 4 * last)
+    if len(sound):                                     # flite leaves the last 5 ms out
+        sound = np.pad(sound, (0, max(0, HOP * n - len(sound))))
     chunks = states["chunk"][of_frame[first:last]]
     said = tuple(p for p, part in zip(phones, states["part"]) if part == 0 and p != "pau")
-    return Reading(job, tokens.astype(np.int16), chunks.astype(np.int16), said, f0[fine] > 0, None if mcep is None else mcep[fine],
+    return Reading(job, tokens.astype(np.int16), chunks.astype(np.int16), said, f0[fine] > 0, mcep[fine], sound[HOP * first:HOP * last],
                    len(set(states["syllable"]) - {-1}), len(speech) * HOP / SAMPLE_RATE)
 
 
-def listen(program, jobs, with_track):
-    """Yield a Reading for each job (speaker, stretch, text), where the teacher could say it."""
-    lines = "".join(f"{i}\t{s}\t{stretch:.3f}\t{int(with_track)}\t{text}\n" for i, (s, stretch, text) in enumerate(jobs))
+def listen(program, jobs, more="none"):
+    """Yield a Reading for each job (speaker, stretch, text), where the teacher could say it. `more`: "track", "sound" (teacher.c)."""
+    lines = "".join(f"{i}\t{s}\t{stretch:.3f}\t{more}\t{text}\n" for i, (s, stretch, text) in enumerate(jobs))
     out = subprocess.run([program], input=lines.encode(), stdout=subprocess.PIPE, check=True).stdout
     at = 0
+
+    def take(dtype, *shape):
+        nonlocal at
+        x = np.frombuffer(out, dtype, int(np.prod(shape)), at).reshape(shape)
+        at += x.nbytes
+        return x
+
     while at < len(out):
-        job, n_states, n_frames, n_channels = np.frombuffer(out, "<i4", 4, at)
-        states = np.frombuffer(out, STATE, n_states, at + 16)
-        at += 16 + STATE.itemsize * int(n_states)
-        f0 = np.frombuffer(out, "<f4", n_frames, at)
-        at += 4 * int(n_frames)
-        mcep = np.frombuffer(out, "<f4", n_frames * n_channels, at).reshape(n_frames, n_channels)
-        at += 4 * int(n_frames * n_channels)
-        reading = _reading(jobs[job][0], int(job), states, f0, mcep if with_track else None)
+        job, n_states, n_frames, n_channels, n_samples = take("<i4", 5)
+        reading = _reading(jobs[job][0], int(job), take(STATE, n_states), take("<f4", n_frames), take("<f4", n_frames, n_channels),
+                           take("<i2", n_samples))
         if reading:
             yield reading
 

@@ -1,17 +1,18 @@
 /* teacher.c - the teacher's reading of a text: what flite's statistical voices (slt, rms, awb) say,
- * when, and with which spectrum, but not the sound itself, which the training renders
- * (vocoder.py).
+ * when, and with which spectrum, from which the training renders the sound (vocoder.py); or the
+ * sound as flite makes it.
  *
- * Standard input has one job a line: ID VOICE STRETCH TRACK TEXT, separated by tabs; STRETCH
- * multiplies all durations, TRACK 1 asks for the spectrum. Standard output has one record for each,
- * little-endian: int32 id, n_states, n_frames, n_channels (0 without TRACK); n_states times {char
- * phone[6], int8 part of the phone 0..2, int8 stress, int32 end in frames, int32 syllable
- * or -1, int32 chunk of the text or -1};
- * float32 f0_hz[n_frames], 0 = unvoiced; float32 mcep[n_frames, n_channels]. A frame is 5 ms. One
- * thread; a line that flite cannot read is left out. */
+ * Standard input has one job a line: ID VOICE STRETCH MORE TEXT, separated by tabs; STRETCH
+ * multiplies all durations, MORE is "track" for the spectrum, "sound", or "none". Standard output
+ * has one record for each, little-endian: int32 id, n_states, n_frames, n_channels, n_samples (0
+ * where not asked for); n_states times {char phone[6], int8 part of the phone 0..2, int8 stress,
+ * int32 end in frames, int32 syllable or -1, int32 chunk of the text or -1}; float32
+ * f0_hz[n_frames], 0 = unvoiced; float32 mcep[n_frames, n_channels]; int16 samples[n_samples]. A
+ * frame is 5 ms, 80 samples. One thread; a line that flite cannot read is left out. */
 #include <flite/cst_cg.h>
 #include <flite/flite.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,15 +28,22 @@ struct state {
     int32_t end_frame, syllable, chunk;
 };
 
-/* flite renders as it synthesises; this ends the rendering at its first block. */
-static int stop_rendering(const cst_wave *w, int start, int size, int last,
-                          struct cst_audio_streaming_info_struct *asi) {
-    (void)w, (void)start, (void)size, (void)last, (void)asi;
-    return CST_AUDIO_STREAM_STOP;
+/* What is wanted of a job beside states and pitch. */
+struct wanted {
+    bool track, sound;
+};
+
+/* flite renders as it synthesises; this ends the rendering at its first block where no sound is
+ * wanted. */
+static int go_on_rendering(const cst_wave *w, int start, int size, int last,
+                           struct cst_audio_streaming_info_struct *asi) {
+    (void)w, (void)start, (void)size, (void)last;
+    const struct wanted *wanted = asi->userdata;
+    return wanted->sound ? CST_AUDIO_STREAM_CONT : CST_AUDIO_STREAM_STOP;
 }
 
 /* Loaded at first use, never unloaded; NULL for an unknown name. */
-static cst_voice *find_voice(const char *name) {
+static cst_voice *find_voice(const char *name, struct wanted *wanted) {
     static struct {
         const char *name;
         cst_voice *(*load)(const char *voxdir);
@@ -49,7 +57,8 @@ static cst_voice *find_voice(const char *name) {
         if (!voices[i].voice) {
             cst_audio_streaming_info *streaming = new_audio_streaming_info();
             streaming->min_buffsize = 1;
-            streaming->asc = stop_rendering;
+            streaming->asc = go_on_rendering;
+            streaming->userdata = wanted;
             voices[i].voice = voices[i].load(NULL);
             feat_set(voices[i].voice->features, "streaming_info",
                      audio_streaming_info_val(streaming));
@@ -100,7 +109,7 @@ static int32_t collect_states(cst_utterance *utt, struct state *out, int32_t cap
     return n;
 }
 
-static int read_aloud(int32_t id, cst_voice *voice, float stretch, int with_track,
+static int read_aloud(int32_t id, cst_voice *voice, float stretch, struct wanted wanted,
                       const char *text) {
     enum { CAPACITY = 4096 };
     static struct state states[CAPACITY];
@@ -110,16 +119,20 @@ static int read_aloud(int32_t id, cst_voice *voice, float stretch, int with_trac
         return 0;
     cst_track *raw = val_track(utt_feat_val(utt, "param_track"));
     cst_cg_db *db = val_cg_db(utt_feat_val(utt, "cg_db"));
-    cst_track *track = with_track && db->do_mlpg ? mlpg(raw, db) : NULL;
+    cst_track *track = wanted.track && db->do_mlpg ? mlpg(raw, db) : NULL;
     const cst_track *from = track ? track : raw;
     int32_t n_states = collect_states(utt, states, CAPACITY);
-    int32_t head[4] = {id, n_states, from->num_frames, with_track ? from->num_channels - 1 : 0};
+    const cst_wave *wave = wanted.sound ? utt_wave(utt) : NULL;
+    int32_t head[5] = {id, n_states, from->num_frames, wanted.track ? from->num_channels - 1 : 0,
+                       wave ? wave->num_samples : 0};
     fwrite(head, sizeof head, 1, stdout);
     fwrite(states, sizeof states[0], (size_t)n_states, stdout);
     for (int i = 0; i < from->num_frames; i++)
         fwrite(&from->frames[i][0], sizeof(float), 1, stdout);
-    for (int i = 0; with_track && i < from->num_frames; i++)
+    for (int i = 0; wanted.track && i < from->num_frames; i++)
         fwrite(&from->frames[i][1], sizeof(float), (size_t)head[3], stdout);
+    if (wave)
+        fwrite(wave->samples, sizeof wave->samples[0], (size_t)wave->num_samples, stdout);
     if (track)
         delete_track(track);
     delete_utterance(utt);
@@ -129,6 +142,7 @@ static int read_aloud(int32_t id, cst_voice *voice, float stretch, int with_trac
 int main(void) {
     char *line = NULL;
     size_t size = 0;
+    struct wanted wanted;
     flite_init();
     for (ssize_t n; (n = getline(&line, &size, stdin)) > 0;) {
         line[strcspn(line, "\n")] = 0;
@@ -136,13 +150,14 @@ int main(void) {
         int n_fields = 0;
         for (; n_fields < 5 && rest; n_fields++)
             field[n_fields] = n_fields < 4 ? strsep(&rest, "\t") : rest;
-        cst_voice *voice = n_fields == 5 ? find_voice(field[1]) : NULL;
+        cst_voice *voice = n_fields == 5 ? find_voice(field[1], &wanted) : NULL;
         if (!voice) {
             fprintf(stderr, "teacher: not a job: %s\n", line);
             return 1;
         }
-        if (read_aloud((int32_t)strtol(field[0], NULL, 10), voice, strtof(field[2], NULL),
-                       field[3][0] == '1', field[4]) < 0)
+        wanted = (struct wanted){strcmp(field[3], "track") == 0, strcmp(field[3], "sound") == 0};
+        if (read_aloud((int32_t)strtol(field[0], NULL, 10), voice, strtof(field[2], NULL), wanted,
+                       field[4]) < 0)
             return 1;
     }
     free(line);

@@ -3,7 +3,7 @@
 
 The sound that belongs to tokens is known to the sample, so the waveform itself is a target beside its spectra. For half of
 the time the wave generator is what it begins as, the inverse of framing, and only what works at 50 frames a second is
-computed; then all of it learns. DATA: make_data.py --sound.
+computed; then all of it learns. DATA: make_data.py --more track.
 """
 
 import torch

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """train_encoder.py DATA... --out FILE --minutes M: train recording -> tokens, semantic (wav2vec2, encoder) and global (speaker encoder).
 
-Both are supervised: the token of every frame and the voice of every sentence are known. DATA: make_data.py --sound.
+Both are supervised: the token of every frame and the voice of every sentence are known. DATA: make_data.py --more track, and
+--more sound; by turns they hear what decoder and teacher sound like.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -13,7 +15,7 @@ import speech
 import training
 import vocoder
 
-VOICE_EVERY = 4                                        # steps: the speaker encoder learns in a few hundred steps
+VOICE_EVERY = 4                                        # steps of each kind: the speaker encoder learns in a few hundred
 CLIP = 125                                             # frames
 SHARPNESS = 16.0                                       # of the cosines in the cross-entropy
 
@@ -53,17 +55,22 @@ def main():
     run = training.Run(a, named, [torch.optim.AdamW(params, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0)])
     book = F.normalize(torch.tensor(speech.codebook(), device=a.device), dim=1)
     mel = config["bicodec"]["mel_params"]
-    filters, readings = codec.mel_filters(mel).to(a.device), vocoder.Readings(a.data, a.device, CLIP)
+    filters = codec.mel_filters(mel).to(a.device)
+    own = [path for path in a.data if "sound" in np.load(path)]
+    kinds = [vocoder.Readings([path for path in a.data if path not in own], a.device, CLIP), vocoder.Recordings(own, a.device, CLIP)]
     for _ in run.shares():
-        tokens, digits, sound = readings.batch(a.batch)
+        kind = run.step % len(kinds)
+        tokens, digits, sound = kinds[kind].batch(a.batch)
         sound = normalise_volume(sound)
         sound = sound + torch.randn_like(sound) * 10 ** (-2.5 - 2 * torch.rand(len(sound), 1, device=a.device))
         z = F.normalize(codec.encode(w, config["bicodec"], codec.wav2vec2(v, config["wav2vec2"], sound)), dim=2)
         cosine = z @ book.t()
         tokens = tokens[:, :z.shape[1]]
-        loss = F.cross_entropy(SHARPNESS * cosine.flatten(0, 1), tokens.flatten())
-        figures = dict(words=loss, right=(cosine.argmax(2) == tokens).float().mean())
-        if run.step % VOICE_EVERY == 0:
+        right = torch.stack([tokens, tokens ^ 1][:1 + kind], 2)   # parity is in rendered sound alone; its two are neighbours in the table
+        logits = SHARPNESS * cosine
+        loss = (logits.logsumexp(2) - logits.gather(2, right).logsumexp(2)).mean()
+        figures = {f"words{kind}": loss, f"right{kind}": (cosine.argmax(2)[..., None] == right).any(2).float().mean()}
+        if run.step // len(kinds) % VOICE_EVERY == 0:
             statistics = {}
             levels = codec.fsq_levels(codec.perceiver(w, codec.ecapa(
                 w, codec.mel_spectrogram(mel, sound, filters), statistics).transpose(1, 2)))

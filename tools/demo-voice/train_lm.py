@@ -11,33 +11,28 @@ import torch.nn.functional as F
 
 import layout
 import lm
+import passages
 import speech
 import training
 from optimiser import Muon
 
 GUIDED = ((1, 0), (1, 2), (2, 0), (2, 2), (3, 0), (3, 2))   # (layer, head): one of each pair that shares keys
 READING, GUIDANCE = 1.0, 0.5                           # weights of their losses
+VALIDATED = 12                                         # passages
 
 
 class Corpus:
-    """Every sentence as a sequence, on the device; each in one of the two formats, by chance."""
+    """Every passage as a sequence, on the device; each in one of the two formats, by chance."""
 
     def __init__(self, paths, device):
         rng, items = np.random.default_rng(0), []
-        for path in paths:
-            z = np.load(path)
-            text, tokens, letters, labels = z["text"].tobytes(), z["tokens"], z["letters"], z["labels"]
-            ends, token_ends = z["text_end"], z["tokens_end"]
-            for i in range(len(ends)):
-                a, b = (ends[i - 1], token_ends[i - 1]) if i else (0, 0)
-                frames = slice(b, token_ends[i])
-                seq, n = lm.sequence(text[a:ends[i]].decode(), speech.VOICES[labels[i, 0]], tokens[frames], labels[i, 1:],
-                                     rng.random() < 0.5)
-                spoken = np.full(len(seq), -1, np.int16)
-                spoken[-2 - len(letters[frames]):-2] = np.where(letters[frames] >= 0, lm.TEXT_FROM + letters[frames], -1)
-                items.append((np.array(seq, np.int16), spoken, n))
+        for p in passages.passages(paths, rng):
+            seq, n = lm.sequence(p.text, speech.VOICES[p.labels[0]], p.tokens, p.labels[1:], not p.n_heard and rng.random() < 0.5)
+            spoken = np.full(len(seq), -1, np.int16)
+            spoken[-2 - len(p.letters):-2] = np.where(p.letters >= 0, lm.TEXT_FROM + p.letters, -1)
+            items.append((np.array(seq, np.int16), spoken, n + p.n_heard))
         validation, self.device = len(items) // 100 + 1, device
-        items = sorted(items[validation:], key=lambda x: len(x[0])) + items[:validation]
+        items = [x for part in (items[validation:], items[:validation]) for x in sorted(part, key=lambda x: len(x[0]))]
         self.validation = np.arange(len(items) - validation, len(items))
         self.ids, self.spoken = (torch.tensor(np.concatenate([x[k] for x in items] + [np.zeros(8192, np.int16)]), device=device)
                                  for k in (0, 1))
@@ -46,12 +41,12 @@ class Corpus:
         self.places = torch.tensor(np.stack(places), device=device)    # begin, length, prompt
 
     def batch(self, rng, longest, n_ids):
-        """Sequences of like length, about n_ids ids together."""
+        """Sequences of like length, up to n_ids ids together."""
         within = np.searchsorted(self.length[:self.validation[0]], longest, side="right")
         some = np.sort(rng.integers(max(within, 1), size=400 + n_ids // 10))
-        per = max(1, int(n_ids / self.length[some].mean()))
-        at = rng.integers(max(1, len(some) - per))
-        return self.rows(some[at:at + per])
+        at = rng.integers(len(some))
+        per = max(1, n_ids // self.length[some[at]])
+        return self.rows(some[max(0, at + 1 - per):at + 1])
 
     def rows(self, rows):
         """ids, targets (-1: none), and where among the ids the letter stands that is spoken next (-1: none)."""
@@ -99,9 +94,10 @@ def main():
         with torch.autocast(a.device, torch.bfloat16):
             return loss_of(w, config, embedding, batch, phone_of)
 
-    run.validate = lambda: dict(zip(("unseen_next", "unseen_reading"), losses(corpus.rows(corpus.validation[:64]))))
+    unseen = corpus.validation[len(corpus.validation) * 2 // 3:][:VALIDATED]   # of like length, several sentences
+    run.validate = lambda: dict(zip(("unseen_next", "unseen_reading"), losses(corpus.rows(unseen))))
     for share in run.shares():
-        batch = corpus.batch(run.rng, min(700, 135 + 1500 * share), a.batch)
+        batch = corpus.batch(run.rng, 135 * 2 ** (5 * share), a.batch)
         plain, reading, astray = losses(batch)
         run.learn(plain + READING * reading + GUIDANCE * astray, others, 1.0, next=plain, reading=reading, astray=astray,
                   length=batch[0].shape[1])

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import torch
 
-LOGGED_EVERY, SAVED_EVERY = 5, 30                      # seconds
+LOGGED_EVERY, SAVED_EVERY = 15, 30                     # seconds
 
 
 def options(doc, batch):

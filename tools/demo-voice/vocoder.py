@@ -75,31 +75,58 @@ class Vocoder:
         return sound.view(b, -1) * self.gain[voice][:, None]
 
 
-class Readings:
-    """What make_data.py --sound wrote, on the device: crops of it, inside one sentence each, and how they sound."""
+class Crops:
+    """What make_data.py wrote, on the device, in crops of `frames`, inside one sentence each."""
 
-    def __init__(self, paths, device, frames):
-        zs = [np.load(p) for p in paths]
-
-        def put(name, dtype):
-            return torch.cat([torch.as_tensor(z[name], dtype=dtype) for z in zs]).to(device)
-
-        self.vocoder, self.frames = Vocoder(device), frames
-        self.tokens, self.voiced, self.mcep = put("tokens", torch.long), put("voiced", torch.bool), put("mcep", torch.float16)
-        self.digits = torch.tensor(np.stack([speech.global_digits(v) for v in speech.VOICES]), device=device)
+    def __init__(self, zs, device, frames):
+        self.device, self.frames = device, frames
+        self.tokens = self.put(zs, "tokens", torch.long)
         length = np.concatenate([np.diff(z["tokens_end"], prepend=0) for z in zs])
         end = np.cumsum(length)
         speaker = np.concatenate([z["labels"][:, 0] for z in zs]) // speech.PITCHES
         begin = {"middle": np.concatenate([np.arange(e - n, e - frames + 1) for n, e in zip(length, end)]),
                  "begin": (end - length)[length >= frames], "end": end[length >= frames] - frames}
         self.begins = {place: torch.tensor(x, device=device) for place, x in begin.items()}
-        self.speaker = torch.tensor(np.repeat(speaker, length), device=device)
+        self.speaker = torch.tensor(np.repeat(speaker, length), dtype=torch.long, device=device)
+        self.digits = torch.tensor(np.stack([speech.global_digits(v) for v in speech.VOICES]), device=device)
+
+    def put(self, zs, name, dtype):
+        return torch.cat([torch.as_tensor(z[name], dtype=dtype) for z in zs]).to(self.device)
+
+    def places(self, n, place):
+        """[n, frames], and the speaker [n] of each crop."""
+        begins = self.begins[place]
+        at = begins[torch.randint(len(begins), (n,), device=begins.device)]
+        return at[:, None] + torch.arange(self.frames, device=at.device), self.speaker[at]
+
+
+class Readings(Crops):
+    """Crops of what was written with --more track, and how they sound."""
+
+    def __init__(self, paths, device, frames):
+        zs = [np.load(p) for p in paths]
+        super().__init__(zs, device, frames)
+        self.vocoder = Vocoder(device)
+        self.voiced, self.mcep = self.put(zs, "voiced", torch.bool), self.put(zs, "mcep", torch.float16)
 
     def batch(self, n, place="middle"):
         """`place`: anywhere, at the begin or at the end of sentences. tokens [n, frames], digits [n, 32, 3], sound."""
-        begins = self.begins[place]
-        at = begins[torch.randint(len(begins), (n,), device=begins.device)]
-        voice = self.speaker[at] * speech.PITCHES + torch.randint(speech.PITCHES, (n,), device=at.device)
-        at = at[:, None] + torch.arange(self.frames, device=at.device)
+        at, speaker = self.places(n, place)
+        voice = speaker * speech.PITCHES + torch.randint(speech.PITCHES, (n,), device=at.device)
         tokens = self.tokens[at]
         return tokens, self.digits[voice], self.vocoder.render(voice, tokens, self.voiced[at], self.mcep[at].float())
+
+
+class Recordings(Crops):
+    """Crops of what was written with --more sound: flite's own."""
+
+    def __init__(self, paths, device, frames):
+        zs = [np.load(p) for p in paths]
+        super().__init__(zs, device, frames)
+        self.sound = self.put(zs, "sound", torch.int16)
+        self.own = torch.tensor([speech.VOICES.index(speech.own_voice(name)) for name in speech.SPEAKERS], device=device)
+
+    def batch(self, n):
+        """As of Readings, anywhere."""
+        at, speaker = self.places(n, "middle")
+        return self.tokens[at], self.digits[self.own[speaker]], self.sound[at].flatten(1).float() / 32768
