@@ -12,7 +12,7 @@ import tokenizer
 MEL = dict(sample_rate=16000, n_fft=1024, win_length=640, hop_length=320, mel_fmin=10, mel_fmax=None, num_mels=128)
 
 # 25 MB as bf16.
-LLM = dict(hidden=256, ff=768, layers=6, heads=4, kv=2, positions=1024)
+LLM = dict(hidden=256, ff=768, layers=6, heads=4, kv=2, positions=768)
 CODEC = dict(dim=192, vocos=224, vocos_ff=416, layers=4, channels=320, ecapa=128)
 WAV2VEC2 = dict(conv=64, hidden=64, ff=128, heads=4)
 

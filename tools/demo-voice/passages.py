@@ -8,11 +8,10 @@ import collections
 
 import numpy as np
 
-import layout
 import speech
 
 MOST = 4                                               # sentences
-LONGEST = layout.LLM["positions"] - 100                # letters and frames; the others are voice and markers
+LONGEST = 900                                          # letters and frames: more than there are of `positions` in use
 ALONE, CLAUSES, CONTINUED = 0.3, 0.35, 0.35            # shares: of passages, of joints that are commas, of joined passages
 REST = 6                                               # frames of silence more where a sentence ends
 MISHEARD = 0.4                                         # of frames, at most
