@@ -20,6 +20,7 @@ template <bool WHOLE> __global__ void norm_rows(const struct mill_norm_args a) {
         mean = row_sum<WHOLE, false>(x, n, 0) / (float)n;
     if (a.kind != MILL_NORM_AFFINE)
         inverse = inverse_deviation<WHOLE>(x, n, mean, a.eps);
+    __syncwarp(); /* a row's last quad was read by more lanes than its own, and y may be x */
     for (int32_t at = 4 * (threadIdx.x % 32); at < n; at += 4 * 32) {
         quad<float> q = load_quad<WHOLE>(x, at, n, 0.0f), shift = {};
         quad<float> gain = load_quad<WHOLE>(a.gain + first, at, n, 0.0f);
