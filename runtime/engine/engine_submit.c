@@ -143,8 +143,7 @@ static int32_t estimate(const struct mill_engine *engine, const struct mill_requ
     return *least < most ? *least + (most - *least) / 2 : most;
 }
 
-/* The limit of frames is lowered to the room that the prompt leaves, unless that cannot be enough.
- */
+/* Lowers the limit of frames to the room that the prompt leaves, unless that cannot be enough. */
 static mill_status fit(const struct mill_engine *engine, struct mill_request *request,
                        struct mill_error *err) {
     struct mill_utterance_options utterance = {.n_prompt = request->n_prompt};

@@ -77,6 +77,15 @@ static bool are_ours(const struct mill_device *device, const struct mill_device 
            strcmp(device->ops->weight_layout, lender->ops->weight_layout) == 0;
 }
 
+mill_status mill_device_open_backend(struct mill_backend **out, const struct mill_backend_ops *ops,
+                                     const struct mill_device_options *options,
+                                     struct mill_error *err) {
+    const struct mill_backend_options backend = {.n_threads = options->n_threads,
+                                                 .device = options->number,
+                                                 .memory_limit_bytes = options->memory_limit_bytes};
+    return ops->open(out, &backend, err);
+}
+
 mill_status mill_device_plan(struct mill_device *device, const struct mill_model *model,
                              const struct mill_device_options *options,
                              const struct mill_device *lender, struct mill_error *err) {
@@ -92,10 +101,7 @@ mill_status mill_device_plan(struct mill_device *device, const struct mill_model
     if (!mill_precision_find(options->precision, name, &weights.precision))
         return mill_fail(err, MILL_E_INPUT, "precision '%s': there are auto, fp32, bf16 and int8",
                          options->precision);
-    const struct mill_backend_options backend = {.n_threads = options->n_threads,
-                                                 .device = options->number,
-                                                 .memory_limit_bytes = options->memory_limit_bytes};
-    MILL_TRY(device->ops->open(&device->backend, &backend, err));
+    MILL_TRY(mill_device_open_backend(&device->backend, device->ops, options, err));
     bool ours = are_ours(device, lender, weights.precision);
     if (ours && memory_is_the_hosts(device) && memory_is_the_hosts(lender)) {
         device->weights = lender->weights;

@@ -69,4 +69,9 @@ mill_status mill_device_open(struct mill_device *device, const struct mill_model
                              const struct mill_device *lender, struct mill_error *err);
 void mill_device_close(struct mill_device *device);
 
+/* One more backend on the device that the options name; the caller closes it, before that one. */
+mill_status mill_device_open_backend(struct mill_backend **out, const struct mill_backend_ops *ops,
+                                     const struct mill_device_options *options,
+                                     struct mill_error *err);
+
 #endif

@@ -27,24 +27,26 @@ enum { MAX_IDLE_STEPS = 32, PATIENCE_STEPS = 5000 };
 
 /* ------------------------------------------------------------------ open */
 
+static mill_status ask_memory(const struct mill_device *device, size_t *free_bytes,
+                              size_t *total_bytes, struct mill_error *err) {
+    *free_bytes = *total_bytes = 0;
+    mill_status status = device->ops->memory(device->backend, free_bytes, total_bytes);
+    return status < 0 ? mill_fail(err, status, "%s",
+                                  mill_backend_failure(device->ops, device->backend, status))
+                      : MILL_OK;
+}
+
 /* Where a device computes while its host goes on, it can do steps and sound side by side: the
  * decoder gets a backend of its own. It reads weights that the other one uploaded, and nothing else
  * is common to both. On a small card the memory that this takes is worth more as room for
  * utterances. */
 static mill_status open_sound(struct mill_replica *r, struct mill_error *err) {
     const struct mill_device *device = &r->device;
-    size_t free_bytes = 0, total_bytes = 0;
-    mill_status status = device->ops->memory(device->backend, &free_bytes, &total_bytes);
-    if (status < 0)
-        return mill_fail(err, status, "%s",
-                         mill_backend_failure(device->ops, device->backend, status));
-    const struct mill_backend_options options = {.n_threads = r->options.device.n_threads,
-                                                 .device = r->options.device.number,
-                                                 .memory_limit_bytes =
-                                                     r->options.device.memory_limit_bytes};
+    size_t free_bytes, total_bytes;
+    MILL_TRY(ask_memory(device, &free_bytes, &total_bytes, err));
     bool small = total_bytes > 0 && total_bytes < LEAST_BYTES_OF_TWO;
     if (device->ops->asynchronous && !small)
-        return device->ops->open(&r->sound, &options, err);
+        return mill_device_open_backend(&r->sound, device->ops, &r->options.device, err);
     r->sound = device->backend;
     return MILL_OK;
 }
@@ -54,11 +56,8 @@ static mill_status plan_memory(struct mill_replica *r, struct mill_memory_plan *
                                struct mill_error *err) {
     struct mill_replica_options *o = &r->options;
     const struct mill_device *device = &r->device;
-    size_t free_bytes = 0, total_bytes = 0;
-    mill_status status = device->ops->memory(device->backend, &free_bytes, &total_bytes);
-    if (status < 0)
-        return mill_fail(err, status, "%s",
-                         mill_backend_failure(device->ops, device->backend, status));
+    size_t free_bytes, total_bytes;
+    MILL_TRY(ask_memory(device, &free_bytes, &total_bytes, err));
     /* A step makes a frame for each that runs, and the vocoder must be able to catch up. */
     int32_t keep_up = 2 * o->max_running;
     const struct mill_memory_wish wish = {

@@ -85,6 +85,14 @@ def voice_of(i):
 
 # ------------------------------------------------------------------------------------------ parts
 
+def count(r, text, precision):
+    """(wrong words, words) of what is heard of a text; prints both."""
+    wanted = hearing.words(text)
+    n = hearing.errors(wanted, r["heard"])
+    print(f"{precision} {n:2d}/{len(wanted):2d} {len(r['sound']) / 16000:4.1f} s  {text}  ->  {' '.join(r['heard'])}")
+    return n, len(wanted)
+
+
 def words(e):
     texts = sentences.held_out()
     wrong, total = {}, {}                              # by (precision, gender)
@@ -94,10 +102,8 @@ def words(e):
         found = e.speak([moderate(g, id=f"{g}{i}", text=texts[i], seed=i, redraws=0) for i, g in spoken], precision)
         e.recognise(list(found.values()))
         for i, g in spoken:
-            r, wanted, key = found[f"{g}{i}"], hearing.words(texts[i]), (precision, g)
-            n = hearing.errors(wanted, r["heard"])
-            wrong[key], total[key] = wrong.get(key, 0) + n, total.get(key, 0) + len(wanted)
-            print(f"{precision} {n:2d}/{len(wanted):2d} {len(r['sound']) / 16000:4.1f} s  {texts[i]}  ->  {' '.join(r['heard'])}")
+            n, of = count(found[f"{g}{i}"], texts[i], precision)
+            wrong[precision, g], total[precision, g] = wrong.get((precision, g), 0) + n, total.get((precision, g), 0) + of
         ended = sum(r["ended"] for r in found.values())
         silence = max(hearing.inner_silence_seconds(r["sound"]) for r in found.values())
         e.verdict(ended == len(found) and silence <= 1, f"{precision}: {ended} of {len(found)} ended by themselves at the first "
@@ -136,10 +142,8 @@ def hear(e, jobs, where, limit):
     e.recognise(list(found.values()))
     wrong = total = 0
     for job in jobs:
-        r, wanted = found[job["id"]], hearing.words(job["text"])
-        n = hearing.errors(wanted, r["heard"])
-        wrong, total = wrong + n, total + len(wanted)
-        print(f"{n:2d}/{len(wanted):2d} {len(r['sound']) / 16000:4.1f} s  {job['text']}  ->  {' '.join(r['heard'])}")
+        n, of = count(found[job["id"]], job["text"], USUAL)
+        wrong, total = wrong + n, total + of
     ended = sum(r["ended"] for r in found.values())
     e.verdict(ended == len(found) and 100 * wrong / total <= limit, f"words wrong {where} {100 * wrong / total:.1f} %, at most "
               f"{limit:g} wanted; {ended} of {len(found)} ended")
