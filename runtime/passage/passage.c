@@ -17,6 +17,8 @@ void mill_passage_options_init(struct mill_passage_options *options) {
                                              .clause_ms = 150,
                                              .sentence_ms = 300,
                                              .paragraph_ms = 700,
+                                             .max_rests_s = 86400,
+                                             .max_spoken_bytes = MILL_SCRIPT_TEXT_BYTES,
                                              .n_ahead = 2};
     mill_engine_request_init(&options->wish);
 }

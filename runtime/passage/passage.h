@@ -42,13 +42,18 @@ struct mill_passage_options {
     double speed; /* 0.25 .. 4 at the voice's pitch; made of the sound, not by the model */
     struct mill_segment_limits limits;
     int32_t clause_ms, sentence_ms, paragraph_ms; /* rests; shorter at higher speed */
+    /* What little text may ask for much by: all rests together, beyond those that it has with the
+     * three above as init makes them; what is spoken once markup and dictionary were applied. */
+    double max_rests_s;
+    size_t max_spoken_bytes;
     int32_t n_ahead; /* segments under way behind the one that is read */
     /* Called behind a read that returned MILL_AGAIN when reading is worth another try, on a thread
      * of the engine or the one that cancels. It must not block and may not close the passage. */
     void (*readable)(void *context);
     void *context;
 };
-/* A wish as mill_engine_request_init makes it, speed 1, 150, 300 and 700 ms, 2 segments ahead. */
+/* A wish as mill_engine_request_init makes it, speed 1, 150, 300 and 700 ms, a day of rests, as
+ * many bytes as a text may have, 2 segments ahead. */
 void mill_passage_options_init(struct mill_passage_options *options);
 
 /* Everything is copied. Plans the segments and submits the first. Statuses as of

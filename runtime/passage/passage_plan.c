@@ -130,6 +130,7 @@ static mill_status add_pieces(struct mill_passage *p, const struct mill_script_s
                                                  .speaker = 1 + span->voice,
                                                  .speed = speed,
                                                  .pitch = span->pitch,
+                                                 .end = end,
                                                  .pause_s = usual_pause_s(&p->options, end, speed)};
         status = mill_buffer_append(pieces, &piece, sizeof piece, err);
         if (status == MILL_E_INPUT)
@@ -173,6 +174,23 @@ static mill_status add_spans(struct mill_passage *p, const struct mill_script *s
     return MILL_OK;
 }
 
+static mill_status check_rests(const struct mill_passage *p, struct mill_error *err) {
+    struct mill_passage_options usual;
+    double asked_s = fmax(0, p->first_pause_s) + fmax(0, p->last_pause_s), usual_s = 0;
+    mill_passage_options_init(&usual);
+    for (int32_t i = 0; i < p->n_pieces - 1; i++) {
+        asked_s += p->pieces[i].pause_s;
+        usual_s += usual_pause_s(&usual, p->pieces[i].end, p->pieces[i].speed);
+    }
+    return asked_s <= usual_s + p->options.max_rests_s
+               ? MILL_OK
+               : mill_fail(
+                     err, MILL_E_INPUT,
+                     "the text asks for %.1f s of rests: at most %g s more than the usual %.1f s "
+                     "are given",
+                     asked_s, p->options.max_rests_s, usual_s);
+}
+
 /* Whose voice is to be created, is created by its first piece. */
 static void find_inventors(struct mill_passage *p) {
     for (int32_t i = p->n_pieces - 1; i >= 0; i--) {
@@ -180,6 +198,15 @@ static void find_inventors(struct mill_passage *p) {
         if (!speaker->wish.global)
             speaker->inventor = i;
     }
+}
+
+static mill_status check_spoken(const struct mill_passage *p, struct mill_error *err) {
+    size_t most = p->options.max_spoken_bytes;
+    return p->text.size <= most
+               ? MILL_OK
+               : mill_fail(err, MILL_E_INPUT,
+                           "with its dictionary the text has %zu bytes: at most %zu are spoken",
+                           p->text.size, most);
 }
 
 mill_status mill_passage_plan(struct mill_passage *p, struct mill_error *err) {
@@ -193,13 +220,15 @@ mill_status mill_passage_plan(struct mill_passage *p, struct mill_error *err) {
     p->text = script.text; /* now the passage's */
     script.text.data = NULL;
     mill_buffer_init(&pieces, MAX_PIECES * sizeof(struct mill_passage_piece));
-    mill_status status = add_speakers(p, &script, err);
+    mill_status status = check_spoken(p, err);
+    if (status == MILL_OK)
+        status = add_speakers(p, &script, err);
     if (status == MILL_OK)
         status = add_spans(p, &script, &pieces, err);
-    if (status == MILL_OK)
-        find_inventors(p);
-    else
-        mill_buffer_deinit(&pieces);
+    if (status < 0)
+        mill_buffer_deinit(&pieces); /* else they are the passage's */
     mill_script_deinit(&script);
-    return status;
+    MILL_TRY(status);
+    find_inventors(p);
+    return check_rests(p, err);
 }

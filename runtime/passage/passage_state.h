@@ -25,8 +25,9 @@ struct mill_passage_speaker {
 struct mill_passage_piece {
     size_t at, bytes; /* of the text */
     int32_t speaker;
-    double speed, pitch; /* factors of its sound */
-    double pause_s;      /* behind it */
+    double speed, pitch;       /* factors of its sound */
+    enum mill_segment_end end; /* what it ends with */
+    double pause_s;            /* behind it */
 };
 
 /* A piece that is under way, or made and not read yet. */

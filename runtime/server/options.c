@@ -57,6 +57,7 @@ static const struct row {
     LIMIT(max_unread_s, NUMBER, "30", 1, 3600, "seconds of sound kept for a slow reader"),
     LIMIT(max_utterance_s, NUMBER, "60", 1, 3600, "of sound that one utterance may become"),
     LIMIT(max_input_chars, WHOLE, "4096", 1, 1 << 20, "characters of one request's text"),
+    LIMIT(max_rests_s, NUMBER, "60", 0, 86400, "of rests in it, beyond the usual ones"),
     LIMIT(max_upload_bytes, WHOLE, "10485760", 1024, 1 << 30, "of a recording"),
     LIMIT(max_consents_bytes, WHOLE, "10737418240", 1024, 1LL << 50, "of all recorded consents"),
     LIMIT(max_batch_bytes, WHOLE, "209715200", 1024, 1LL << 32, "of a batch's file"),

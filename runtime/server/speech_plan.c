@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { REDRAWS = 2 };
+enum { REDRAWS = 2, MAX_CHAR_BYTES = 4 };
 
 /* Voice, with labels where the client changed those of a created one: MILL_E_INPUT for another's.
  */
@@ -94,6 +94,8 @@ bool mill_speech_plan_options(struct mill_speech_plan *plan, struct mill_passage
         options->sentence_ms = wish->sentence_ms;
     if (wish->paragraph_ms >= 0)
         options->paragraph_ms = wish->paragraph_ms;
+    options->max_rests_s = server->options->max_rests_s;
+    options->max_spoken_bytes = (size_t)server->options->max_input_chars * MAX_CHAR_BYTES;
     options->find_voice = find_voice;
     request->max_frames =
         (int32_t)fmax(1, server->options->max_utterance_s * server->frames_per_second);

@@ -315,6 +315,58 @@ static void test_markup(void **state) {
     free(out);
 }
 
+static mill_status try_open(struct mill_passage_options *options, struct mill_error *err) {
+    struct mill_engine engine;
+    struct mill_passage *passage = NULL;
+    fake_engine_init(&engine);
+    options->text_bytes = strlen(options->text);
+    mill_status status = mill_passage_open(&passage, &engine, options, NULL, err);
+    mill_passage_close(passage);
+    return status;
+}
+
+/* A short text can ask for much silence, or, by its dictionary, for much to be said. */
+static void test_bounds_of_what_is_asked_for(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        double
+            rests_s; /* beyond the usual ones: 0.7 s behind a paragraph, 0.3 s behind a sentence */
+        int32_t paragraph_ms;
+    } cases[] = {
+        {"<speak><break time='4s'/>One.<break time='5s'/><break time='1s'/></speak>", 10, 700},
+        {"<speak><p>One.<break time='60s'/></p>.<break time='60s'/>.<p>Two.</p></speak>", 119.7,
+         700},
+        {"<speak><s>One.</s><s>Two.<break time='9s'/></s><s>Three.</s></speak>", 8.7, 700},
+        {"<speak><p>One.</p><p>Two.</p><p>Three.</p></speak>", 0, 700},
+        {"<speak><p>One.</p><p>Two.</p><p>Three.</p></speak>", 2 * 59.3, 60000},
+    };
+    struct mill_error err = {""};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mill_passage_options options = options_for(cases[i].text);
+        options.markup = true;
+        options.paragraph_ms = cases[i].paragraph_ms;
+        assert_int_equal(try_open(&options, &err), MILL_OK);
+        options.max_rests_s = cases[i].rests_s + 0.001;
+        if (try_open(&options, &err) != MILL_OK)
+            fail_msg("case %zu: %s", i, err.text);
+        options.max_rests_s = cases[i].rests_s - 0.001;
+        assert_int_equal(try_open(&options, &err), MILL_E_INPUT);
+        assert_non_null(strstr(err.text, "of rests"));
+    }
+    struct mill_passage_options options = options_for("a a a a");
+    assert_int_equal(
+        mill_dictionary_parse((struct mill_dictionary **)(uintptr_t)&options.dictionary, "x",
+                              "a = 123456789", 13, &err),
+        MILL_OK);
+    options.max_spoken_bytes = 39;
+    assert_int_equal(try_open(&options, &err), MILL_OK);
+    options.max_spoken_bytes = 38;
+    assert_int_equal(try_open(&options, &err), MILL_E_INPUT);
+    assert_non_null(strstr(err.text, "39 bytes: at most 38 are spoken"));
+    mill_dictionary_close((struct mill_dictionary *)(uintptr_t)options.dictionary);
+}
+
 static void test_bounds(void **state) {
     (void)state;
     float *out = malloc(MAX_SAMPLES * sizeof *out);
@@ -514,6 +566,7 @@ int main(void) {
         cmocka_unit_test(test_a_silent_segment),
         cmocka_unit_test(test_voices_and_seeds),
         cmocka_unit_test(test_markup),
+        cmocka_unit_test(test_bounds_of_what_is_asked_for),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_a_full_engine),
         cmocka_unit_test(test_failures),
