@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -227,9 +228,8 @@ static mill_status decode(struct decoding *d, const char *path, struct mill_reco
     return MILL_OK;
 }
 
-mill_status mill_recording_read(struct mill_recording *out, const char *path,
-                                const struct mill_recording_options *options,
-                                struct mill_error *err) {
+static mill_status read_path(struct mill_recording *out, const char *path,
+                             const struct mill_recording_options *options, struct mill_error *err) {
     static const struct mill_recording_options defaults = {0};
     const struct mill_recording_options *o = options ? options : &defaults;
     struct decoding d = {.decoder = o->decoder,
@@ -248,5 +248,29 @@ mill_status mill_recording_read(struct mill_recording *out, const char *path,
     if (d.file >= 0)
         close(d.file);
     mill_buffer_deinit(&d.bytes);
+    return status;
+}
+
+mill_status mill_recording_read(struct mill_recording *out, const char *path,
+                                const struct mill_recording_options *options,
+                                struct mill_error *err) {
+    mill_status status = read_path(out, path, options, err);
     return status < 0 ? mill_context(err, status, "recording '%.*s'", PATH_SHOWN, path) : status;
+}
+
+mill_status mill_recording_read_bytes(struct mill_recording *out, const void *bytes, size_t size,
+                                      const struct mill_recording_options *options,
+                                      struct mill_error *err) {
+    char path[32];
+    int fd = memfd_create("recording", MFD_CLOEXEC);
+    int cause = fd < 0 ? errno : mill_write_all(fd, bytes, size);
+    *out = (struct mill_recording){0};
+    /* Opened by its path, so that the decoder may only read it. */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    mill_status status =
+        cause ? mill_fail(err, MILL_E_MEMORY, "a file in memory: %s", strerror(cause))
+              : read_path(out, path, options, err);
+    if (fd >= 0)
+        close(fd);
+    return status < 0 ? mill_context(err, status, "recording") : status;
 }

@@ -54,6 +54,10 @@ struct mill_recording_options {
 mill_status mill_recording_read(struct mill_recording *out, const char *path,
                                 const struct mill_recording_options *options,
                                 struct mill_error *err);
+/* The same with a file's bytes, which touch no disk; "recording: cause; remedy". */
+mill_status mill_recording_read_bytes(struct mill_recording *out, const void *bytes, size_t size,
+                                      const struct mill_recording_options *options,
+                                      struct mill_error *err);
 void mill_recording_close(struct mill_recording *recording);
 
 /* "wav", "flac", ...; never NULL. */

@@ -1,22 +1,17 @@
 /* clone_task.c - see clone_task.h.
  *
- * The recording is decoded by a program of its own, which gets it as a file without a name in
- * memory; nothing of it is written to disk. What the voice file says of consent is the recorded
- * one's id, hash and name. */
+ * The recording is decoded by a program of its own; nothing of it is written to disk. What the
+ * voice file says of consent is the recorded one's id, hash and name. */
 #include "runtime/server/clone_task.h"
 
-#include "runtime/base/file.h"
 #include "runtime/base/memory.h"
 #include "runtime/io/sha256.h"
 #include "runtime/server/worker.h"
 #include "runtime/voice/cloner.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 struct clone {
     struct mill_task task; /* first */
@@ -53,28 +48,6 @@ static void free_clone(struct mill_task *task) {
 }
 
 /* ------------------------------------------------------------------ on the worker's thread */
-
-/* The recording as a file that has a path for those who were born of us. */
-static mill_status open_memory(const struct clone *c, int *fd, char path[32],
-                               struct mill_error *err) {
-    *fd = memfd_create("recording", MFD_CLOEXEC);
-    if (*fd < 0)
-        return mill_fail(err, MILL_E_IO, "a file in memory: %s", strerror(errno));
-    int cause = mill_write_all(*fd, c->recording, c->recording_bytes);
-    if (cause)
-        return mill_fail(err, MILL_E_MEMORY, "a file in memory: %s", strerror(cause));
-    snprintf(path, 32, "/proc/self/fd/%d", *fd);
-    return MILL_OK;
-}
-
-/* Our path means nothing to a client. */
-static void hide_path(struct mill_error *err, const char *path) {
-    char quoted[40];
-    snprintf(quoted, sizeof quoted, " '%s'", path);
-    char *at = strstr(err->text, quoted);
-    if (at)
-        memmove(at, at + strlen(quoted), strlen(at + strlen(quoted)) + 1);
-}
 
 /* Texts that a voice's papers borrow while it is written. */
 struct papers {
@@ -113,21 +86,14 @@ static mill_status encode(const struct clone *c, struct mill_voice *voice, struc
         .folder = o->model, .cache = c->server->cache, .n_threads = 1};
     struct mill_prepared wave = {0};
     struct mill_clone_findings findings;
-    char path[32] = "";
-    int fd;
-    mill_status status = open_memory(c, &fd, path, err);
-    const struct mill_clone_source source = {.path = path, .transcript = c->transcript};
-    if (status == MILL_OK)
-        status = mill_clone_prepare(&source, &c->server->shape, &wave, &findings, err);
+    const struct mill_clone_source source = {
+        .bytes = c->recording, .size = c->recording_bytes, .transcript = c->transcript};
+    mill_status status = mill_clone_prepare(&source, &c->server->shape, &wave, &findings, err);
     if (status == MILL_OK) {
         voice->provenance.seconds = (double)wave.n_samples / wave.sample_rate;
         status = mill_clone_encode(&cloner, &c->server->shape, &wave, voice, err);
     }
     mill_prepared_close(&wave);
-    if (fd >= 0)
-        close(fd);
-    if (status < 0 && path[0])
-        hide_path(err, path);
     return status;
 }
 

@@ -1,11 +1,12 @@
 /* routes_consents.c - /v1/audio/voice_consents: OpenAI's recorded consents. */
+#include "runtime/audio/recording_check.h"
 #include "runtime/server/file_task.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { USUAL_LIMIT = 20, MAX_LIMIT = 100 };
+enum { USUAL_LIMIT = 20, MAX_LIMIT = 100, MAX_CONSENT_S = 120 };
 
 static json_t *describe(const struct mill_consent *consent) {
     return json_pack("{s:s, s:s, s:s, s:s, s:I}", "object", "audio.voice_consent", "id",
@@ -97,11 +98,35 @@ void mill_route_update_consent(struct mill_call *call) {
 
 /* ------------------------------------------------------------------ creating */
 
+/* Somebody says something in it: what, nobody here can tell. */
+static mill_status check_recording(const struct mill_form_field *field, struct mill_error *err) {
+    static const struct mill_recording_options options = {.max_seconds = MAX_CONSENT_S};
+    struct mill_recording recording;
+    struct mill_recording_report report;
+    MILL_TRY(mill_recording_read_bytes(&recording, field->data, field->size, &options, err));
+    mill_status status = mill_recording_check(&recording, 0, &report, err);
+    mill_recording_close(&recording);
+    MILL_TRY(status);
+    const struct mill_recording_check_row *speech = &report.rows[MILL_CHECK_SPEECH];
+    return speech->verdict < MILL_CHECK_REFUSE
+               ? MILL_OK
+               : mill_fail(err, MILL_E_INPUT,
+                           "recording: %.1f s of speech were found in it: record the person saying "
+                           "that they agree, 1 s at least",
+                           speech->value);
+}
+
 static void add_consent(struct mill_file_task *task) {
     struct mill_error err = {""};
-    mill_status status =
-        mill_consents_add(task->server->consents, task->server->options->max_consents_bytes,
-                          &task->consent, task->recording->data, task->recording->size, &err);
+    mill_status status = check_recording(task->recording, &err);
+    if (status == MILL_E_INPUT) {
+        mill_problem_of_field(&task->problem, status, "recording", &err);
+        return;
+    }
+    if (status == MILL_OK)
+        status =
+            mill_consents_add(task->server->consents, task->server->options->max_consents_bytes,
+                              &task->consent, task->recording->data, task->recording->size, &err);
     if (status == MILL_OK)
         mill_log_event(task->server->log, "event=consent consent=%s client=%s", task->consent.id,
                        task->consent.client);

@@ -16,14 +16,20 @@ static mill_status judge(const struct mill_clone_source *source,
     findings->format = recording->format;
     for (int i = 0; i < MILL_CHECK_COUNT; i++)
         if (report->rows[i].verdict == MILL_CHECK_REFUSE)
-            return mill_fail(err, MILL_E_INPUT, "recording '%s' will not make a voice: %s: %s",
-                             source->path, report->rows[i].name, report->rows[i].advice);
+            return mill_fail(err, MILL_E_INPUT, "it will not make a voice: %s: %s",
+                             report->rows[i].name, report->rows[i].advice);
     if (source->transcript && report->is_cut)
         return mill_fail(err, MILL_E_INPUT,
-                         "recording '%s': with its transcript at most %d s can be used: cut the "
-                         "recording and its transcript",
-                         source->path, MILL_ENCODE_MAX_SECONDS);
+                         "with its transcript at most %d s can be used: cut the recording and its "
+                         "transcript",
+                         MILL_ENCODE_MAX_SECONDS);
     return MILL_OK;
+}
+
+static mill_status name_recording(const struct mill_clone_source *source, mill_status status,
+                                  struct mill_error *err) {
+    return source->path ? mill_context(err, status, "recording '%s'", source->path)
+                        : mill_context(err, status, "recording");
 }
 
 mill_status mill_clone_prepare(const struct mill_clone_source *source,
@@ -34,9 +40,13 @@ mill_status mill_clone_prepare(const struct mill_clone_source *source,
                                                  .trim = !source->keep_silence,
                                                  .max_seconds = MILL_ENCODE_MAX_SECONDS};
     *findings = (struct mill_clone_findings){0};
-    MILL_TRY(mill_recording_read(&recording, source->path, NULL, err));
+    MILL_TRY(source->path
+                 ? mill_recording_read(&recording, source->path, NULL, err)
+                 : mill_recording_read_bytes(&recording, source->bytes, source->size, NULL, err));
     mill_status status = judge(source, &recording, findings, err);
-    if (status == MILL_OK)
+    if (status < 0)
+        name_recording(source, status, err);
+    else
         status = mill_recording_prepare(out, &recording, &options, err);
     mill_recording_close(&recording);
     return status;

@@ -10,7 +10,9 @@
 #include "runtime/voice/voice.h"
 
 struct mill_clone_source {
-    const char *path;
+    const char *path; /* NULL = these bytes of a file */
+    const void *bytes;
+    size_t size;
     const char *transcript; /* NULL = the timbre only */
     bool keep_silence;      /* use silence at both ends too */
 };

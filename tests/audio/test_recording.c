@@ -142,6 +142,19 @@ static void check_wave(const struct kind *kind, const struct mill_recording *r) 
         fail_msg("%s: power %g, not %g", kind->name, power_got, power);
 }
 
+/* Its bytes are the same recording as the file. */
+static void check_bytes(const char *path, const struct mill_recording *file) {
+    struct mill_recording r;
+    struct mill_mapping bytes;
+    assert_int_equal(mill_mapping_open(&bytes, path, NULL), MILL_OK);
+    assert_int_equal(mill_recording_read_bytes(&r, bytes.data, bytes.size, &with_decoder, NULL),
+                     MILL_OK);
+    assert_int_equal(r.n_samples, file->n_samples);
+    assert_memory_equal(r.samples, file->samples, r.n_samples * sizeof *r.samples);
+    mill_recording_close(&r);
+    mill_mapping_close(&bytes);
+}
+
 static void test_formats(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -159,6 +172,7 @@ static void test_formats(void **state) {
         else
             assert_in_range(r.n_samples, N, N + 4096);
         check_wave(k, &r);
+        check_bytes(path, &r);
         mill_recording_close(&r);
     }
     assert_string_equal(mill_recording_format_name(MILL_RECORDING_OPUS), "opus");
@@ -226,6 +240,10 @@ static void test_no_sound_files(void **state) {
     assert_int_equal(mkfifo(fifo, 0600), 0);
     assert_refused_file(fifo, "not a regular file");
     unlink(fifo);
+    assert_refused(mill_recording_read_bytes(&r, "hello, world", 12, &with_decoder, &err), &err,
+                   "recording: no sound file that can be read");
+    assert_refused(mill_recording_read_bytes(&r, "", 0, &with_decoder, &err), &err,
+                   "recording: empty");
     /* libsndfile would read this, but nobody needs it. */
     assert_refused_file(write_sound("x.aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16, 16000, 1),
                         "no sound file");
