@@ -131,6 +131,44 @@ char *mill_job_file_path(const struct mill_job_store *store, const char *id) {
     return mill_path_join(store->files, id);
 }
 
+static mill_status take_rows(struct mill_database *db, const struct mill_job_list *list,
+                             const struct mill_job_page *page, char *rows, size_t *n, bool *more,
+                             struct mill_error *err) {
+    sqlite3_stmt *statement;
+    MILL_TRY(mill_database_ask(db, &statement, err, list->sql, "tti", page->owner, page->after,
+                               (int64_t)page->limit + 1));
+    mill_status status;
+    while ((status = mill_database_step(db, statement, err)) == MILL_OK) {
+        *more = *n == (size_t)page->limit;
+        if (*more || (status = list->take(statement, rows + *n * list->row_bytes, err)) < 0)
+            break;
+        ++*n;
+    }
+    sqlite3_finalize(statement);
+    return status;
+}
+
+mill_status mill_job_list_page(struct mill_job_store *store, const struct mill_job_list *list,
+                               const struct mill_job_page *page, void **out, size_t *n, bool *more,
+                               struct mill_error *err) {
+    char *rows = mill_alloc_array((size_t)page->limit, list->row_bytes);
+    *out = rows;
+    *n = 0;
+    *more = false;
+    if (!rows)
+        return mill_fail(err, MILL_E_MEMORY, "no memory");
+    pthread_mutex_lock(&store->view_lock);
+    mill_status status = take_rows(&store->view, list, page, rows, n, more, err);
+    pthread_mutex_unlock(&store->view_lock);
+    if (status >= 0)
+        return MILL_OK;
+    while (*n > 0)
+        list->deinit(rows + --*n * list->row_bytes);
+    free(rows);
+    *out = NULL;
+    return status;
+}
+
 /* ------------------------------------------------------------------ open, close */
 
 static mill_status lock_folder(struct mill_job_store *store, const char *folder,

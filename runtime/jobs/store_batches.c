@@ -28,8 +28,13 @@ static mill_status keep_text(sqlite3_stmt *statement, int column, char **out,
     return text && !*out ? mill_fail(err, MILL_E_MEMORY, "no memory") : MILL_OK;
 }
 
-static mill_status take_batch(sqlite3_stmt *s, struct mill_job_batch *out, struct mill_error *err) {
+static void deinit_batch(void *batch) {
+    mill_job_batch_deinit(batch);
+}
+
+static mill_status take_batch(sqlite3_stmt *s, void *batch, struct mill_error *err) {
     enum { STATE = 7, METADATA = 12, ERRORS, ENTERED };
+    struct mill_job_batch *out = batch;
     *out = (struct mill_job_batch){.number = sqlite3_column_int64(s, 0),
                                    .state = (enum mill_job_state)sqlite3_column_int(s, STATE),
                                    .expires_s = sqlite3_column_int64(s, 8),
@@ -114,33 +119,13 @@ mill_status mill_job_store_list_batches(struct mill_job_store *store,
                                         const struct mill_job_page *page,
                                         struct mill_job_batch **out, size_t *n, bool *more,
                                         struct mill_error *err) {
-    sqlite3_stmt *statement;
-    *n = 0;
-    *more = false;
-    *out = mill_alloc_array((size_t)page->limit, sizeof **out);
-    if (!*out)
-        return mill_fail(err, MILL_E_MEMORY, "no memory");
-    pthread_mutex_lock(&store->view_lock);
-    mill_status status = mill_database_ask(
-        &store->view, &statement, err,
-        "SELECT " COLUMNS " FROM batches WHERE owner=?1 AND (?2='' OR number<(SELECT number FROM "
-        "batches WHERE id=?2 AND owner=?1)) ORDER BY number DESC LIMIT ?3",
-        "tti", page->owner, page->after, (int64_t)page->limit + 1);
-    while (status == MILL_OK &&
-           (status = mill_database_step(&store->view, statement, err)) == MILL_OK) {
-        *more = *n == (size_t)page->limit;
-        if (*more || (status = take_batch(statement, &(*out)[*n], err)) < 0)
-            break;
-        ++*n;
-    }
-    sqlite3_finalize(statement);
-    pthread_mutex_unlock(&store->view_lock);
-    if (status >= 0)
-        return MILL_OK;
-    while (*n > 0)
-        mill_job_batch_deinit(&(*out)[--*n]);
-    free(*out);
-    *out = NULL;
+    static const struct mill_job_list list = {.sql = MILL_JOB_LIST(COLUMNS, "batches", ""),
+                                              .row_bytes = sizeof **out,
+                                              .take = take_batch,
+                                              .deinit = deinit_batch};
+    void *rows;
+    mill_status status = mill_job_list_page(store, &list, page, &rows, n, more, err);
+    *out = rows;
     return status;
 }
 

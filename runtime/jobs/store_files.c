@@ -20,7 +20,9 @@ enum { RESULT_BYTES = 1 << 15 };
 
 /* ------------------------------------------------------------------ rows */
 
-static void take_file(sqlite3_stmt *statement, struct mill_job_file *out) {
+static mill_status take_file(sqlite3_stmt *statement, void *file, struct mill_error *err) {
+    struct mill_job_file *out = file;
+    (void)err;
     *out =
         (struct mill_job_file){.number = sqlite3_column_int64(statement, 0),
                                .purpose = (enum mill_job_purpose)sqlite3_column_int(statement, 4),
@@ -30,6 +32,11 @@ static void take_file(sqlite3_stmt *statement, struct mill_job_file *out) {
     mill_database_copy_text(statement, 1, out->id, sizeof out->id);
     mill_database_copy_text(statement, 2, out->owner, sizeof out->owner);
     mill_database_copy_text(statement, 3, out->name, sizeof out->name);
+    return MILL_OK;
+}
+
+static void deinit_file(void *file) {
+    (void)file; /* it owns nothing */
 }
 
 mill_status mill_job_find_file(struct mill_database *db, const char *owner, const char *id,
@@ -40,7 +47,7 @@ mill_status mill_job_find_file(struct mill_database *db, const char *owner, cons
         "SELECT " COLUMNS " FROM files WHERE id=?1 AND owner=COALESCE(?2,owner)", "tt", id, owner));
     mill_status status = mill_database_step(db, statement, err);
     if (status == MILL_OK)
-        take_file(statement, out);
+        status = take_file(statement, out, err);
     sqlite3_finalize(statement);
     return status == MILL_DONE ? mill_job_unknown("file", err) : status;
 }
@@ -191,47 +198,33 @@ mill_status mill_job_store_get_file(struct mill_job_store *store, const char *ow
 }
 
 /* -1 for a word that is none. */
-static int64_t purpose_of(const char *word) {
-    int64_t purpose = MILL_JOB_PURPOSE_COUNT - 1;
+static int purpose_of(const char *word) {
+    int purpose = MILL_JOB_PURPOSE_COUNT - 1;
     while (purpose >= 0 && strcmp(word, mill_job_purpose_text((enum mill_job_purpose)purpose)) != 0)
         purpose--;
     return purpose;
 }
 
-/* Each has an index that it walks in its order: there may be a million sounds. */
 #define LIST_FILES(which)                                                                          \
-    "SELECT " COLUMNS " FROM files WHERE owner=?1 AND " which                                      \
-    " AND (?3='' OR number<(SELECT number FROM files WHERE id=?3 AND owner=?1))"                   \
-    " ORDER BY number DESC LIMIT ?4"
+    {                                                                                              \
+        .sql = MILL_JOB_LIST(COLUMNS, "files", " AND purpose" which),                              \
+        .row_bytes = sizeof(struct mill_job_file), .take = take_file, .deinit = deinit_file        \
+    }
 
 mill_status mill_job_store_list_files(struct mill_job_store *store,
                                       const struct mill_job_page *page, struct mill_job_file **out,
                                       size_t *n, bool *more, struct mill_error *err) {
-    sqlite3_stmt *statement;
-    *n = 0;
-    *more = false;
-    *out = mill_alloc_array((size_t)page->limit, sizeof **out);
-    if (!*out)
-        return mill_fail(err, MILL_E_MEMORY, "no memory");
-    pthread_mutex_lock(&store->view_lock);
-    mill_status status = mill_database_ask(
-        &store->view, &statement, err,
-        page->filter[0] ? LIST_FILES("purpose=?2") : LIST_FILES("purpose<2 AND ?2<0"), "titi",
-        page->owner, page->filter[0] ? purpose_of(page->filter) : INT64_C(-1), page->after,
-        (int64_t)page->limit + 1);
-    while (status == MILL_OK &&
-           (status = mill_database_step(&store->view, statement, err)) == MILL_OK) {
-        *more = *n == (size_t)page->limit;
-        if (*more)
-            break;
-        take_file(statement, &(*out)[(*n)++]);
-    }
-    sqlite3_finalize(statement);
-    pthread_mutex_unlock(&store->view_lock);
-    if (status >= 0)
-        return MILL_OK;
-    free(*out);
-    *out = NULL;
+    static const struct mill_job_list listed = LIST_FILES("<2"), none = LIST_FILES("<0"),
+                                      lists[] = {LIST_FILES("=0"), LIST_FILES("=1"),
+                                                 LIST_FILES("=2")};
+    int purpose = purpose_of(page->filter);
+    void *rows;
+    mill_status status = mill_job_list_page(store,
+                                            !page->filter[0] ? &listed
+                                            : purpose < 0    ? &none
+                                                             : &lists[purpose],
+                                            page, &rows, n, more, err);
+    *out = rows;
     return status;
 }
 

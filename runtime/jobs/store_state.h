@@ -36,6 +36,23 @@ mill_status mill_job_insert_file(struct mill_job_store *store, struct mill_job_f
 /* Of any owner (NULL), on either connection. */
 mill_status mill_job_find_file(struct mill_database *db, const char *owner, const char *id,
                                struct mill_job_file *out, struct mill_error *err);
+/* Pages of a list: what a row is, and how it is read. */
+struct mill_job_list {
+    const char *sql; /* as MILL_JOB_LIST makes it */
+    size_t row_bytes;
+    mill_status (*take)(sqlite3_stmt *statement, void *row, struct mill_error *err);
+    void (*deinit)(void *row);
+};
+/* `which` (begins with AND, or is empty) and the order must have an index: there may be a million
+ * rows. */
+#define MILL_JOB_LIST(columns, table, which)                                                       \
+    "SELECT " columns " FROM " table " WHERE owner=?1" which                                       \
+    " AND (?2='' OR number<(SELECT number FROM " table " WHERE id=?2 AND owner=?1))"               \
+    " ORDER BY number DESC LIMIT ?3"
+/* *out is the caller's to free, as are its rows. */
+mill_status mill_job_list_page(struct mill_job_store *store, const struct mill_job_list *list,
+                               const struct mill_job_page *page, void **out, size_t *n, bool *more,
+                               struct mill_error *err);
 mill_status mill_job_enter_state(struct mill_job_store *store, int64_t batch,
                                  enum mill_job_state state, int64_t now_s, struct mill_error *err);
 /* The lines of a batch that waits for it become requests, or faults. Inside a transaction. */

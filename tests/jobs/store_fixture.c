@@ -4,6 +4,7 @@
 #include "runtime/base/file.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,7 +21,7 @@ static void remove_all(const char *folder) {
 const char *empty_folder(const char *name) {
     static char path[256];
     char files[300];
-    snprintf(path, sizeof path, "%s/jobs-%s", MILL_SCRATCH, name);
+    snprintf(path, sizeof path, "%s/%s-%s", MILL_SCRATCH, program_invocation_short_name, name);
     snprintf(files, sizeof files, "%s/files", path);
     remove_all(files);
     remove_all(path);
