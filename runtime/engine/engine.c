@@ -3,6 +3,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/wait.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -92,12 +93,7 @@ static mill_status plan(struct mill_engine *engine, struct mill_error *err) {
 }
 
 static mill_status init_locks(struct mill_engine *engine) {
-    pthread_condattr_t attributes;
-    if (pthread_condattr_init(&attributes) != 0)
-        return MILL_E_MEMORY;
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&engine->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    MILL_TRY(mill_wait_init(&engine->changed));
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->encoder_lock, NULL);
     return MILL_OK;
@@ -260,13 +256,11 @@ mill_status mill_engine_start(struct mill_engine *engine,
 /* ------------------------------------------------------------------ the end */
 
 mill_status mill_engine_drain(struct mill_engine *engine, double timeout_s) {
-    double until_s = mill_clock_seconds() + (timeout_s < 0 || timeout_s > 3e7 ? 3e7 : timeout_s);
-    const struct timespec time = {.tv_sec = (time_t)until_s,
-                                  .tv_nsec = (long)(1e9 * (until_s - floor(until_s)))};
+    double until_s = mill_wait_deadline(timeout_s);
     pthread_mutex_lock(&engine->lock);
     engine->draining = true;
     while (engine->n_live + engine->n_places > 0)
-        if (pthread_cond_timedwait(&engine->changed, &engine->lock, &time) != 0)
+        if (!mill_wait_until(&engine->changed, &engine->lock, until_s))
             break;
     mill_status status = engine->n_live + engine->n_places > 0 ? MILL_AGAIN : MILL_OK;
     pthread_mutex_unlock(&engine->lock);

@@ -3,12 +3,12 @@
 #include "runtime/engine/engine_state.h"
 
 #include "runtime/base/clock.h"
-
-#include <time.h>
+#include "runtime/base/wait.h"
 
 /* A device's failure may be a request's doing: it is tried so many times elsewhere, not on every
  * device there is. Steps are looked at that often. */
-enum { MAX_RETRIES = 3, WATCH_MS = 10 };
+enum { MAX_RETRIES = 3 };
+#define WATCH_S 0.01
 
 int32_t mill_engine_capacity(const struct mill_engine *engine) {
     int32_t n = engine->options.max_queue;
@@ -156,12 +156,7 @@ void *mill_engine_watch(void *context) {
     struct mill_engine *engine = context;
     pthread_mutex_lock(&engine->lock);
     while (!engine->closing) {
-        struct timespec time;
-        clock_gettime(CLOCK_MONOTONIC, &time);
-        time.tv_nsec += WATCH_MS * 1000000;
-        time.tv_sec += time.tv_nsec / 1000000000;
-        time.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&engine->changed, &engine->lock, &time);
+        mill_wait_until(&engine->changed, &engine->lock, mill_wait_deadline(WATCH_S));
         if (engine->n_live == 0 || engine->closing)
             continue;
         pthread_mutex_unlock(&engine->lock);

@@ -4,6 +4,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/wait.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,15 +160,11 @@ mill_status mill_replica_open(struct mill_replica **out, const struct mill_repli
                               struct mill_error *err) {
     *out = NULL;
     struct mill_replica *r = mill_alloc_array(1, sizeof *r);
-    if (!r || pthread_mutex_init(&r->lock, NULL) != 0) {
+    if (!r || mill_wait_init(&r->wake) < 0) {
         free(r);
         return mill_fail(err, MILL_E_MEMORY, "no memory for a replica");
     }
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&r->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&r->lock, NULL);
     r->options = *options;
     r->options.prompt_rows = options->prompt_rows ? options->prompt_rows : MILL_REPLICA_PROMPT_ROWS;
     r->state = MILL_REPLICA_STARTING;
@@ -203,20 +200,11 @@ double mill_replica_clock(const struct mill_replica *r) {
     return o->clock ? o->clock(o->clock_context, o->number) : mill_clock_seconds();
 }
 
-static void nap(struct mill_replica *r) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    time.tv_nsec += (long)(1e9 * HELD_NAP_S);
-    time.tv_sec += time.tv_nsec / 1000000000;
-    time.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&r->wake, &r->lock, &time);
-}
-
 /* Wait until there may be something to do and collect what arrived; false when it is time to go. */
 static bool wait_for_work(struct mill_replica *r, bool worked, int32_t *n_arrived) {
     pthread_mutex_lock(&r->lock);
     if (!worked && r->n_jobs > 0 && r->n_inbox == 0 && !r->stop)
-        nap(r);
+        mill_wait_until(&r->wake, &r->lock, mill_wait_deadline(HELD_NAP_S));
     while (r->n_jobs == 0 && r->n_inbox == 0 && !r->stop)
         pthread_cond_wait(&r->wake, &r->lock);
     *n_arrived = r->n_inbox;

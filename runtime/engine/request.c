@@ -3,9 +3,8 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/wait.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,26 +21,15 @@ void mill_engine_request_init(struct mill_engine_request *request) {
                                             .lookahead = -1};
 }
 
-static mill_status init_lock(struct mill_request *request) {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    int failure = pthread_cond_init(&request->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    if (failure)
-        return MILL_E_MEMORY;
-    pthread_mutex_init(&request->lock, NULL);
-    return MILL_OK;
-}
-
 mill_status mill_request_new(struct mill_request **out, const struct mill_engine_request *wish,
                              const struct mill_request_sizes *sizes, struct mill_error *err) {
     *out = NULL;
     struct mill_request *request = mill_alloc_array(1, sizeof *request);
-    if (!request || init_lock(request) < 0) {
+    if (!request || mill_wait_init(&request->changed) < 0) {
         free(request);
         return mill_fail(err, MILL_E_MEMORY, "no memory for a request");
     }
+    pthread_mutex_init(&request->lock, NULL);
     atomic_init(&request->n_references, 1);
     request->wish = *wish;
     request->wish.text = request->wish.transcript = NULL;
@@ -190,21 +178,6 @@ int32_t mill_request_count_retry(struct mill_request *request, bool failed) {
 
 /* ------------------------------------------------------------------ the owner's side */
 
-/* Wait for a change, until a moment of the monotonic clock; INFINITY = for ever. False when that is
- * over. Under the lock. */
-static bool wait_until(struct mill_request *request, double until_s) {
-    if (until_s == INFINITY)
-        return pthread_cond_wait(&request->changed, &request->lock) == 0;
-    const struct timespec time = {.tv_sec = (time_t)until_s,
-                                  .tv_nsec = (long)(1e9 * (until_s - floor(until_s)))};
-    return pthread_cond_timedwait(&request->changed, &request->lock, &time) != ETIMEDOUT;
-}
-
-/* A moment so many seconds from now; a year is for ever. */
-static double moment(double timeout_s) {
-    return timeout_s < 0 || timeout_s > 3e7 ? INFINITY : mill_clock_seconds() + timeout_s;
-}
-
 /* Under the lock. */
 static void take_unread(struct mill_request *request, float *samples, size_t n) {
     for (size_t i = 0; i < n;) {
@@ -222,10 +195,10 @@ mill_status mill_request_read(struct mill_request *request, float *samples, size
     *n_read = 0;
     if (!request->unread)
         return mill_fail(err, MILL_E_INPUT, "this request delivers to a callback");
-    double until_s = moment(timeout_s);
+    double until_s = mill_wait_deadline(timeout_s);
     pthread_mutex_lock(&request->lock);
     while (request->n_unread == 0 && request->result.end == MILL_REQUEST_RUNNING)
-        if (!wait_until(request, until_s))
+        if (!mill_wait_until(&request->changed, &request->lock, until_s))
             break;
     mill_status status = MILL_OK;
     if (request->n_unread > 0) {
@@ -243,10 +216,10 @@ mill_status mill_request_read(struct mill_request *request, float *samples, size
 }
 
 mill_status mill_request_wait(struct mill_request *request, double timeout_s) {
-    double until_s = moment(timeout_s);
+    double until_s = mill_wait_deadline(timeout_s);
     pthread_mutex_lock(&request->lock);
     while (request->result.end == MILL_REQUEST_RUNNING)
-        if (!wait_until(request, until_s))
+        if (!mill_wait_until(&request->changed, &request->lock, until_s))
             break;
     mill_status status = request->result.end == MILL_REQUEST_RUNNING ? MILL_AGAIN : MILL_OK;
     pthread_mutex_unlock(&request->lock);
@@ -283,7 +256,7 @@ void mill_request_free(struct mill_request *request) {
     pthread_mutex_lock(&request->lock);
     request->freed = true;
     while (request->calling)
-        wait_until(request, INFINITY);
+        pthread_cond_wait(&request->changed, &request->lock);
     pthread_mutex_unlock(&request->lock);
     mill_request_release(request);
 }

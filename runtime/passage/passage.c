@@ -3,9 +3,8 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/wait.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,17 +40,6 @@ static mill_status check(const struct mill_passage_options *o, struct mill_error
     return MILL_OK;
 }
 
-static mill_status init_lock(struct mill_passage *p) {
-    pthread_condattr_t attributes;
-    if (pthread_condattr_init(&attributes) != 0)
-        return MILL_E_MEMORY;
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&p->lock, NULL);
-    return MILL_OK;
-}
-
 static mill_status open_flights(struct mill_passage *p, struct mill_error *err) {
     int32_t wanted = p->options.n_ahead + 1, n = wanted < p->n_pieces ? wanted : p->n_pieces;
     p->flights = mill_alloc_array((size_t)n, sizeof *p->flights);
@@ -69,10 +57,11 @@ mill_status mill_passage_open(struct mill_passage **out, struct mill_engine *eng
     *out = NULL;
     MILL_TRY(check(options, err));
     struct mill_passage *p = mill_alloc_array(1, sizeof *p);
-    if (!p || init_lock(p) < 0) {
+    if (!p || mill_wait_init(&p->changed) < 0) {
         free(p);
         return mill_fail(err, MILL_E_MEMORY, "no memory for a passage");
     }
+    pthread_mutex_init(&p->lock, NULL);
     const struct mill_engine_info *info = mill_engine_get_info(engine);
     p->engine = engine;
     p->options = *options;
@@ -159,23 +148,19 @@ static void settle(struct mill_passage *p, mill_status status, struct mill_error
         mill_passage_cancel(p); /* what is under way is for nothing */
 }
 
-/* Until something happens, or a moment of the monotonic clock; false when that is over. */
+/* Until something happens; false when the moment came before. */
 static bool wait_for_event(struct mill_passage *p, uint64_t n_events, double until_s) {
-    const struct timespec time = {.tv_sec = (time_t)until_s,
-                                  .tv_nsec = (long)(1e9 * (until_s - floor(until_s)))};
     bool in_time = true;
     pthread_mutex_lock(&p->lock);
     while (p->n_events == n_events && in_time)
-        in_time = pthread_cond_timedwait(&p->changed, &p->lock, &time) != ETIMEDOUT;
+        in_time = mill_wait_until(&p->changed, &p->lock, until_s);
     pthread_mutex_unlock(&p->lock);
     return in_time;
 }
 
 mill_status mill_passage_read(struct mill_passage *passage, float *samples, size_t capacity,
                               double timeout_s, size_t *n_read, struct mill_error *err) {
-    double longest = 3e7; /* a year is for ever */
-    double until_s =
-        mill_clock_seconds() + (timeout_s < 0 || timeout_s > longest ? longest : timeout_s);
+    double until_s = mill_wait_deadline(timeout_s);
     for (;;) {
         uint64_t n_events;
         struct mill_error cause = {""};
