@@ -1,14 +1,15 @@
 /* bicodec_encode.c - see bicodec_encode.h.
  *
+ * BiCodec's encoder is ConvNeXt stacks over all frames at once; those of the decoder run over
+ * pieces of many utterances and are bicodec_run.c's.
+ *
  * The nearest codeword by cosine is the largest product with codewords of length 1: the length of
  * what is looked up does not matter. Products with the whole codebook are made for LOOKUP_ROWS rows
  * at a time. */
 #include "runtime/model/bicodec_encode.h"
 
-#include "runtime/model/vocos.h"
+#include "runtime/model/bicodec_plan.h"
 #include "runtime/model/wav2vec2.h"
-
-#include <stdlib.h>
 
 enum { LOOKUP_ROWS = 128 };
 
@@ -23,9 +24,9 @@ struct run {
     struct mill_wav2vec2 wav2vec2;
     const struct mill_semantic_weights *weights;
     const struct mill_bicodec_shape *shape;
-    struct mill_range *ranges;   /* host: every row, from layer to layer */
     struct mill_matrix encoded;  /* [n_frames, encoder.dim] */
-    struct mill_matrix hidden;   /* [n_frames, encoder.dim + encoder.intermediate] */
+    struct mill_matrix hidden;   /* [n_frames, encoder.dim] */
+    struct mill_matrix wide;     /* [n_frames, encoder.intermediate] */
     struct mill_matrix latent;   /* [n_frames, quantizer.input] */
     struct mill_matrix code;     /* [n_frames, codebook_dim] */
     struct mill_matrix products; /* [LOOKUP_ROWS, codebook_size] */
@@ -42,7 +43,8 @@ static void carve(struct run *run, struct mill_arena *arena) {
     int32_t n = run->wav2vec2.n_frames;
     mill_wav2vec2_carve(&run->wav2vec2, arena);
     run->encoded = mill_matrix_take(arena, n, s->encoder.dim);
-    run->hidden = mill_matrix_take(arena, n, s->encoder.dim + s->encoder.intermediate);
+    run->hidden = mill_matrix_take(arena, n, s->encoder.dim);
+    run->wide = mill_matrix_take(arena, n, s->encoder.intermediate);
     run->latent = mill_matrix_take(arena, n, s->quantizer.input);
     run->code = mill_matrix_take(arena, n, s->quantizer.codebook_dim);
     run->products = mill_matrix_take(arena, LOOKUP_ROWS, s->quantizer.codebook_size);
@@ -53,7 +55,7 @@ static void carve(struct run *run, struct mill_arena *arena) {
     run->tokens = mill_arena_take(arena, (size_t)n * sizeof *run->tokens);
 }
 
-/* ------------------------------------------------------------------ steps */
+/* ------------------------------------------------------------------ the encoder */
 
 static mill_status linear(const struct run *run, struct mill_matrix y, struct mill_matrix x,
                           const struct mill_weight *w) {
@@ -61,18 +63,64 @@ static mill_status linear(const struct run *run, struct mill_matrix y, struct mi
     return run->wav2vec2.ops->linear(run->wav2vec2.backend, &args);
 }
 
+/* hidden = convolution of x, zeros padded on both sides. */
+static mill_status conv(const struct run *run, struct mill_matrix x, const struct mill_weight *w,
+                        bool depthwise) {
+    const struct mill_span span = {.n_x = x.rows, .n_y = x.rows};
+    struct mill_conv1d_args args = {.y = run->hidden,
+                                    .x = x,
+                                    .w = *w,
+                                    .depthwise = depthwise,
+                                    .dilation = 1,
+                                    .padding = MILL_BICODEC_TAPS / 2,
+                                    .spans = &span,
+                                    .n_spans = 1};
+    return run->wav2vec2.ops->conv1d(run->wav2vec2.backend, &args);
+}
+
+static mill_status norm(const struct run *run, struct mill_matrix y, struct mill_matrix x,
+                        const float *gain, const float *shift) {
+    struct mill_norm_args args = {.y = y,
+                                  .x = x,
+                                  .kind = MILL_NORM_LAYER,
+                                  .eps = MILL_BICODEC_NORM_EPS,
+                                  .gain = gain,
+                                  .shift = shift};
+    return run->wav2vec2.ops->norm(run->wav2vec2.backend, &args);
+}
+
+/* encoded += what the block makes of it. */
+static mill_status run_block(const struct run *run, const struct mill_convnext_weights *block) {
+    struct mill_linear_args up = {
+        .y = run->wide, .x = run->hidden, .w = block->up, .act = MILL_ACT_GELU};
+    struct mill_linear_args down = {
+        .y = run->encoded, .x = run->wide, .w = block->down, .residual = run->encoded};
+    MILL_TRY(conv(run, run->encoded, &block->depthwise, true));
+    MILL_TRY(norm(run, run->hidden, run->hidden, block->norm_gain, block->norm_shift));
+    MILL_TRY(run->wav2vec2.ops->linear(run->wav2vec2.backend, &up));
+    return run->wav2vec2.ops->linear(run->wav2vec2.backend, &down);
+}
+
+/* A ConvNeXt stack, from x to encoded. */
+static mill_status run_stack(const struct run *run, const struct mill_vocos_weights *stack,
+                             struct mill_matrix x) {
+    MILL_TRY(conv(run, x, &stack->embed, false));
+    MILL_TRY(norm(run, run->encoded, run->hidden, stack->norm_gain, stack->norm_shift));
+    for (int32_t i = 0; i < stack->n_blocks; i++)
+        MILL_TRY(run_block(run, &stack->blocks[i]));
+    return norm(run, run->encoded, run->encoded, stack->final_gain, stack->final_shift);
+}
+
 static mill_status run_encoder(const struct run *run) {
     const struct mill_semantic_weights *w = run->weights;
-    const struct mill_vocos vocos = {
-        .ops = run->wav2vec2.ops, .backend = run->wav2vec2.backend, .hidden = run->hidden.data};
-    struct mill_band x = {run->wav2vec2.features.data, run->wav2vec2.features.columns, 0};
-    struct mill_band y = {run->encoded.data, run->encoded.columns, 0};
-    MILL_TRY(mill_vocos_run(&vocos, &w->backbone, run->ranges, &y, &x));
+    MILL_TRY(run_stack(run, &w->backbone, run->wav2vec2.features));
     for (int32_t i = 0; i < run->shape->encoder.n_samplings; i++)
-        MILL_TRY(mill_vocos_run(&vocos, &w->sampling[i], run->ranges, &y, &y));
+        MILL_TRY(run_stack(run, &w->sampling[i], run->encoded));
     MILL_TRY(linear(run, run->latent, run->encoded, &w->project));
     return linear(run, run->code, run->latent, &w->in_project);
 }
+
+/* ------------------------------------------------------------------ codewords */
 
 static mill_status load_rows(const struct run *run) {
     const struct mill_backend_ops *ops = run->wav2vec2.ops;
@@ -129,44 +177,14 @@ static mill_status check_tokens(const int32_t *tokens, int32_t n, struct mill_er
     return MILL_OK;
 }
 
-static mill_status plan_ranges(struct run *run, struct mill_error *err) {
-    int32_t blocks = run->weights->backbone.n_blocks; /* of the stack that has the most */
-    for (int32_t i = 0; i < run->shape->encoder.n_samplings; i++)
-        if (run->weights->sampling[i].n_blocks > blocks)
-            blocks = run->weights->sampling[i].n_blocks;
-    run->ranges = mill_alloc_array((size_t)blocks + 2, sizeof *run->ranges);
-    if (!run->ranges)
-        return mill_fail(err, MILL_E_MEMORY, "semantic encoder: no memory");
-    for (int32_t i = 0; i < blocks + 2; i++)
-        run->ranges[i].end = run->wav2vec2.n_frames;
-    return MILL_OK;
-}
-
-static mill_status encode(struct run *run, const float *wave,
-                          const struct mill_semantic_result *result, struct mill_error *err) {
-    const struct mill_backend_ops *ops = run->wav2vec2.ops;
-    struct mill_arena arena = {0};
-    carve(run, &arena);
-    void *memory = ops->alloc(run->wav2vec2.backend, arena.peak);
-    if (!memory)
-        return mill_fail(err, MILL_E_MEMORY, "semantic encoder: no memory (%zu bytes)", arena.peak);
-    arena = (struct mill_arena){.base = memory, .capacity = arena.peak};
-    carve(run, &arena);
-    mill_status status = run_all(run, wave, result);
-    ops->free(run->wav2vec2.backend, memory);
-    if (status < 0)
-        return mill_fail(err, status, "semantic encoder: the %s backend: %s", ops->name,
-                         mill_backend_failure(ops, run->wav2vec2.backend, status));
-    return check_tokens(result->semantic, run->wav2vec2.n_frames, err);
-}
-
 mill_status mill_semantic_encode(const struct mill_encoder_weights *weights, const float *wave,
                                  int64_t n_samples, const struct mill_semantic_result *result,
                                  struct mill_error *err) {
     const struct mill_wav2vec2_shape *shape = &weights->shape.wav2vec2;
+    const struct mill_backend_ops *ops = weights->ops;
     MILL_TRY(mill_encoder_check_wave(&weights->shape, wave, n_samples,
                                      mill_wav2vec2_n_samples(shape, 1), err));
-    struct run run = {.wav2vec2 = {.ops = weights->ops,
+    struct run run = {.wav2vec2 = {.ops = ops,
                                    .backend = weights->backend,
                                    .weights = &weights->semantic.wav2vec2,
                                    .shape = shape,
@@ -174,9 +192,17 @@ mill_status mill_semantic_encode(const struct mill_encoder_weights *weights, con
                                    .n_frames = mill_semantic_n_tokens(&weights->shape, n_samples)},
                       .weights = &weights->semantic,
                       .shape = &weights->shape.bicodec};
-    mill_status status = plan_ranges(&run, err);
-    if (status == MILL_OK)
-        status = encode(&run, wave, result, err);
-    free(run.ranges);
-    return status;
+    struct mill_arena arena = {0};
+    carve(&run, &arena);
+    void *memory = ops->alloc(weights->backend, arena.peak);
+    if (!memory)
+        return mill_fail(err, MILL_E_MEMORY, "semantic encoder: no memory (%zu bytes)", arena.peak);
+    arena = (struct mill_arena){.base = memory, .capacity = arena.peak};
+    carve(&run, &arena);
+    mill_status status = run_all(&run, wave, result);
+    ops->free(weights->backend, memory);
+    if (status < 0)
+        return mill_fail(err, status, "semantic encoder: the %s backend: %s", ops->name,
+                         mill_backend_failure(ops, weights->backend, status));
+    return check_tokens(result->semantic, run.wav2vec2.n_frames, err);
 }

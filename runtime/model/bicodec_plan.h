@@ -23,6 +23,7 @@ enum mill_bicodec_layer_kind {
 };
 
 enum { MILL_BICODEC_TAPS = 7, MILL_BICODEC_SAMPLING_BLOCKS = 2, MILL_BICODEC_UNITS = 3 };
+#define MILL_BICODEC_NORM_EPS 1e-6f
 
 /* A layer with whatever works row by row behind it. */
 struct mill_bicodec_layer {

@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-#define NORM_EPS 1e-6f
-
 /* ------------------------------------------------------------------ memory */
 
 /* Rows of a time line, the kept ones included, that a call may bring together: those emitted, and
@@ -288,8 +286,12 @@ static mill_status run_linear(const struct run *run, struct mill_matrix y, struc
 
 static mill_status run_norm(const struct run *run, struct mill_matrix y, struct mill_matrix x,
                             const float *gain, const float *shift) {
-    struct mill_norm_args norm = {
-        .y = y, .x = x, .kind = MILL_NORM_LAYER, .eps = NORM_EPS, .gain = gain, .shift = shift};
+    struct mill_norm_args norm = {.y = y,
+                                  .x = x,
+                                  .kind = MILL_NORM_LAYER,
+                                  .eps = MILL_BICODEC_NORM_EPS,
+                                  .gain = gain,
+                                  .shift = shift};
     return run->m->ops->norm(run->m->backend, &norm);
 }
 
@@ -303,7 +305,7 @@ static mill_status run_stack_norm(struct run *run, struct mill_matrix y, struct 
     struct mill_norm_args norm = {.y = y,
                                   .x = x,
                                   .kind = MILL_NORM_LAYER,
-                                  .eps = NORM_EPS,
+                                  .eps = MILL_BICODEC_NORM_EPS,
                                   .gain = gain,
                                   .shift = gain + weights->shape.prenet.dim,
                                   .group_stride = weights->voice.shape.n_out,
