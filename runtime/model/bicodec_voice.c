@@ -2,9 +2,7 @@
  * gain and shift. One thread a backend. */
 #include "runtime/model/bicodec_run.h"
 
-static struct mill_matrix one_row(float *data, int32_t columns) {
-    return (struct mill_matrix){data, MILL_F32, 1, columns, columns};
-}
+#include "runtime/model/matrix.h"
 
 /* Digit k of a token, in base levels[k], counted from the middle: (digit - L/2) / (L/2). */
 static mill_status voice_code(const struct mill_bicodec_shape *shape, const int32_t *global,
@@ -28,8 +26,8 @@ mill_status mill_bicodec_voice_row(const struct mill_backend_ops *ops, struct mi
                                    const int32_t *global, float *host_code, float *device_code,
                                    float *row, struct mill_error *err) {
     const struct mill_weight *weight = &weights->voice;
-    struct mill_linear_args linear = {.y = one_row(row, weight->shape.n_out),
-                                      .x = one_row(device_code, weight->shape.n_in),
+    struct mill_linear_args linear = {.y = mill_matrix_f32(row, 1, weight->shape.n_out),
+                                      .x = mill_matrix_f32(device_code, 1, weight->shape.n_in),
                                       .w = *weight};
     MILL_TRY(voice_code(&weights->shape, global, host_code, err));
     mill_status status = ops->copy_in(backend, device_code, host_code,

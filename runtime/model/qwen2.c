@@ -9,6 +9,7 @@
  * A page holds its positions for all layers, one layer's part (mill_kv_pages) behind the other, so
  * that a page is a single run of memory. Draws are sorted by legal set: each set is one product
  * over its range of head rows and one sampling call. */
+#include "runtime/model/matrix.h"
 #include "runtime/model/qwen2_state.h"
 
 #include <math.h>
@@ -396,8 +397,7 @@ static mill_status fetch(struct mill_qwen2 *lm, const struct mill_qwen2_step *st
     const int32_t *place = slot_of(lm, lm->n_launched - 1)->place;
     size_t hidden = (size_t)lm->weights->shape.hidden;
     float *logits = step->logits;
-    struct mill_matrix drawn = {lm->drawn, MILL_F32, step->n_draws, (int32_t)hidden,
-                                (int64_t)hidden};
+    struct mill_matrix drawn = mill_matrix_f32(lm->drawn, step->n_draws, (int32_t)hidden);
     if (step->hidden) /* the product over it did this on its way */
         MILL_TRY(ops->norm(lm->backend, &(struct mill_norm_args){.y = drawn,
                                                                  .x = drawn,

@@ -1,13 +1,10 @@
 /* qwen2_layers.c - the operators of a step in their order: embedding, layers, and for each legal
  * set one product over its range of head rows and one sampling call. Every argument is a function
  * of the layout, so that a step can be recorded and repeated. */
+#include "runtime/model/matrix.h"
 #include "runtime/model/qwen2_state.h"
 
 #include <math.h>
-
-static struct mill_matrix matrix(float *data, int32_t rows, int32_t columns) {
-    return (struct mill_matrix){data, MILL_F32, rows, columns, columns};
-}
 
 /* A linear layer over the norm of x. */
 static struct mill_linear_args over_norm(const struct mill_qwen2 *lm, struct mill_matrix y,
@@ -44,9 +41,10 @@ static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, bool decode,
     struct mill_kv_pages pages = lm->pages_of_layer;
     int64_t layer_bytes = mill_kv_page_elements(&pages) * (int64_t)mill_dtype_bytes(pages.dtype);
     pages.data = (char *)lm->pages + index * layer_bytes;
-    struct mill_matrix x = matrix(lm->x, rows, s->hidden), qkv = matrix(lm->qkv, rows, q + 2 * kv),
-                       attended = matrix(lm->attended, rows, q),
-                       gated = matrix(lm->gated, rows, s->intermediate);
+    struct mill_matrix x = mill_matrix_f32(lm->x, rows, s->hidden),
+                       qkv = mill_matrix_f32(lm->qkv, rows, q + 2 * kv),
+                       attended = mill_matrix_f32(lm->attended, rows, q),
+                       gated = mill_matrix_f32(lm->gated, rows, s->intermediate);
     struct mill_linear_args to_qkv = over_norm(lm, qkv, x, layer->attn_norm, &layer->qkv);
     struct mill_linear_args to_gated = over_norm(lm, gated, x, layer->mlp_norm, &layer->gate_up);
     to_gated.act = MILL_ACT_SILU;
@@ -71,7 +69,8 @@ static mill_status run_set(struct mill_qwen2 *lm, const struct mill_qwen2_layout
     int32_t n = layout->n_draws_of[set];
     const struct mill_legal_rows *legal = &lm->weights->legal[set];
     int32_t hidden = lm->weights->shape.hidden;
-    struct mill_matrix drawn = matrix(lm->drawn + (size_t)first * (size_t)hidden, n, hidden);
+    struct mill_matrix drawn =
+        mill_matrix_f32(lm->drawn + (size_t)first * (size_t)hidden, n, hidden);
     struct mill_matrix logits = {.data = lm->logits + (size_t)first * (size_t)lm->logits_stride,
                                  .dtype = MILL_F32,
                                  .rows = n,
@@ -96,7 +95,8 @@ static mill_status run_set(struct mill_qwen2 *lm, const struct mill_qwen2_layout
 }
 
 static mill_status run_draws(struct mill_qwen2 *lm, const struct mill_qwen2_layout *layout) {
-    struct mill_matrix drawn = matrix(lm->drawn, layout->n_draws, lm->weights->shape.hidden);
+    struct mill_matrix drawn =
+        mill_matrix_f32(lm->drawn, layout->n_draws, lm->weights->shape.hidden);
     MILL_TRY(lm->ops->embed(lm->backend, &(struct mill_embed_args){.y = drawn,
                                                                    .table = lm->x,
                                                                    .table_dtype = MILL_F32,
@@ -120,12 +120,12 @@ mill_status mill_qwen2_run_layout(struct mill_qwen2 *lm, const struct mill_qwen2
                                .page_table = lm->arrays.page_table};
     /* Tokens of the step before are read here and overwritten by the draws of this one, which come
      * last. */
-    MILL_TRY(lm->ops->embed(lm->backend,
-                            &(struct mill_embed_args){.y = matrix(lm->x, layout->n_rows, s->hidden),
-                                                      .table = lm->weights->embed,
-                                                      .table_dtype = lm->weights->embed_dtype,
-                                                      .ids = lm->arrays.ids,
-                                                      .drawn = lm->tokens}));
+    MILL_TRY(lm->ops->embed(lm->backend, &(struct mill_embed_args){
+                                             .y = mill_matrix_f32(lm->x, layout->n_rows, s->hidden),
+                                             .table = lm->weights->embed,
+                                             .table_dtype = lm->weights->embed_dtype,
+                                             .ids = lm->arrays.ids,
+                                             .drawn = lm->tokens}));
     for (int32_t i = 0; i < s->n_layers; i++)
         MILL_TRY(run_layer(lm, i, layout->decode, &batch));
     return layout->n_draws > 0 ? run_draws(lm, layout) : MILL_OK;

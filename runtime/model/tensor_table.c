@@ -7,6 +7,7 @@
 #include "runtime/model/tensor_table.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/model/bicodec_plan.h"
 #include "runtime/model/encoder_sizes.h"
 
 #include <stdarg.h>
@@ -14,14 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    VOCOS_KERNEL = 7,
-    SAMPLING_BLOCKS = 2, /* ConvNeXt blocks behind a sampling block */
-    ECAPA_POOL = 128,
-    RESIDUAL_UNITS = 3,
-    GENERATOR_KERNEL = 7,
-    PREFIX_BYTES = 72
-};
+enum { ECAPA_POOL = 128, PREFIX_BYTES = 72 };
 
 struct builder {
     struct mill_tensor_table *table;
@@ -176,7 +170,7 @@ static void add_vocos(struct builder *b, const char *prefix, int32_t input,
                       const struct mill_vocos_shape *s, int32_t n_layers, int32_t condition) {
     PREFIX(embed, "%sembed.", prefix);
     PREFIX(norm, "%snorm.", prefix);
-    add_affine(b, embed, s->dim, input, VOCOS_KERNEL);
+    add_affine(b, embed, s->dim, input, MILL_BICODEC_TAPS);
     add_norm(b, norm, s->dim, condition);
     for (int32_t i = 0; i < n_layers; i++) {
         PREFIX(block, "%sconvnext.%d.", prefix, i);
@@ -185,7 +179,7 @@ static void add_vocos(struct builder *b, const char *prefix, int32_t input,
         PREFIX(up, "%spwconv1.", block);
         PREFIX(down, "%spwconv2.", block);
         add(b, block, "gamma", s->dim, 0, 0);
-        add_affine(b, depthwise, s->dim, 1, VOCOS_KERNEL);
+        add_affine(b, depthwise, s->dim, 1, MILL_BICODEC_TAPS);
         add_norm(b, block_norm, s->dim, condition);
         add_affine(b, up, s->intermediate, s->dim, 0);
         add_affine(b, down, s->dim, s->intermediate, 0);
@@ -197,7 +191,7 @@ static void add_vocos(struct builder *b, const char *prefix, int32_t input,
 static void add_samplings(struct builder *b, const char *module, const struct mill_vocos_shape *s) {
     for (int32_t i = 0; i < s->n_samplings; i++) {
         PREFIX(p, "%s.downsample.%d.1.", module, i);
-        add_vocos(b, p, s->dim, s, SAMPLING_BLOCKS, 0);
+        add_vocos(b, p, s->dim, s, MILL_BICODEC_SAMPLING_BLOCKS, 0);
     }
 }
 
@@ -290,7 +284,7 @@ static void add_decoder_net(struct builder *b, const char *name, const struct mi
 
 static void add_generator(struct builder *b, const struct mill_bicodec_shape *s) {
     int64_t channels = s->generator.channels;
-    add_weight_norm(b, "decoder.model.0.", channels, s->generator.input, GENERATOR_KERNEL,
+    add_weight_norm(b, "decoder.model.0.", channels, s->generator.input, MILL_BICODEC_TAPS,
                     channels);
     for (int32_t i = 0; i < s->generator.n_stages; i++) {
         PREFIX(p, "decoder.model.%d.block.", i + 1);
@@ -298,12 +292,12 @@ static void add_generator(struct builder *b, const struct mill_bicodec_shape *s)
         add(b, p, "0.alpha", 1, channels, 1);
         add_weight_norm(b, up, channels, channels / 2, s->generator.kernels[i], channels / 2);
         channels /= 2;
-        for (int j = 2; j < 2 + RESIDUAL_UNITS; j++) {
+        for (int j = 2; j < 2 + MILL_BICODEC_UNITS; j++) {
             PREFIX(unit, "%s%d.block.", p, j);
             PREFIX(dilated, "%s1.", unit);
             PREFIX(pointwise, "%s3.", unit);
             add(b, unit, "0.alpha", 1, channels, 1);
-            add_weight_norm(b, dilated, channels, channels, GENERATOR_KERNEL, channels);
+            add_weight_norm(b, dilated, channels, channels, MILL_BICODEC_TAPS, channels);
             add(b, unit, "2.alpha", 1, channels, 1);
             add_weight_norm(b, pointwise, channels, channels, 1, channels);
         }
@@ -311,7 +305,7 @@ static void add_generator(struct builder *b, const struct mill_bicodec_shape *s)
     PREFIX(snake, "decoder.model.%d.", s->generator.n_stages + 1);
     PREFIX(last, "decoder.model.%d.", s->generator.n_stages + 2);
     add(b, snake, "alpha", 1, channels, 1);
-    add_weight_norm(b, last, 1, channels, GENERATOR_KERNEL, 1);
+    add_weight_norm(b, last, 1, channels, MILL_BICODEC_TAPS, 1);
 }
 
 static void add_bicodec(struct builder *b, const struct mill_bicodec_shape *s) {
