@@ -6,6 +6,7 @@
 #include "runtime/io/config.h"
 #include "runtime/text/prompt.h"
 #include "runtime/text/script.h"
+#include "runtime/voice/voice_use.h"
 #include "tools/voice_labels.h"
 #include "tools/voice_open.h"
 
@@ -88,12 +89,7 @@ static mill_status take_voice(const json_t *object, const struct mill_batch_size
     MILL_TRY(mill_config_text(object, "voice", &path, err));
     MILL_TRY(mill_voice_open(voice, path, sizes->registry, sizes->voice_model, err));
     mill_voice_use(voice, wish);
-    if (voice->sampling.given) {
-        wish->temperature = (float)voice->sampling.temperature;
-        wish->top_p = (float)voice->sampling.top_p;
-        wish->top_k = (int32_t)voice->sampling.top_k;
-        wish->seed = (uint64_t)voice->sampling.seed;
-    }
+    mill_voice_use_sampling(voice, wish);
     return MILL_OK;
 }
 

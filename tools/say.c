@@ -8,6 +8,7 @@
 #include "runtime/model/shape.h"
 #include "runtime/passage/passage.h"
 #include "runtime/text/prompt.h"
+#include "runtime/voice/voice_use.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
@@ -69,17 +70,6 @@ static mill_status find_voice(void *context, const char *name, struct mill_engin
     return MILL_OK;
 }
 
-/* What the command line leaves open, the voice says, and else the published settings do. */
-static void settle_sampling(struct mill_say_options *o, const struct mill_voice_sampling *voice) {
-    static const struct mill_voice_sampling published = {
-        .temperature = 0.8, .top_p = 0.95, .top_k = 50, .seed = 0};
-    const struct mill_voice_sampling *from = voice->given ? voice : &published;
-    o->temperature = o->temperature < 0 ? from->temperature : o->temperature;
-    o->top_p = o->top_p < 0 ? from->top_p : o->top_p;
-    o->top_k = o->top_k < 0 ? from->top_k : o->top_k;
-    o->seed = o->seed < 0 ? from->seed : o->seed;
-}
-
 static mill_status open_voice(struct saying *s, struct mill_error *err) {
     const struct mill_say_options *o = &s->options;
     struct mill_shape shape;
@@ -93,8 +83,21 @@ static mill_status open_voice(struct saying *s, struct mill_error *err) {
         MILL_TRY(mill_voice_id(s->voice_id, &s->voice, err));
         MILL_TRY(mill_voice_consent_id(s->consent_id, &s->voice, err));
     }
-    settle_sampling(&s->options, &s->voice.sampling);
     return MILL_OK;
+}
+
+/* What the command line leaves open, the voice says, and else the published settings do. */
+static void settle_sampling(const struct saying *s, struct mill_engine_request *wish) {
+    const struct mill_say_options *o = &s->options;
+    mill_voice_use_sampling(&s->voice, wish);
+    if (o->temperature >= 0)
+        wish->temperature = (float)o->temperature;
+    if (o->top_p >= 0)
+        wish->top_p = (float)o->top_p;
+    if (o->top_k >= 0)
+        wish->top_k = (int32_t)o->top_k;
+    if (o->seed >= 0)
+        wish->seed = (uint64_t)o->seed;
 }
 
 /* Nothing is drawn again: a file is to hold what a pipe would have heard. */
@@ -103,6 +106,7 @@ static struct mill_engine_request make_wish(struct saying *s) {
     struct mill_engine_request wish;
     mill_engine_request_init(&wish);
     mill_voice_use(&s->voice, &wish);
+    settle_sampling(s, &wish);
     wish.gender = o->gender;
     wish.pitch = o->pitch;
     wish.speed = o->speed;
@@ -110,10 +114,6 @@ static struct mill_engine_request make_wish(struct saying *s) {
         wish.pitch_value = mill_pitch_value_from_hz(o->pitch_hz);
         wish.speed_value = (int32_t)o->speed_syllables;
     }
-    wish.temperature = (float)o->temperature;
-    wish.top_p = (float)o->top_p;
-    wish.top_k = (int32_t)o->top_k;
-    wish.seed = (uint64_t)o->seed;
     wish.max_frames = (int32_t)fmax(1, rint(o->max_seconds * s->frames_per_second));
     wish.max_redraws = 0;
     wish.unrestricted = o->unrestricted;

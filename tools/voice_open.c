@@ -50,12 +50,3 @@ mill_status mill_voice_open(struct mill_voice *out, const char *wanted,
         mill_voice_deinit(out);
     return status;
 }
-
-void mill_voice_use(const struct mill_voice *voice, struct mill_engine_request *wish) {
-    wish->global = voice->global;
-    wish->n_global = voice->n_global;
-    wish->transcript = voice->transcript;
-    wish->transcript_bytes = voice->transcript ? strlen(voice->transcript) : 0;
-    wish->semantic = voice->semantic;
-    wish->n_semantic = voice->n_semantic;
-}

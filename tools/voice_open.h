@@ -3,7 +3,6 @@
 #ifndef MILL_TOOLS_VOICE_OPEN_H
 #define MILL_TOOLS_VOICE_OPEN_H
 
-#include "runtime/engine/engine.h"
 #include "runtime/voice/registry.h"
 
 /* Where there is no registry (folder NULL), files are still voices, and only they: OK, or
@@ -22,8 +21,5 @@ mill_status mill_voice_look(struct mill_voice *out, const char *wanted,
 mill_status mill_voice_open(struct mill_voice *out, const char *wanted,
                             const struct mill_registry *registry,
                             const struct mill_voice_model *model, struct mill_error *err);
-
-/* A request is to be spoken in it; the request borrows from the voice. */
-void mill_voice_use(const struct mill_voice *voice, struct mill_engine_request *wish);
 
 #endif

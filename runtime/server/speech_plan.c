@@ -1,6 +1,8 @@
 /* speech_plan.c - see speech_plan.h. */
 #include "runtime/server/speech_plan.h"
 
+#include "runtime/voice/voice_use.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -11,18 +13,8 @@ enum { REDRAWS = 2, MAX_CHAR_BYTES = 4 };
 static mill_status settle_voice(const struct mill_shelf_voice *voice,
                                 const struct mill_labels *said, struct mill_engine_request *request,
                                 struct mill_error *err) {
-    request->global = NULL;
-    request->n_global = request->n_semantic = 0;
-    request->transcript = NULL;
-    request->transcript_bytes = 0;
     if (said->gender < 0 && said->pitch < 0 && said->rate < 0) {
-        const struct mill_voice *tokens = &voice->voice;
-        request->global = tokens->global;
-        request->n_global = tokens->n_global;
-        request->transcript = tokens->transcript;
-        request->transcript_bytes = tokens->transcript ? strlen(tokens->transcript) : 0;
-        request->semantic = tokens->semantic;
-        request->n_semantic = tokens->n_semantic;
+        mill_voice_use(&voice->voice, request);
         return MILL_OK;
     }
     if (!voice->is_created)
@@ -30,6 +22,7 @@ static mill_status settle_voice(const struct mill_shelf_voice *voice,
                          "voice '%s' is a recording's: gender, pitch and rate are for created "
                          "voices, such as 'female' and 'male'; speed is for all",
                          voice->name);
+    mill_voice_use(&(const struct mill_voice){0}, request); /* its labels make it */
     request->gender = said->gender >= 0 ? said->gender : voice->labels.gender;
     request->pitch = said->pitch >= 0 ? said->pitch : voice->labels.pitch;
     request->speed = said->rate >= 0 ? said->rate : voice->labels.rate;
@@ -53,15 +46,9 @@ static mill_status find_voice(void *context, const char *name, struct mill_engin
 }
 
 /* What the client leaves open, the voice says, and else the published settings do. */
-static void settle_sampling(const struct mill_speech_wish *wish,
-                            const struct mill_voice_sampling *own,
+static void settle_sampling(const struct mill_speech_wish *wish, const struct mill_voice *voice,
                             struct mill_engine_request *request) {
-    if (own->given) {
-        request->temperature = (float)own->temperature;
-        request->top_p = (float)own->top_p;
-        request->top_k = own->top_k;
-        request->seed = (uint64_t)own->seed;
-    }
+    mill_voice_use_sampling(voice, request);
     if (wish->temperature >= 0)
         request->temperature = (float)wish->temperature;
     if (wish->top_p >= 0)
@@ -105,7 +92,7 @@ bool mill_speech_plan_options(struct mill_speech_plan *plan, struct mill_passage
         mill_problem_of_field(problem, status, "voice", &err);
         return false;
     }
-    settle_sampling(wish, &plan->voice->voice.sampling, request);
+    settle_sampling(wish, &plan->voice->voice, request);
     return true;
 }
 
