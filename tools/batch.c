@@ -201,14 +201,8 @@ static mill_status read_again(struct batch *b, struct mill_error *err) {
     return read_input(b, err);
 }
 
-static void show_weights(void *context, size_t done_bytes, size_t all_bytes) {
-    struct batch *b = context;
-    b->progress.total = (double)all_bytes;
-    mill_progress_update(&b->progress, (double)done_bytes);
-}
-
 static mill_status start(struct batch *b, struct mill_error *err) {
-    const struct mill_engine_progress progress = {.update = show_weights, .context = b};
+    const struct mill_engine_progress progress = {mill_progress_update_bytes, &b->progress};
     mill_progress_start(&b->progress, "preparing weights", "bytes", 0);
     mill_status status = mill_engine_start(b->engine, &progress, err);
     mill_progress_end(&b->progress);

@@ -32,7 +32,6 @@ struct bench {
     struct bench_paper_model paper;
     struct bench_paper_device device; /* zero = unknown: nothing is predicted */
     struct bench_bare bare;           /* zero = not opened: one replica on the processor has it */
-    struct mill_progress progress;
 };
 
 /* ------------------------------------------------------------------ opening */
@@ -68,12 +67,6 @@ static mill_status predict_with(struct bench *b, bool cpu, struct mill_error *er
     return MILL_OK;
 }
 
-static void show_weights(void *context, size_t done_bytes, size_t all_bytes) {
-    struct bench *b = context;
-    b->progress.total = (double)all_bytes;
-    mill_progress_update(&b->progress, (double)done_bytes);
-}
-
 /* The parts alone; on the processor they share the engine's weights, mapped from the cache. */
 static mill_status open_bare(struct bench *b, const char *cache, struct mill_error *err) {
     struct mill_engine_device devices[MILL_ENGINE_MAX_REPLICAS];
@@ -100,13 +93,14 @@ static mill_status open_engine(struct bench *b, struct mill_error *err) {
         if (o->concurrencies[i] > options.max_running)
             options.max_running = o->concurrencies[i];
     options.max_queue = 4096;
-    const struct mill_engine_progress progress = {.update = show_weights, .context = b};
+    struct mill_progress bar;
+    const struct mill_engine_progress progress = {mill_progress_update_bytes, &bar};
     struct mill_engine_stats stats;
     mill_status status = mill_engine_open(&b->engine, &options, err);
-    mill_progress_start(&b->progress, "preparing weights", "bytes", 0);
+    mill_progress_start(&bar, "preparing weights", "bytes", 0);
     if (status == MILL_OK)
         status = mill_engine_start(b->engine, &progress, err);
-    mill_progress_end(&b->progress);
+    mill_progress_end(&bar);
     if (status == MILL_OK) {
         mill_engine_get_stats(b->engine, &stats);
         status = predict_with(b, on_cpu(&stats), err);

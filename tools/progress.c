@@ -94,6 +94,11 @@ void mill_progress_update(struct mill_progress *progress, double done) {
     fflush(stderr);
 }
 
+void mill_progress_update_bytes(void *progress, size_t done_bytes, size_t all_bytes) {
+    ((struct mill_progress *)progress)->total = (double)all_bytes;
+    mill_progress_update(progress, (double)done_bytes);
+}
+
 void mill_progress_end(struct mill_progress *progress) {
     if (progress->shown && progress->drawn_s > 0) {
         fputs("\r\033[K", stderr);

@@ -8,6 +8,7 @@
 #define MILL_TOOLS_PROGRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct mill_progress {
     const char *label, *unit; /* borrowed */
@@ -26,6 +27,8 @@ void mill_progress_start(struct mill_progress *progress, const char *label, cons
 void mill_progress_skip(struct mill_progress *progress, double done);
 /* `done` units in all. */
 void mill_progress_update(struct mill_progress *progress, double done);
+/* The same for whoever calls back with bytes, as mill_engine_start does: `progress` is the bar. */
+void mill_progress_update_bytes(void *progress, size_t done_bytes, size_t all_bytes);
 /* Wipe the line. Harmless when it was never drawn. */
 void mill_progress_end(struct mill_progress *progress);
 

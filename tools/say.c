@@ -123,12 +123,6 @@ static struct mill_engine_request make_wish(struct saying *s) {
 
 /* ------------------------------------------------------------------ opening */
 
-static void show_weights(void *context, size_t done_bytes, size_t all_bytes) {
-    struct saying *s = context;
-    s->progress.total = (double)all_bytes;
-    mill_progress_update(&s->progress, (double)done_bytes);
-}
-
 static mill_status open_engine(struct saying *s, struct mill_error *err) {
     const struct mill_say_options *o = &s->options;
     char *cache = o->no_cache ? NULL : mill_cache_folder();
@@ -163,7 +157,7 @@ static mill_status submit(struct saying *s, struct mill_error *err) {
 }
 
 static mill_status start(struct saying *s, struct mill_error *err) {
-    const struct mill_engine_progress progress = {.update = show_weights, .context = s};
+    const struct mill_engine_progress progress = {mill_progress_update_bytes, &s->progress};
     mill_progress_start(&s->progress, "preparing weights", "bytes", 0);
     mill_status status = mill_engine_start(s->engine, &progress, err);
     mill_progress_end(&s->progress);

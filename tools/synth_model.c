@@ -111,11 +111,6 @@ static mill_status check_folder(const struct request *r, struct mill_error *err)
     return MILL_OK;
 }
 
-static void show_progress(void *context, size_t done_bytes, size_t all_bytes) {
-    (void)all_bytes;
-    mill_progress_update(context, (double)done_bytes);
-}
-
 static size_t count_bytes(const struct mill_shape *shape, enum mill_dtype dtype) {
     size_t elements = 0;
     for (int i = 0; i < MILL_FILE_COUNT; i++) {
@@ -146,7 +141,7 @@ int mill_command_synth_model(int argc, char **argv) {
     struct mill_checkpoint_options options = {.seed = (uint64_t)r.seed,
                                               .dtype = r.dtype,
                                               .label = mill_synth_config_name(r.config),
-                                              .progress = show_progress,
+                                              .progress = mill_progress_update_bytes,
                                               .progress_context = &progress};
     double start = mill_clock_seconds();
     mill_progress_start(&progress, "writing", "bytes", (double)bytes);
