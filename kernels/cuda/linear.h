@@ -49,7 +49,7 @@ struct linear_run {
     int32_t n_row_tiles;   /* the grid's x counts tiles: rows, then outputs; its y splits */
     int32_t n_splits;      /* blocks that share a tile: each adds up some of its segments */
     int32_t split_segments;
-    void *partial;    /* n_splits > 1: the segments' sums, see linear_finish.h */
+    void *partial;    /* n_splits > 1: the segments' sums, see linear_splits.h */
     int32_t *arrived; /* ... [tiles], zeros before and after: blocks that are done */
 };
 

@@ -11,11 +11,11 @@
  *   few 8 x 8 and 8 x 16, 224: 64 and 72, 17 and 19 KB -> 4 (registers)
  *   few 8 x 40, 224: 128, 24 KB -> 2 (registers)
  *   few 16 x 16, 224: 93, 37 KB -> 2 (registers)
- *   32 x 32, 128: 90, 32 KB -> 4 (registers)
+ *   32 x 32, 128: 92, 32 KB -> 4 (registers)
  *   64 x 64, 128: 164, 64 KB -> 2
  *   128 x 128, 256: 204, 96 KB -> 1; one segment of 1,024 inputs
  *   128 x 64, 256: 160, 96 KB -> 1; more
- *   wide 32 and 64 x 64, 256: 106 and 148, 106 and 138 KB -> 1 (warp groups that wait)
+ *   wide 32 and 64 x 64, 256: 98 and 147, 106 and 138 KB -> 1 (warp groups that wait)
  *   wide 64 and 128 x 128, 384: 240 of those that multiply, 212 KB -> 1
  *   fmaf: 8 x 8 and 8 x 32 as those of f32, 32 x 32, 128. */
 #include "kernels/cuda/linear_bf16.h"

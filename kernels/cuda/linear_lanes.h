@@ -3,7 +3,7 @@
 #ifndef MILL_KERNELS_CUDA_LINEAR_LANES_H
 #define MILL_KERNELS_CUDA_LINEAR_LANES_H
 
-#include "kernels/cuda/linear_finish.h"
+#include "kernels/cuda/linear_splits.h"
 
 /* Calls visit(o, rb, i) for each of a lane's parts. */
 template <class TILE, class VISIT> LINEAR_FN void each_part(VISIT visit) {

@@ -56,25 +56,16 @@ LINEAR_FN bool meet_splits(float (&sum)[TILE::SUMS], const struct linear_run &ru
     return true;
 }
 
-/* A lane's quads of a piece, every eighth row of 4 outputs, AHEAD of them at a time. */
-template <int AHEAD>
-LINEAR_FN void finish_piece(const struct linear_run &run, int32_t row, int32_t out, float *piece) {
-    if (out >= run.n_out)
+/* A lane's quads of a piece, every eighth row of 4 outputs. */
+LINEAR_FN void finish_piece(const struct linear_run &run, int32_t row, int32_t out,
+                            const float *piece) {
+    if (row >= run.n_rows || out >= run.n_out)
         return;
-#pragma unroll 1
-    for (int i = 0; i < PIECE_ROWS; i += 8) {
-        quad<float> *at = reinterpret_cast<quad<float> *>(piece + i * PIECE_PITCH);
-        if (row + i < run.n_rows)
-            *at = activate_quad(run, row + i, out, *at);
-    }
-#pragma unroll 1
-    for (int i = 0; i < PIECE_ROWS; i += 8 * AHEAD) {
-        quad<float> v[AHEAD];
+    quad<float> v[PIECE_ROWS / 8];
 #pragma unroll
-        for (int j = 0; j < AHEAD; j++)
-            v[j] = load_quad<true>(piece + (i + 8 * j) * PIECE_PITCH, 0, 0, 0.0f);
-        finish_results(run, row + i, 8, out, v);
-    }
+    for (int i = 0; i < PIECE_ROWS / 8; i++)
+        v[i] = load_quad<true>(piece + 8 * i * PIECE_PITCH, 0, 0, 0.0f);
+    finish(run, row, 8, out, v);
 }
 
 /* Piece by piece through the warp's own shared memory, so that rows of y are written in order. */
@@ -98,8 +89,8 @@ LINEAR_FN void finish_item(const float (&sum)[TILE::SUMS], const struct linear_r
                 for (int k = 0; k < piece_sums; k++)
                     to[(k / 4 * 8 + k % 2) * PIECE_PITCH + k / 2 % 2 * 8] = sum[i * piece_sums + k];
         __syncwarp();
-        finish_piece<TILE::AHEAD>(run, at.row + p * PIECE_ROWS + lane / 4, out,
-                                  piece + lane / 4 * PIECE_PITCH + lane % 4 * 4);
+        finish_piece(run, at.row + p * PIECE_ROWS + lane / 4, out,
+                     piece + lane / 4 * PIECE_PITCH + lane % 4 * 4);
     }
 }
 
