@@ -47,6 +47,19 @@ static mill_status check_whole(struct mill_database *db, struct mill_error *err)
     return status;
 }
 
+/* What older versions made is written anew, once; a disk that has no room for that may have it next
+ * time. The copy lies in a file, since there is no temp_store yet. */
+static mill_status make_shrinkable(struct mill_database *db, struct mill_error *err) {
+    enum { INCREMENTAL = 2 };
+    int64_t kind = 0;
+    MILL_TRY(mill_database_ask_number(db, &kind, err, "PRAGMA auto_vacuum", ""));
+    if (kind == INCREMENTAL)
+        return MILL_OK;
+    MILL_TRY(mill_database_run(db, err, "PRAGMA auto_vacuum=INCREMENTAL", ""));
+    mill_status status = mill_database_run(db, err, "VACUUM", "");
+    return status == MILL_E_FULL ? MILL_OK : status;
+}
+
 mill_status mill_database_open(struct mill_database *db, const char *path, bool writes,
                                struct mill_error *err) {
     *db = (struct mill_database){.path = strdup(path)};
@@ -62,6 +75,7 @@ mill_status mill_database_open(struct mill_database *db, const char *path, bool 
     if (!writes)
         return MILL_OK;
     MILL_TRY(check_whole(db, err));
+    MILL_TRY(make_shrinkable(db, err));
     MILL_TRY(mill_database_run(db, err, "PRAGMA journal_mode=WAL", ""));
     MILL_TRY(mill_database_run(db, err, WAIT_FOR_NO_DISK, ""));
     return mill_database_run(db, err, "PRAGMA temp_store=MEMORY", "");
@@ -137,6 +151,24 @@ mill_status mill_database_ask_number(struct mill_database *db, int64_t *out, str
     mill_status status = step_once(db, out, err, sql, kinds, values);
     va_end(values);
     return status;
+}
+
+mill_status mill_database_shrink(struct mill_database *db, int64_t n_pages,
+                                 struct mill_error *err) {
+    char sql[64];
+    int64_t n_free = 0;
+    sqlite3_stmt *statement;
+    MILL_TRY(mill_database_ask_number(db, &n_free, err, "PRAGMA freelist_count", ""));
+    if (n_free == 0)
+        return MILL_OK;
+    snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%lld)", (long long)n_pages);
+    MILL_TRY(mill_database_ask(db, &statement, err, sql, ""));
+    mill_status status;
+    do /* a page a step */
+        status = mill_database_step(db, statement, err);
+    while (status == MILL_OK);
+    sqlite3_finalize(statement);
+    return status < 0 ? status : MILL_OK;
 }
 
 mill_status mill_database_begin(struct mill_database *db, struct mill_error *err) {

@@ -38,6 +38,9 @@ mill_status mill_database_step(struct mill_database *db, sqlite3_stmt *statement
 mill_status mill_database_ask_number(struct mill_database *db, int64_t *out, struct mill_error *err,
                                      const char *sql, const char *kinds, ...);
 
+/* Up to so many pages that nothing lies in are given back to the disk. */
+mill_status mill_database_shrink(struct mill_database *db, int64_t n_pages, struct mill_error *err);
+
 /* Everything between these is durable, or nothing of it is there. */
 mill_status mill_database_begin(struct mill_database *db, struct mill_error *err);
 /* `status` of what was done: a failure undoes it and is returned. */

@@ -15,37 +15,48 @@
 #include <unistd.h>
 
 /* An empty database has some tens of kilobytes. */
-enum { SCHEMA = 2, MIN_DATABASE_BYTES = 1 << 20 };
+enum { SCHEMA = 3, MIN_DATABASE_BYTES = 1 << 20 };
 
-/* entered_0, ... are the times of the states. An item's line is kept by its place in the input. */
-static const char *const tables[] = {
-    "CREATE TABLE files(number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
-    " owner TEXT NOT NULL, name TEXT NOT NULL, purpose INTEGER NOT NULL, bytes INTEGER NOT NULL,"
-    " created_s INTEGER NOT NULL, batch INTEGER NOT NULL)",
-    "CREATE INDEX files_of_owners ON files(owner, purpose, number)",
-    "CREATE INDEX listed_files ON files(owner, number) WHERE purpose<2",
-    "CREATE INDEX files_of_batches ON files(batch) WHERE batch<>0",
-    "CREATE TABLE batches(number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
-    " owner TEXT NOT NULL, input_file TEXT NOT NULL, output_file TEXT NOT NULL DEFAULT '',"
-    " error_file TEXT NOT NULL DEFAULT '', window TEXT NOT NULL, state INTEGER NOT NULL,"
-    " expires_s INTEGER NOT NULL, n_total INTEGER NOT NULL DEFAULT 0,"
-    " n_completed INTEGER NOT NULL DEFAULT 0, n_failed INTEGER NOT NULL DEFAULT 0,"
-    " metadata TEXT, errors TEXT, entered_0 INTEGER NOT NULL DEFAULT 0,"
-    " entered_1 INTEGER NOT NULL DEFAULT 0, entered_2 INTEGER NOT NULL DEFAULT 0,"
-    " entered_3 INTEGER NOT NULL DEFAULT 0, entered_4 INTEGER NOT NULL DEFAULT 0,"
-    " entered_5 INTEGER NOT NULL DEFAULT 0, entered_6 INTEGER NOT NULL DEFAULT 0)",
-    "CREATE INDEX batches_of_owners ON batches(owner, number)",
-    "CREATE INDEX open_batches ON batches(state, number) WHERE state<3",
-    "CREATE TABLE items(batch INTEGER NOT NULL, line INTEGER NOT NULL, at INTEGER NOT NULL,"
-    " bytes INTEGER NOT NULL, custom_id TEXT NOT NULL, state INTEGER NOT NULL DEFAULT 0,"
-    " n_attempts INTEGER NOT NULL DEFAULT 0, answer TEXT, PRIMARY KEY(batch, line)) WITHOUT ROWID",
-    "CREATE UNIQUE INDEX item_ids ON items(batch, custom_id)",
-    "CREATE INDEX waiting_items ON items(batch, line) WHERE state=0",
+/* What makes each schema of the one before. entered_0, ... are the times of the states; an item's
+ * line is kept by its place in the input; under_way are items that were taken, should the process
+ * end meanwhile. */
+static const struct {
+    int64_t schema;
+    const char *sql;
+} steps[] = {
+    {1,
+     "CREATE TABLE files(number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+     " owner TEXT NOT NULL, name TEXT NOT NULL, purpose INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+     " created_s INTEGER NOT NULL, batch INTEGER NOT NULL)"},
+    {1, "CREATE INDEX files_of_owners ON files(owner, purpose, number)"},
+    {1, "CREATE INDEX listed_files ON files(owner, number) WHERE purpose<2"},
+    {1, "CREATE INDEX files_of_batches ON files(batch) WHERE batch<>0"},
+    {1, "CREATE TABLE batches(number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+        " owner TEXT NOT NULL, input_file TEXT NOT NULL, output_file TEXT NOT NULL DEFAULT '',"
+        " error_file TEXT NOT NULL DEFAULT '', window TEXT NOT NULL, state INTEGER NOT NULL,"
+        " expires_s INTEGER NOT NULL, n_total INTEGER NOT NULL DEFAULT 0,"
+        " n_completed INTEGER NOT NULL DEFAULT 0, n_failed INTEGER NOT NULL DEFAULT 0,"
+        " metadata TEXT, errors TEXT, entered_0 INTEGER NOT NULL DEFAULT 0,"
+        " entered_1 INTEGER NOT NULL DEFAULT 0, entered_2 INTEGER NOT NULL DEFAULT 0,"
+        " entered_3 INTEGER NOT NULL DEFAULT 0, entered_4 INTEGER NOT NULL DEFAULT 0,"
+        " entered_5 INTEGER NOT NULL DEFAULT 0, entered_6 INTEGER NOT NULL DEFAULT 0)"},
+    {1, "CREATE INDEX batches_of_owners ON batches(owner, number)"},
+    {1, "CREATE INDEX open_batches ON batches(state, number) WHERE state<3"},
+    {1, "CREATE TABLE items(batch INTEGER NOT NULL, line INTEGER NOT NULL, at INTEGER NOT NULL,"
+        " bytes INTEGER NOT NULL, custom_id TEXT NOT NULL, state INTEGER NOT NULL DEFAULT 0,"
+        " n_attempts INTEGER NOT NULL DEFAULT 0, answer TEXT, PRIMARY KEY(batch, line)) WITHOUT "
+        "ROWID"},
+    {1, "CREATE UNIQUE INDEX item_ids ON items(batch, custom_id)"},
+    {1, "CREATE INDEX waiting_items ON items(batch, line) WHERE state=0"},
+    {2, "CREATE TABLE under_way(batch INTEGER NOT NULL, line INTEGER NOT NULL, PRIMARY KEY(batch, "
+        "line)) WITHOUT ROWID"},
+    {3, "ALTER TABLE files ADD COLUMN expires_s INTEGER NOT NULL DEFAULT 0"},
+    {3, "ALTER TABLE batches ADD COLUMN output_lifetime_s INTEGER NOT NULL DEFAULT 0"},
+    {3, "CREATE INDEX uploads ON files(created_s) WHERE batch=0"},
+    {3, "CREATE INDEX expiring_files ON files(expires_s) WHERE expires_s>0"},
+    {3, "CREATE INDEX batches_that_are_over ON batches(" MILL_JOB_ENDED_S ") WHERE state>2"},
+    {3, "PRAGMA user_version=3"},
 };
-/* Schema 2 has this too: the items that were taken, should the process end meanwhile. */
-static const char under_way[] =
-    "CREATE TABLE under_way(batch INTEGER NOT NULL, line INTEGER NOT NULL, PRIMARY KEY(batch, "
-    "line)) WITHOUT ROWID";
 _Static_assert(MILL_JOB_STATE_COUNT == 7 && MILL_JOB_COMPLETED == 3 && MILL_JOB_SOUND == 2,
                "the tables say so");
 
@@ -205,12 +216,9 @@ static mill_status make_tables(struct mill_job_store *store, struct mill_error *
         return MILL_OK;
     MILL_TRY(mill_database_begin(db, err));
     mill_status status = MILL_OK;
-    for (size_t i = 0; version == 0 && i < sizeof tables / sizeof *tables && status == MILL_OK; i++)
-        status = mill_database_run(db, err, tables[i], "");
-    if (status == MILL_OK)
-        status = mill_database_run(db, err, under_way, "");
-    if (status == MILL_OK)
-        status = mill_database_run(db, err, "PRAGMA user_version=2", "");
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && status == MILL_OK; i++)
+        if (steps[i].schema > version)
+            status = mill_database_run(db, err, steps[i].sql, "");
     return mill_database_end(db, status, err);
 }
 

@@ -17,6 +17,9 @@
  * Answers are kept as the lines of the batch's two results files, which are views of the rows: in
  * the order of the input, readable at any time.
  *
+ * What nobody needs any more is retired when it is as old as may be, or its owner wished so:
+ * uploads from their making on, batches with their results and sounds from their end on.
+ *
  * Who owns a file or batch is a name, and no other name sees it. Any thread. Changes wait for one
  * another and for the disk; looking (get, list, read, open) does neither: it has a connection of
  * its own, and takes as long as reading a few pages. After a failure of the disk that leaves it
@@ -35,6 +38,7 @@ struct mill_job_limits {
     int64_t max_bytes;      /* of all files together; the database may have as many */
     int64_t max_lines;      /* of a batch */
     int64_t max_line_bytes; /* of each */
+    int64_t max_age_s;      /* of uploads, and of batches that are over; 0 = for ever */
 };
 
 /* The folder is made where it is not there. MILL_AGAIN, with a message, while another process has
@@ -45,8 +49,8 @@ void mill_job_store_close(struct mill_job_store *store); /* NULL is fine */
 
 /* ------------------------------------------------------------------ files */
 
-/* An upload: owner and name are given, the rest is filled in. Durable when it returns. MILL_E_FULL
- * when disk or store are full. */
+/* An upload: owner, name and expires_s are given, the rest is filled in. Durable when it returns.
+ * MILL_E_FULL when disk or store are full. */
 mill_status mill_job_store_add_file(struct mill_job_store *store, struct mill_job_file *file,
                                     const void *data, size_t size, int64_t now_s,
                                     struct mill_error *err);
@@ -56,6 +60,9 @@ mill_status mill_job_store_get_file(struct mill_job_store *store, const char *ow
 /* With results, the sounds they speak of go too. MILL_E_INPUT while a batch needs it. */
 mill_status mill_job_store_remove_file(struct mill_job_store *store, const char *owner,
                                        const char *id, struct mill_error *err);
+/* When it goes by itself, at the earliest; 0 = never, or not known before its batch is over. */
+int64_t mill_job_store_get_expiry(const struct mill_job_store *store,
+                                  const struct mill_job_file *file);
 /* The newest first; *out is the caller's to free. */
 mill_status mill_job_store_list_files(struct mill_job_store *store,
                                       const struct mill_job_page *page, struct mill_job_file **out,
@@ -71,8 +78,9 @@ mill_status mill_job_store_read_results(struct mill_job_store *store,
 
 /* ------------------------------------------------------------------ batches */
 
-/* Owner, input_file, window, expires_s and metadata are given, the rest is filled in.
- * MILL_E_NOT_FOUND when there is no such file, MILL_E_FULL when the database has no room. */
+/* Owner, input_file, window, expires_s, output_lifetime_s and metadata are given, the rest is
+ * filled in. MILL_E_NOT_FOUND when there is no such file, MILL_E_FULL when the database has no
+ * room. */
 mill_status mill_job_store_add_batch(struct mill_job_store *store, struct mill_job_batch *batch,
                                      int64_t now_s, struct mill_error *err);
 mill_status mill_job_store_get_batch(struct mill_job_store *store, const char *owner,
@@ -93,6 +101,13 @@ mill_status mill_job_store_cancel_batch(struct mill_job_store *store, const char
  * MILL_DONE when none does. */
 mill_status mill_job_store_turn(struct mill_job_store *store, int64_t now_s,
                                 struct mill_error *err);
+struct mill_job_retired {
+    int64_t n_files, n_batches;
+};
+/* Some of what is too old goes; MILL_DONE when there is nothing, and a part of what the database
+ * does not need any more is the disk's again. */
+mill_status mill_job_store_retire(struct mill_job_store *store, int64_t now_s,
+                                  struct mill_job_retired *out, struct mill_error *err);
 /* The next request: of the batch behind *batch (0 = the first), in a circle, whose owner may have
  * one now (NULL = all may), its first that is not taken. MILL_DONE when there is none. */
 mill_status mill_job_store_take_item(struct mill_job_store *store,

@@ -75,7 +75,16 @@ mill_status mill_job_enter_state(struct mill_job_store *store, int64_t batch,
     char sql[96];
     snprintf(sql, sizeof sql, "UPDATE batches SET state=?, entered_%d=? WHERE number=?",
              (int)state);
-    return mill_database_run(&store->db, err, sql, "iii", (int64_t)state, now_s, batch);
+    MILL_TRY(mill_database_run(&store->db, err, sql, "iii", (int64_t)state, now_s, batch));
+    if (state < MILL_JOB_COMPLETED)
+        return MILL_OK;
+    return mill_database_run(
+        &store->db, err,
+        "UPDATE files SET expires_s=?1+(SELECT output_lifetime_s FROM batches WHERE number=?2)"
+        " WHERE id IN (SELECT output_file FROM batches WHERE number=?2 AND output_lifetime_s>0 "
+        "UNION"
+        " SELECT error_file FROM batches WHERE number=?2 AND output_lifetime_s>0)",
+        "ii", now_s, batch);
 }
 
 /* ------------------------------------------------------------------ what clients do */
@@ -90,11 +99,11 @@ static mill_status insert_batch(struct mill_job_store *store, struct mill_job_ba
     MILL_TRY(mill_job_check_room(store, err));
     return mill_database_run(
         &store->db, err,
-        "INSERT INTO batches(id,owner,input_file,window,state,expires_s,metadata,entered_0)"
-        " VALUES(?,?,?,?,?,?,?,?)",
-        "ttttiiti", batch->id, batch->owner, batch->input_file, batch->window,
+        "INSERT INTO batches(id,owner,input_file,window,state,expires_s,metadata,entered_0,"
+        "output_lifetime_s) VALUES(?,?,?,?,?,?,?,?,?)",
+        "ttttiitii", batch->id, batch->owner, batch->input_file, batch->window,
         (int64_t)MILL_JOB_VALIDATING, batch->expires_s, batch->metadata,
-        batch->entered_s[MILL_JOB_VALIDATING]);
+        batch->entered_s[MILL_JOB_VALIDATING], batch->output_lifetime_s);
 }
 
 mill_status mill_job_store_add_batch(struct mill_job_store *store, struct mill_job_batch *batch,

@@ -16,7 +16,10 @@
 enum { RESULT_BYTES = 1 << 15 };
 
 /* Of mill_job_file, in order. */
-#define COLUMNS "number,id,owner,name,purpose,bytes,created_s,batch"
+#define COLUMNS                                                                                    \
+    "number,id,owner,name,purpose,bytes,created_s,batch,expires_s,CASE WHEN batch=0 THEN "         \
+    "created_s "                                                                                   \
+    "ELSE COALESCE((SELECT " MILL_JOB_ENDED_S " FROM batches b WHERE b.number=files.batch),0) END"
 
 /* ------------------------------------------------------------------ rows */
 
@@ -28,7 +31,9 @@ static mill_status take_file(sqlite3_stmt *statement, void *file, struct mill_er
                                .purpose = (enum mill_job_purpose)sqlite3_column_int(statement, 4),
                                .bytes = sqlite3_column_int64(statement, 5),
                                .created_s = sqlite3_column_int64(statement, 6),
-                               .batch = sqlite3_column_int64(statement, 7)};
+                               .batch = sqlite3_column_int64(statement, 7),
+                               .expires_s = sqlite3_column_int64(statement, 8),
+                               .ages_from_s = sqlite3_column_int64(statement, 9)};
     mill_database_copy_text(statement, 1, out->id, sizeof out->id);
     mill_database_copy_text(statement, 2, out->owner, sizeof out->owner);
     mill_database_copy_text(statement, 3, out->name, sizeof out->name);
@@ -54,11 +59,12 @@ mill_status mill_job_find_file(struct mill_database *db, const char *owner, cons
 
 mill_status mill_job_insert_file(struct mill_job_store *store, struct mill_job_file *file,
                                  struct mill_error *err) {
-    MILL_TRY(mill_database_run(&store->db, err,
-                               "INSERT INTO files(id,owner,name,purpose,bytes,created_s,batch)"
-                               " VALUES(?,?,?,?,?,?,?)",
-                               "tttiiii", file->id, file->owner, file->name, (int64_t)file->purpose,
-                               file->bytes, file->created_s, file->batch));
+    MILL_TRY(
+        mill_database_run(&store->db, err,
+                          "INSERT INTO files(id,owner,name,purpose,bytes,created_s,batch,expires_s)"
+                          " VALUES(?,?,?,?,?,?,?,?)",
+                          "tttiiiii", file->id, file->owner, file->name, (int64_t)file->purpose,
+                          file->bytes, file->created_s, file->batch, file->expires_s));
     store->change_bytes += file->bytes;
     file->number = sqlite3_last_insert_rowid(store->db.handle);
     return MILL_OK;
@@ -76,13 +82,6 @@ static mill_status write_bytes(const struct mill_job_store *store, const char *i
     return status;
 }
 
-static void remove_bytes(const struct mill_job_store *store, const char *id) {
-    char *path = mill_job_file_path(store, id);
-    if (path)
-        unlink(path);
-    free(path);
-}
-
 mill_status mill_job_store_add_file(struct mill_job_store *store, struct mill_job_file *file,
                                     const void *data, size_t size, int64_t now_s,
                                     struct mill_error *err) {
@@ -91,7 +90,7 @@ mill_status mill_job_store_add_file(struct mill_job_store *store, struct mill_jo
                          (long long)store->limits.max_bytes);
     file->purpose = MILL_JOB_INPUT;
     file->bytes = (int64_t)size;
-    file->created_s = now_s;
+    file->created_s = file->ages_from_s = now_s;
     file->batch = 0;
     MILL_TRY(mill_job_make_id("file-", file->id, err));
     MILL_TRY(write_bytes(store, file->id, data, size, err));
@@ -99,91 +98,7 @@ mill_status mill_job_store_add_file(struct mill_job_store *store, struct mill_jo
     if (status == MILL_OK)
         status = mill_job_end_change(store, mill_job_insert_file(store, file, err), err);
     if (status < 0)
-        remove_bytes(store, file->id);
-    return status;
-}
-
-/* ------------------------------------------------------------------ removing */
-
-static mill_status check_unused(struct mill_job_store *store, const struct mill_job_file *file,
-                                struct mill_error *err) {
-    int64_t n = 0;
-    mill_status status =
-        file->purpose == MILL_JOB_INPUT
-            ? mill_database_ask_number(
-                  &store->db, &n, err,
-                  "SELECT COUNT(*) FROM batches WHERE state<3 AND input_file=?", "t", file->id)
-            : mill_database_ask_number(&store->db, &n, err,
-                                       "SELECT COUNT(*) FROM batches WHERE state<3 AND number=?",
-                                       "i", file->batch);
-    MILL_TRY(status);
-    return n == 0 ? MILL_OK
-                  : mill_fail(err, MILL_E_INPUT,
-                              "a batch that is not over needs this file: cancel "
-                              "it first");
-}
-
-/* Ids of a batch's sounds, one behind the other in `out`, and their bytes. */
-static mill_status list_sounds(struct mill_job_store *store, int64_t batch, struct mill_buffer *out,
-                               int64_t *bytes, struct mill_error *err) {
-    sqlite3_stmt *statement;
-    MILL_TRY(
-        mill_database_ask(&store->db, &statement, err,
-                          "SELECT id, bytes FROM files WHERE batch=? AND batch<>0 AND purpose=?",
-                          "ii", batch, (int64_t)MILL_JOB_SOUND));
-    mill_status status;
-    while ((status = mill_database_step(&store->db, statement, err)) == MILL_OK) {
-        char id[MILL_JOB_ID_BYTES] = "";
-        mill_database_copy_text(statement, 0, id, sizeof id);
-        *bytes += sqlite3_column_int64(statement, 1);
-        if ((status = mill_buffer_append(out, id, sizeof id, err)) < 0)
-            break;
-    }
-    sqlite3_finalize(statement);
-    return status < 0 ? status : MILL_OK;
-}
-
-/* The rows of a file; with the answers of done requests their sounds, with others' only these. */
-static mill_status remove_rows(struct mill_job_store *store, const struct mill_job_file *file,
-                               struct mill_buffer *sounds, struct mill_error *err) {
-    struct mill_database *db = &store->db;
-    int64_t is_output = 0, bytes = 0;
-    MILL_TRY(check_unused(store, file, err));
-    store->change_bytes -= file->bytes;
-    MILL_TRY(mill_database_run(db, err, "DELETE FROM files WHERE number=?", "i", file->number));
-    if (file->purpose != MILL_JOB_RESULTS)
-        return MILL_OK;
-    MILL_TRY(mill_database_ask_number(db, &is_output, err,
-                                      "SELECT output_file=? FROM batches WHERE number=?", "ti",
-                                      file->id, file->batch));
-    MILL_TRY(mill_database_run(db, err, "DELETE FROM items WHERE batch=? AND state=?", "ii",
-                               file->batch,
-                               (int64_t)(is_output ? MILL_JOB_DONE : MILL_JOB_REFUSED)));
-    if (!is_output)
-        return MILL_OK;
-    MILL_TRY(list_sounds(store, file->batch, sounds, &bytes, err));
-    store->change_bytes -= bytes;
-    return mill_database_run(db, err, "DELETE FROM files WHERE batch=? AND batch<>0 AND purpose=?",
-                             "ii", file->batch, (int64_t)MILL_JOB_SOUND);
-}
-
-mill_status mill_job_store_remove_file(struct mill_job_store *store, const char *owner,
-                                       const char *id, struct mill_error *err) {
-    struct mill_job_file file;
-    struct mill_buffer sounds;
-    mill_buffer_init(&sounds, (size_t)store->limits.max_lines * MILL_JOB_ID_BYTES);
-    mill_status status = mill_job_begin_change(store, err);
-    if (status == MILL_OK) {
-        status = mill_job_find_file(&store->db, owner, id, &file, err);
-        if (status == MILL_OK)
-            status = remove_rows(store, &file, &sounds, err);
-        status = mill_job_end_change(store, status, err);
-    }
-    if (status == MILL_OK && file.purpose != MILL_JOB_RESULTS)
-        remove_bytes(store, id);
-    for (size_t at = 0; status == MILL_OK && at < sounds.size; at += MILL_JOB_ID_BYTES)
-        remove_bytes(store, sounds.data + at);
-    mill_buffer_deinit(&sounds);
+        mill_job_remove_bytes(store, file->id);
     return status;
 }
 

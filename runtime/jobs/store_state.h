@@ -18,6 +18,9 @@ struct mill_job_store {
     int64_t change_bytes;  /* what the change under way makes of them */
 };
 
+/* When a batch was over, in SQL; 0 = it is not. An index has it. */
+#define MILL_JOB_ENDED_S "max(entered_3,entered_4,entered_5,entered_6)"
+
 /* How a request stands. */
 enum mill_job_item_state { MILL_JOB_WAITING, MILL_JOB_DONE, MILL_JOB_REFUSED };
 
@@ -31,6 +34,7 @@ mill_status mill_job_check_room(struct mill_job_store *store, struct mill_error 
 mill_status mill_job_unknown(const char *what, struct mill_error *err);
 /* In new memory; NULL when it is short. */
 char *mill_job_file_path(const struct mill_job_store *store, const char *id);
+void mill_job_remove_bytes(const struct mill_job_store *store, const char *id);
 mill_status mill_job_insert_file(struct mill_job_store *store, struct mill_job_file *file,
                                  struct mill_error *err);
 /* Of any owner (NULL), on either connection. */

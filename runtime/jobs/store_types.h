@@ -40,7 +40,9 @@ struct mill_job_file {
     char name[MILL_JOB_NAME_BYTES];
     enum mill_job_purpose purpose;
     int64_t bytes, created_s;
-    int64_t batch; /* whose results or sound it is; 0 = none */
+    int64_t batch;       /* whose results or sound it is; 0 = none */
+    int64_t expires_s;   /* by its owner's wish; 0 = never */
+    int64_t ages_from_s; /* its making, of what belongs to a batch its end; 0 = not yet */
 };
 
 /* Its words are OpenAI's. Those from COMPLETED on are the end. */
@@ -71,6 +73,7 @@ struct mill_job_batch {
     enum mill_job_state state;
     int64_t entered_s[MILL_JOB_STATE_COUNT]; /* when it came into a state; 0 = never */
     int64_t expires_s;
+    int64_t output_lifetime_s;              /* of its results, from its end; 0 = as the store's */
     int64_t n_total, n_completed, n_failed; /* requests */
     char *metadata;                         /* owned: JSON of an object; NULL = none */
     char *errors;                           /* owned: JSON of a list; NULL = none */

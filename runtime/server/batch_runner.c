@@ -290,13 +290,24 @@ static mill_status fill(struct mill_batch_runner *r, struct mill_error *err) {
 
 /* ------------------------------------------------------------------ the thread */
 
+static mill_status retire(struct mill_batch_runner *r, struct mill_error *err) {
+    struct mill_job_retired gone;
+    mill_status status = mill_job_store_retire(r->server->jobs, (int64_t)time(NULL), &gone, err);
+    atomic_fetch_add(&r->server->metrics.n_retired_files, (uint64_t)gone.n_files);
+    atomic_fetch_add(&r->server->metrics.n_retired_batches, (uint64_t)gone.n_batches);
+    if (status == MILL_OK)
+        mill_log_event(r->server->log, "event=retired files=%lld batches=%lld",
+                       (long long)gone.n_files, (long long)gone.n_batches);
+    return status;
+}
+
 static mill_status look(struct mill_batch_runner *r, struct mill_error *err) {
     mill_status status;
     r->looked_s = mill_clock_seconds();
     while ((status = mill_job_store_turn(r->server->jobs, (int64_t)time(NULL), err)) == MILL_OK)
         ;
     mill_flights_cancel(r->flights, is_unwanted);
-    return status;
+    return status < 0 ? status : retire(r, err);
 }
 
 static void *run(void *context) {

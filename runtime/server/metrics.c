@@ -119,6 +119,10 @@ static void print_jobs(struct printer *p) {
     print_value(p, "batch_requests_waiting", "gauge", "Their requests without an answer.",
                 (double)jobs->n_waiting);
     print_value(p, "batch_store_bytes", "gauge", "Of files of batches.", (double)jobs->bytes);
+    print_value(p, "files_retired_total", "counter", "Uploads and results removed for their age.",
+                (double)atomic_load(&m->n_retired_files));
+    print_value(p, "batches_retired_total", "counter", "Batches removed for their age.",
+                (double)atomic_load(&m->n_retired_batches));
     print_head(p, "batch_requests_total", "counter", "Requests of batches by how they ended.");
     PRINT(p, "sparkmill_batch_requests_total{model_name=\"%s\",status=\"completed\"} %" PRIu64 "\n",
           p->page->model, atomic_load(&m->n_batch_done));

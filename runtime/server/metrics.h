@@ -31,6 +31,7 @@ struct mill_metrics {
     _Atomic uint64_t n_underruns; /* streams whose listener had to wait for sound */
     _Atomic uint64_t audio_ms, n_cloned;
     _Atomic uint64_t n_batch_done, n_batch_failed, batch_audio_ms; /* requests of batches */
+    _Atomic uint64_t n_retired_files, n_retired_batches;
     _Atomic int64_t n_streams;
 };
 

@@ -63,6 +63,8 @@ static const struct row {
     LIMIT(max_batch_bytes, WHOLE, "209715200", 1024, 1LL << 32, "of a batch's file"),
     LIMIT(max_batch_lines, WHOLE, "50000", 1, 1000000, "requests of a batch"),
     LIMIT(max_jobs_bytes, WHOLE, "68719476736", 1024, 1LL << 50, "of all files of batches"),
+    LIMIT(max_jobs_age_s, WHOLE, "2592000", 0, 1LL << 32,
+          "of uploads, and of batches that are over; 0 = for ever"),
 
     LIMIT(max_connections, WHOLE, "4096", 1, 1 << 20, "open at once"),
     LIMIT(max_connections_per_address, WHOLE, "0", 0, 1 << 20, "0 = no limit"),

@@ -33,7 +33,7 @@ struct mill_server_options {
 
     int64_t max_running, max_queue, max_input_chars, max_upload_bytes, max_consents_bytes;
     double max_backlog_s, max_unread_s, max_utterance_s, max_rests_s;
-    int64_t max_batch_bytes, max_batch_lines, max_jobs_bytes;
+    int64_t max_batch_bytes, max_batch_lines, max_jobs_bytes, max_jobs_age_s;
 
     int64_t max_connections, max_connections_per_address, max_header_bytes, min_body_rate;
     double header_timeout_s, idle_timeout_s, body_timeout_s, slow_client_s;

@@ -122,13 +122,27 @@ static bool is_metadata(const json_t *metadata) {
 }
 
 static bool check_known(const json_t *root, struct mill_problem *problem) {
-    static const char *const names[] = {"input_file_id", "endpoint", "completion_window",
-                                        "metadata", NULL};
+    static const char *const names[] = {
+        "input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after", NULL};
     const char *unknown = mill_config_find_unknown(root, names);
     if (unknown)
         mill_problem_set(problem, 400, "unknown_parameter", NULL, "there is no field '%.40s'",
                          unknown);
     return !unknown;
+}
+
+/* null is as if it were not there. */
+static bool read_lifetime(const json_t *root, struct mill_job_batch *batch,
+                          struct mill_problem *problem) {
+    static const char field[] = "output_expires_after";
+    const json_t *lifetime = json_object_get(root, field);
+    if (!lifetime || json_is_null(lifetime))
+        return true;
+    bool known = json_object_size(lifetime) == 2;
+    const char *anchor = json_string_value(json_object_get(lifetime, "anchor"));
+    batch->output_lifetime_s = json_integer_value(json_object_get(lifetime, "seconds"));
+    return mill_jobs_check_lifetime(field, known ? anchor : NULL, batch->output_lifetime_s,
+                                    problem);
 }
 
 static void read_order(const json_t *root, struct mill_job_batch *batch,
@@ -138,7 +152,7 @@ static void read_order(const json_t *root, struct mill_job_batch *batch,
     const char *window = json_string_value(json_object_get(root, "completion_window"));
     const json_t *metadata = json_object_get(root, "metadata");
     int64_t window_s = read_window(window);
-    if (!check_known(root, problem))
+    if (!check_known(root, problem) || !read_lifetime(root, batch, problem))
         return;
     if (!input || strlen(input) >= sizeof batch->input_file)
         mill_problem_set(problem, 400, "invalid_value", "input_file_id",

@@ -65,9 +65,11 @@ struct mill_file_task *mill_jobs_new_task(struct mill_call *call,
 
 /* ------------------------------------------------------------------ looking */
 
-static json_t *describe(const struct mill_job_file *file) {
-    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:s}", "id", file->id, "object", "file",
+static json_t *describe(const struct mill_server *server, const struct mill_job_file *file) {
+    int64_t expires_s = mill_job_store_get_expiry(server->jobs, file);
+    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:s, s:s, s:s}", "id", file->id, "object", "file",
                      "bytes", (json_int_t)file->bytes, "created_at", (json_int_t)file->created_s,
+                     "expires_at", expires_s ? json_integer((json_int_t)expires_s) : json_null(),
                      "filename", file->name, "purpose", mill_job_purpose_text(file->purpose),
                      "status", "processed");
 }
@@ -88,7 +90,7 @@ static bool find_file(struct mill_call *call, struct mill_job_file *out) {
 void mill_route_file(struct mill_call *call) {
     struct mill_job_file file;
     if (find_file(call, &file))
-        mill_call_reply_json(call, 200, describe(&file));
+        mill_call_reply_json(call, 200, describe(mill_call_server(call), &file));
 }
 
 void mill_route_files(struct mill_call *call) {
@@ -110,7 +112,7 @@ void mill_route_files(struct mill_call *call) {
     }
     json_t *data = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(data, describe(&files[i]));
+        json_array_append_new(data, describe(mill_call_server(call), &files[i]));
     mill_call_reply_json(call, 200, mill_call_list(data, more));
     free(files);
 }
@@ -250,9 +252,45 @@ static void take_name(const struct mill_form_field *field, char out[MILL_JOB_NAM
     out[n] = '\0';
 }
 
+bool mill_jobs_check_lifetime(const char *field, const char *anchor, int64_t seconds,
+                              struct mill_problem *problem) {
+    enum { LEAST_S = 3600, MOST_S = 2592000 };
+    if (anchor && strcmp(anchor, "created_at") == 0 && seconds >= LEAST_S && seconds <= MOST_S)
+        return true;
+    mill_problem_set(problem, 400, "invalid_value", field,
+                     "%s: anchor \"created_at\" and seconds, %d to %d, are wanted", field, LEAST_S,
+                     MOST_S);
+    return false;
+}
+
+/* A field's text, empty where there is none or where it is too long for what it could be. */
+static void copy_short(const struct mill_form_field *field, char out[16]) {
+    size_t n = field && field->size < 16 ? field->size : 0;
+    memcpy(out, n ? field->data : "", n);
+    out[n] = '\0';
+}
+
+/* How many fields it has, if they are good. */
+static size_t read_lifetime(struct mill_file_task *task) {
+    char anchor[16], seconds[16], *end;
+    const struct mill_form_field *from = mill_form_find(&task->form, "expires_after[anchor]");
+    const struct mill_form_field *time_s = mill_form_find(&task->form, "expires_after[seconds]");
+    if (!from && !time_s)
+        return 0;
+    copy_short(from, anchor);
+    copy_short(time_s, seconds);
+    long long lifetime_s = strtoll(seconds, &end, 10);
+    if (mill_jobs_check_lifetime("expires_after", anchor, *end ? 0 : lifetime_s, &task->problem))
+        task->file.expires_s = (int64_t)time(NULL) + lifetime_s;
+    return 2;
+}
+
 static bool check_form(struct mill_file_task *task, const struct mill_form_field **data) {
+    size_t n_more = read_lifetime(task);
     const struct mill_form_field *purpose = mill_form_find(&task->form, "purpose");
     *data = mill_form_find(&task->form, "file");
+    if (task->problem.status)
+        return false;
     if (!*data)
         mill_problem_set(&task->problem, 400, "missing_required_parameter", "file",
                          "file: is wanted");
@@ -262,9 +300,10 @@ static bool check_form(struct mill_file_task *task, const struct mill_form_field
     else if (purpose->size != 5 || memcmp(purpose->data, "batch", 5) != 0)
         mill_problem_set(&task->problem, 400, "invalid_value", "purpose",
                          "purpose: \"batch\" is wanted");
-    else if (task->form.n_fields != 2)
+    else if (task->form.n_fields != 2 + n_more)
         mill_problem_set(&task->problem, 400, "unknown_parameter", NULL,
-                         "there are file and purpose");
+                         "there are file, purpose, expires_after[anchor] and "
+                         "expires_after[seconds]");
     else if ((*data)->size == 0)
         mill_problem_set(&task->problem, 400, "invalid_value", "file", "file: it is empty");
     return task->problem.status == 0;
@@ -287,7 +326,7 @@ static void add_file(struct mill_file_task *task) {
     if (status < 0)
         mill_jobs_explain(task->server, status, &err, &task->problem);
     else
-        task->reply = describe(&task->file);
+        task->reply = describe(task->server, &task->file);
 }
 
 void mill_route_create_file(struct mill_call *call) {

@@ -11,6 +11,10 @@ bool mill_jobs_ready(struct mill_call *call);
 void mill_jobs_explain(struct mill_server *server, mill_status status, const struct mill_error *err,
                        struct mill_problem *problem);
 void mill_jobs_refuse(struct mill_call *call, mill_status status, const struct mill_error *err);
+/* Seconds that something is to be kept: {"anchor": "created_at", "seconds": ...}, as OpenAI has it;
+ * false with *problem filled in. */
+bool mill_jobs_check_lifetime(const char *field, const char *anchor, int64_t seconds,
+                              struct mill_problem *problem);
 /* Of a list: `after` and `limit`; false with the call refused. */
 bool mill_jobs_read_page(struct mill_call *call, int usual, int most, struct mill_job_page *out);
 /* A change on the jobs' worker, with subject and owner; NULL with the call refused. */

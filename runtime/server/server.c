@@ -133,6 +133,7 @@ static mill_status open_jobs(struct mill_server *server, struct mill_error *err)
     const struct mill_server_options *o = server->options;
     const struct mill_job_limits limits = {.max_bytes = o->max_jobs_bytes,
                                            .max_lines = o->max_batch_lines,
+                                           .max_age_s = o->max_jobs_age_s,
                                            .max_line_bytes =
                                                o->max_input_chars * 12 + MULTIPART_BYTES};
     server->no_jobs = "there are no batches: the server was started with jobs: none";

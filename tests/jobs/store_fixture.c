@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,8 +30,12 @@ const char *empty_folder(const char *name) {
 }
 
 struct mill_job_store *open_store(const char *folder) {
+    return open_store_for(folder, 0);
+}
+
+struct mill_job_store *open_store_for(const char *folder, int64_t max_age_s) {
     const struct mill_job_limits limits = {
-        .max_bytes = 1 << 20, .max_lines = 100, .max_line_bytes = 1000};
+        .max_bytes = 1 << 20, .max_lines = 100, .max_line_bytes = 1000, .max_age_s = max_age_s};
     struct mill_job_store *store = NULL;
     struct mill_error err = {""};
     if (mill_job_store_open(&store, folder, &limits, &err) != MILL_OK)
@@ -106,6 +111,31 @@ char *read_results(struct mill_job_store *store, const char *owner, const char *
     assert_int_equal(text.size, file.bytes);
     assert_int_equal(mill_buffer_append(&text, "", 1, NULL), MILL_OK);
     return text.data;
+}
+
+void run_sql(const char *folder, const char *sql) {
+    char path[300];
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/jobs.db", folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    char *why = NULL;
+    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+        fail_msg("%s: %s", sql, why);
+    sqlite3_close(db);
+}
+
+int64_t ask_sql(const char *folder, const char *sql) {
+    char path[300];
+    sqlite3 *db;
+    sqlite3_stmt *statement;
+    snprintf(path, sizeof path, "%s/jobs.db", folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return number;
 }
 
 int count_bytes_files(const char *folder) {

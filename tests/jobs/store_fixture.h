@@ -10,6 +10,10 @@ enum { NOW_S = 1000000, DAY_S = 86400 };
 /* An empty folder of that name; its path. */
 const char *empty_folder(const char *name);
 struct mill_job_store *open_store(const char *folder);
+struct mill_job_store *open_store_for(const char *folder, int64_t max_age_s);
+/* On its database, past a store that is open or not. */
+void run_sql(const char *folder, const char *sql);
+int64_t ask_sql(const char *folder, const char *sql);
 
 /* A batch of the given lines, each `{"custom_id": NAME, ...}` for one letter of `names`; it is
  * validated. */

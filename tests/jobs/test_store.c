@@ -1,7 +1,6 @@
 /* test_store.c - files and batches of the job store: owners, states, results in order, restarts. */
 #include "tests/jobs/store_fixture.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -373,15 +372,6 @@ static void test_owners_that_wait(void **state) {
     mill_job_store_close(store);
 }
 
-static void change_schema(const char *folder, const char *sql) {
-    char path[300];
-    sqlite3 *db;
-    snprintf(path, sizeof path, "%s/jobs.db", folder);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-}
-
 /* What an older version left goes on; what a newer one left is not touched. */
 static void test_schemas(void **state) {
     (void)state;
@@ -392,8 +382,15 @@ static void test_schemas(void **state) {
     struct mill_job_store *store = open_store(folder);
     struct mill_job_batch batch = begin_batch(store, "ann", "a");
     mill_job_store_close(store);
-    change_schema(folder, "DROP TABLE under_way; PRAGMA user_version=1");
+    run_sql(folder,
+            "DROP INDEX uploads; DROP INDEX expiring_files; DROP INDEX batches_that_are_over;"
+            "ALTER TABLE files DROP COLUMN expires_s;"
+            "ALTER TABLE batches DROP COLUMN output_lifetime_s;"
+            "DROP TABLE under_way; PRAGMA user_version=1;"
+            "PRAGMA journal_mode=DELETE; PRAGMA auto_vacuum=NONE; VACUUM");
+    assert_int_equal(ask_sql(folder, "PRAGMA auto_vacuum"), 0);
     store = open_store(folder);
+    assert_int_equal(ask_sql(folder, "PRAGMA auto_vacuum"), 2);
     struct mill_job_item a = take_item(store, "a");
     mill_job_item_deinit(&a);
     mill_job_store_close(store);
@@ -405,7 +402,7 @@ static void test_schemas(void **state) {
     assert_int_equal(now.state, MILL_JOB_COMPLETED);
     mill_job_batch_deinit(&now);
     mill_job_store_close(store);
-    change_schema(folder, "PRAGMA user_version=3");
+    run_sql(folder, "PRAGMA user_version=4");
     assert_int_equal(mill_job_store_open(&store, folder, &limits, &err), MILL_E_UNSUPPORTED);
     assert_non_null(strstr(err.text, "newer version"));
 }

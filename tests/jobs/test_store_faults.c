@@ -72,8 +72,13 @@ static void test_full_disk(void **state) {
     struct mill_job_file file = {.owner = "ann", .name = "f"};
     const struct mill_job_answer answer = {.line = "a"};
     struct mill_error err;
+    struct mill_job_file brief = {.owner = "ann", .name = "f", .expires_s = NOW_S};
+    struct mill_job_retired gone;
+    assert_int_equal(mill_job_store_add_file(store, &brief, "x", 1, NOW_S, NULL), MILL_OK);
     int n_files = count_bytes_files(folder);
     write_fault = ENOSPC;
+    assert_int_equal(mill_job_store_retire(store, NOW_S, &gone, &err), MILL_E_FULL);
+    assert_int_equal(gone.n_files, 0);
     assert_int_equal(mill_job_store_add_batch(store, &more, NOW_S, &err), MILL_E_FULL);
     assert_int_equal(mill_job_store_add_file(store, &file, "x", 1, NOW_S, &err), MILL_E_FULL);
     assert_int_equal(count_bytes_files(folder), n_files);
@@ -83,6 +88,9 @@ static void test_full_disk(void **state) {
     mill_job_batch_deinit(&now);
     write_fault = 0; /* and with room, everything, without a restart */
     assert_int_equal(mill_job_store_add_file(store, &file, "x", 1, NOW_S, &err), MILL_OK);
+    assert_int_equal(mill_job_store_retire(store, NOW_S, &gone, &err), MILL_OK);
+    assert_int_equal(gone.n_files, 1);
+    assert_int_equal(count_bytes_files(folder), n_files); /* one came, one went */
     settle_item(store, &a, false);
     now = get_batch(store, &batch);
     assert_int_equal(now.n_failed, 1);
@@ -201,7 +209,7 @@ static void put_empty_store(const char *folder) {
 static mill_status whole_life(void *context, struct mill_error *err) {
     const char *folder = context;
     const struct mill_job_limits limits = {
-        .max_bytes = 1 << 20, .max_lines = 100, .max_line_bytes = 1000};
+        .max_bytes = 1 << 20, .max_lines = 100, .max_line_bytes = 1000, .max_age_s = DAY_S};
     static const char text[] = "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":"
                                "\"/v1/audio/speech\",\"body\":{}}";
     struct mill_job_store *store = NULL;
@@ -210,6 +218,7 @@ static mill_status whole_life(void *context, struct mill_error *err) {
     struct mill_job_batch *batches = NULL, got = {0};
     struct mill_job_item item = {0};
     struct mill_job_page page = {.owner = "ann", .after = "", .filter = "", .limit = 2};
+    struct mill_job_retired gone;
     int64_t behind = 0;
     size_t n = 0;
     bool more;
@@ -231,6 +240,8 @@ static mill_status whole_life(void *context, struct mill_error *err) {
         status = mill_job_store_get_batch(store, "ann", batch.id, &got, err);
     if (status == MILL_OK)
         status = mill_job_store_list_batches(store, &page, &batches, &n, &more, err);
+    if (status == MILL_OK)
+        status = mill_job_store_retire(store, NOW_S + DAY_S, &gone, err);
     for (size_t i = 0; i < n; i++)
         mill_job_batch_deinit(&batches[i]);
     free(batches);
