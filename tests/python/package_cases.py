@@ -63,14 +63,6 @@ def test_voices():
         with open(path, "w") as file:
             json.dump(dict(root, name="anna"), file)
         expect("checksum", engine.speak, TEXT, voice=path)
-        with open(path, "w") as file:
-            json.dump(root, file)
-        run("voices", "revoke", path, "--why", "withdrawn", "--voices", SCRATCH)
-        expect("revoked", engine.speak, TEXT, voice=path)
-        copy = os.path.join(SCRATCH, "copy.voice")  # that does not say so itself: its folder's revoked.json does
-        with open(copy, "w") as file:
-            json.dump(root, file)
-        expect("revoked", engine.speak, TEXT, voice=copy)
 
 
 def test_stream():
