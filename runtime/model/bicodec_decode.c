@@ -68,10 +68,6 @@ void mill_bicodec_decoder_close(struct mill_bicodec_decoder *decoder) {
     free(decoder);
 }
 
-size_t mill_bicodec_decoder_bytes(const struct mill_bicodec_decoder *decoder) {
-    return decoder->machine.memory_bytes;
-}
-
 /* ------------------------------------------------------------------ voices */
 
 mill_status mill_bicodec_voice_open(struct mill_bicodec_voice **out,

@@ -19,7 +19,6 @@ mill_status mill_bicodec_decoder_open(struct mill_bicodec_decoder **out,
                                       const struct mill_decoder_weights *weights,
                                       int32_t max_window, struct mill_error *err);
 void mill_bicodec_decoder_close(struct mill_bicodec_decoder *decoder);
-size_t mill_bicodec_decoder_bytes(const struct mill_bicodec_decoder *decoder); /* scratch */
 
 /* Frames of context each side. */
 int32_t mill_bicodec_context(const struct mill_bicodec_shape *shape);

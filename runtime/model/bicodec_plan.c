@@ -18,39 +18,25 @@ int32_t mill_bicodec_first_generator_layer(const struct mill_bicodec_shape *shap
     return prenet_layers(shape);
 }
 
-static int64_t product(int64_t a, int64_t b) {
-    return a * b;
-}
-
 static struct mill_bicodec_layer prenet_layer(const struct mill_bicodec_shape *shape, int32_t k) {
     const struct mill_vocos_shape *prenet = &shape->prenet;
     int32_t in_sampling = prenet->n_samplings * (1 + MILL_BICODEC_SAMPLING_BLOCKS);
     bool embed = k >= in_sampling ? k == in_sampling : k % (1 + MILL_BICODEC_SAMPLING_BLOCKS) == 0;
-    struct mill_bicodec_layer layer = {.taps = MILL_BICODEC_TAPS,
+    return (struct mill_bicodec_layer){.kind = embed ? MILL_LAYER_EMBED : MILL_LAYER_BLOCK,
+                                       .taps = MILL_BICODEC_TAPS,
                                        .dilation = 1,
                                        .stride = 1,
                                        .padding = MILL_BICODEC_TAPS / 2,
                                        .rows_per_frame = 1,
                                        .columns = prenet->dim};
-    if (embed) {
-        layer.kind = MILL_LAYER_EMBED;
-        layer.multiply_adds = product(prenet->dim, prenet->dim) * MILL_BICODEC_TAPS;
-    } else {
-        layer.kind = MILL_LAYER_BLOCK;
-        layer.multiply_adds = product(prenet->dim, MILL_BICODEC_TAPS) +
-                              2 * product(prenet->dim, prenet->intermediate);
-    }
-    if (k == prenet_layers(shape) - 1)
-        layer.multiply_adds += product(prenet->dim, prenet->output);
-    return layer;
 }
 
 static struct mill_bicodec_layer stage_layer(const struct mill_bicodec_shape *shape, int32_t k) {
     int32_t stage = k / (1 + MILL_BICODEC_UNITS), part = k % (1 + MILL_BICODEC_UNITS);
     int32_t rate = shape->generator.rates[stage], kernel = shape->generator.kernels[stage];
-    int64_t channels = shape->generator.channels >> (stage + 1);
+    int32_t channels = shape->generator.channels >> (stage + 1);
     struct mill_bicodec_layer layer = {.rows_per_frame = 1, .stride = 1};
-    layer.columns = (int32_t)(part == 0 ? 2 * channels : channels);
+    layer.columns = part == 0 ? 2 * channels : channels;
     for (int32_t i = 0; i <= stage; i++)
         layer.rows_per_frame *= shape->generator.rates[i];
     if (part == 0) {
@@ -59,14 +45,12 @@ static struct mill_bicodec_layer stage_layer(const struct mill_bicodec_shape *sh
         layer.dilation = 1;
         layer.stride = rate;
         layer.padding = (kernel - rate) / 2;
-        layer.multiply_adds = product(2 * channels, channels) * kernel / rate;
         return layer;
     }
     layer.kind = MILL_LAYER_UNIT;
     layer.taps = MILL_BICODEC_TAPS;
     layer.dilation = part == 1 ? 1 : part == 2 ? 3 : 9;
     layer.padding = MILL_BICODEC_TAPS / 2 * layer.dilation;
-    layer.multiply_adds = product(channels, channels) * (MILL_BICODEC_TAPS + 1);
     return layer;
 }
 
@@ -82,13 +66,10 @@ struct mill_bicodec_layer mill_bicodec_layer_at(const struct mill_bicodec_shape 
         layer.kind = MILL_LAYER_CONV_IN;
         layer.rows_per_frame = 1;
         layer.columns = shape->generator.input;
-        layer.multiply_adds =
-            product(shape->generator.input, shape->generator.channels) * MILL_BICODEC_TAPS;
     } else {
         layer.kind = MILL_LAYER_CONV_OUT;
         layer.rows_per_frame = shape->hop;
         layer.columns = shape->generator.channels >> shape->generator.n_stages;
-        layer.multiply_adds = product(layer.columns, MILL_BICODEC_TAPS);
     }
     return layer;
 }
@@ -98,9 +79,8 @@ static int64_t floor_divide(int64_t a, int64_t b) {
     return a / b - (a % b < 0);
 }
 
-/* Row t of a convolution
- * reads t - padding .. t - padding + (taps - 1) * dilation; row t of a transposed one reads every s
- * with 0 <= t + padding - s * stride < taps. */
+/* Row t of a convolution reads t - padding .. t - padding + (taps - 1) * dilation; row t of a
+ * transposed one reads every s with 0 <= t + padding - s * stride < taps. */
 struct mill_range mill_bicodec_layer_input(const struct mill_bicodec_layer *layer,
                                            struct mill_range wanted) {
     int64_t first = wanted.first, last = wanted.end - 1;
@@ -168,15 +148,4 @@ void mill_bicodec_plan_advance(const struct mill_bicodec_shape *shape, int64_t e
 int32_t mill_bicodec_layer_keeps(const struct mill_bicodec_layer *layer) {
     int32_t reach = (layer->taps - 1) * layer->dilation;
     return layer->kind == MILL_LAYER_UP ? reach / layer->stride + 1 : reach;
-}
-
-int64_t mill_bicodec_plan_multiply_adds(const struct mill_bicodec_shape *shape,
-                                        const struct mill_range *ranges) {
-    int32_t n_layers = mill_bicodec_n_layers(shape);
-    int64_t sum =
-        (ranges[0].end - ranges[0].first) * product(shape->prenet.input, shape->prenet.dim);
-    for (int32_t k = 0; k < n_layers; k++)
-        sum += (ranges[k + 1].end - ranges[k + 1].first) *
-               mill_bicodec_layer_at(shape, k).multiply_adds;
-    return sum;
 }

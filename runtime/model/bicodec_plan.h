@@ -31,7 +31,6 @@ struct mill_bicodec_layer {
     int32_t taps, dilation, stride, padding; /* stride > 1: rows are multiplied by it */
     int32_t rows_per_frame;                  /* of what it writes */
     int32_t columns;                         /* of what it reads */
-    int64_t multiply_adds;                   /* for each row it writes */
 };
 
 struct mill_range {
@@ -72,9 +71,5 @@ void mill_bicodec_plan_advance(const struct mill_bicodec_shape *shape, int64_t e
                                struct mill_bicodec_rows *rows);
 /* Rows of time line k that may be kept between two pieces, at most. */
 int32_t mill_bicodec_layer_keeps(const struct mill_bicodec_layer *layer);
-
-/* Multiply-adds of running such ranges. */
-int64_t mill_bicodec_plan_multiply_adds(const struct mill_bicodec_shape *shape,
-                                        const struct mill_range *ranges);
 
 #endif

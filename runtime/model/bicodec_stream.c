@@ -164,10 +164,6 @@ bool mill_bicodec_stream_is_exact(const struct mill_bicodec_streams *streams, in
     return streams->streams[stream].exact;
 }
 
-int32_t mill_bicodec_stream_position(const struct mill_bicodec_streams *streams, int32_t stream) {
-    return streams->streams[stream].position;
-}
-
 /* The frame that a stream with little look-ahead must stop at before it looks at more tokens, seen
  * from frame `at`. */
 static int64_t next_stop(const struct stream *stream, int64_t at) {

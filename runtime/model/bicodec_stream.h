@@ -62,8 +62,6 @@ mill_status mill_bicodec_stream_start(struct mill_bicodec_streams *streams, int3
 /* Whether the stream's sound is that of the offline decoder: `exact`, or a lookahead that covers
  * the context. */
 bool mill_bicodec_stream_is_exact(const struct mill_bicodec_streams *streams, int32_t stream);
-/* Frames emitted, those before first_frame included. */
-int32_t mill_bicodec_stream_position(const struct mill_bicodec_streams *streams, int32_t stream);
 /* Frames that a piece may emit now, at most `max_frames` of them, when the utterance has n_semantic
  * tokens so far, or for good (`finished`). 0 = wait, or all is said, or the stream has not begun.
  */

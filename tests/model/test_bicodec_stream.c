@@ -45,7 +45,7 @@ static void check_rows_once(const struct mill_bicodec_shape *shape, int32_t n_fr
     struct mill_bicodec_rows rows[MAX_LAYERS + 1], before[MAX_LAYERS + 1];
     struct mill_range scratch[MAX_LAYERS + 1], whole[MAX_LAYERS + 1];
     int32_t n = mill_bicodec_n_layers(shape), context = mill_bicodec_context(shape);
-    int64_t work = 0, all;
+    int64_t n_rows[MAX_LAYERS + 1] = {0};
     assert_true(n <= MAX_LAYERS);
     mill_bicodec_plan_begin(shape, 0, rows);
     for (int32_t at = 0; at < n_frames;) {
@@ -56,14 +56,13 @@ static void check_rows_once(const struct mill_bicodec_shape *shape, int32_t n_fr
         mill_bicodec_plan_advance(shape, at, finished ? n_frames : INT64_MAX, scratch, rows);
         check_piece_rows(shape, finished ? n_frames : INT64_MAX / 1024, before, rows);
         for (int32_t k = 0; k <= n; k++)
-            scratch[k] = (struct mill_range){rows[k].fresh, rows[k].end};
-        work += mill_bicodec_plan_multiply_adds(shape, scratch);
+            n_rows[k] += rows[k].end - rows[k].fresh;
     }
     mill_bicodec_plan_ranges(shape, 0, n_frames, n_frames, whole);
-    all = mill_bicodec_plan_multiply_adds(shape, whole);
-    for (int32_t k = 0; k <= n; k++)
+    for (int32_t k = 0; k <= n; k++) {
         assert_int_equal(rows[k].end, whole[k].end);
-    assert_int_equal(work, all);
+        assert_int_equal(n_rows[k], whole[k].end - whole[k].first);
+    }
 }
 
 static void test_every_row_once(void **state) {
@@ -218,8 +217,6 @@ static void call(struct crowd *crowd) {
     for (int p = 0; p < n; p++) {
         assert_true(pieces[p].finite);
         whose[p]->position += pieces[p].n_frames;
-        assert_int_equal(mill_bicodec_stream_position(crowd->streams, whose[p]->stream),
-                         whose[p]->position);
     }
 }
 
@@ -476,7 +473,7 @@ static void test_bad_pieces(void **state) {
     assert_int_equal(try_pieces(&crowd, pieces, 2), MILL_E_INPUT);
     bad[3] = 0;
     /* Nothing has changed. */
-    assert_int_equal(mill_bicodec_stream_position(crowd.streams, 0), 0);
+    assert_int_equal(mill_bicodec_stream_ready(crowd.streams, 0, 20, true, INT32_MAX), 20);
     assert_int_equal(try_pieces(&crowd, pieces, 2), MILL_OK);
     crowd_close(&crowd);
 }
