@@ -6,10 +6,9 @@
  *
  * The rule, in fp32: waves, z_q, prenet, d-vector, hidden states, spectrogram, z and features at
  * least 90 dB signal to noise; a token of a recording may differ only where its stored margin is at
- * most 1e-4;
- * logits within 2e-3 of the golden row's spread; a drawn token may differ only where the golden
- * draw lies within 1e-4 of an edge of the distribution; in prompt_top two ids may change places
- * only where their golden logits differ by at most twice the error of these logits.
+ * most 1e-4; logits within 2e-3 of the golden row's spread; a drawn token may differ only where the
+ * golden draw lies within 1e-4 of an edge of the distribution; in prompt_top two ids may change
+ * places only where their golden logits differ by at most twice the error of these logits.
  *
  * In bf16 and int8 the error is measured and shown, and nothing is right by being close enough to
  * a chosen number. A draw may differ only where the measured error explains it: E is twice the

@@ -33,8 +33,8 @@ enum { GOLDEN_WINDOW_FRAMES = 150 };
 mill_status golden_longest_sequence(struct golden_run *run, int64_t *out, struct mill_error *err);
 
 /* Every item of group "lm", of group "decode", and of group "encode" (semantic tokens only where
- * the checkpoint has wav2vec2). A miss is counted in the table; a failure is a
- * folder or a model that cannot be used. */
+ * the checkpoint has wav2vec2). A miss is counted in the table; a failure is a folder or a model
+ * that cannot be used. */
 mill_status golden_check_language_model(struct golden_run *run, struct mill_error *err);
 mill_status golden_check_decoder(struct golden_run *run, struct mill_error *err);
 mill_status golden_check_encoder(struct golden_run *run, struct mill_error *err);

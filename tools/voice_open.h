@@ -1,5 +1,5 @@
-/* voice_open.h - the voice that a command was asked for: a file where it has a '/' or
- * ends in .voice or .json, else a name in the registry. */
+/* voice_open.h - the voice that a command was asked for: a file where it has a '/' or ends in
+ * .voice or .json, else a name in the registry. */
 #ifndef MILL_TOOLS_VOICE_OPEN_H
 #define MILL_TOOLS_VOICE_OPEN_H
 

@@ -7,12 +7,11 @@
  * and waits for no other warp but when results are taken together.
  *
  * Bytes: keys and values of a sequence once a tile, 256 a position and kv head (bf16, head of 64),
- * or 136 (8-bit codes and their scales);
- * operations: 2 products of 2 x 64 for each query head and position, times 2 for the second half of
- * a query, times 8 / 7 for the eighth slot. Planned: 136 registers; 4 warps take 85 KB of shared
- * memory, so an H200 has 8 warps a processor with 64 to 128 KB under way, three times what its
- * memory needs. Many sequences: memory's speed. One: the latency of page table, copy, two products
- * and the taking together, 4 microseconds or so. */
+ * or 136 (8-bit codes and their scales). Operations: 2 products of 2 x 64 for each query head and
+ * position, times 2 for the second half of a query, times 8 / 7 for the eighth slot. Planned: 136
+ * registers; 4 warps take 85 KB of shared memory, so an H200 has 8 warps a processor with 64 to 128
+ * KB under way, three times what its memory needs. Many sequences: memory's speed. One: the latency
+ * of page table, copy, two products and the taking together, 4 microseconds or so. */
 #include "kernels/cuda/arrival.h"
 #include "kernels/cuda/attn_scalar.h"
 #include "kernels/cuda/attn_taken.h"

@@ -22,12 +22,11 @@ extern "C" {
 #endif
 
 enum {
-    ATTN_KEYS = 64,        /* of a split */
-    ATTN_SLOTS = 8,        /* of an octet */
-    ATTN_MAX_OCTETS = 4,   /* of a tile */
-    ATTN_MAX_WARPS = 8,    /* of a block */
-    ATTN_DECODE_WARPS = 4, /* of one of attn_decode.h */
-    ATTN_MAX_HEAD_DIM = 64
+    ATTN_KEYS = 64,       /* of a split */
+    ATTN_SLOTS = 8,       /* of an octet */
+    ATTN_MAX_OCTETS = 4,  /* of a tile */
+    ATTN_MAX_WARPS = 8,   /* of a block */
+    ATTN_DECODE_WARPS = 4 /* of one of attn_decode.h */
 };
 
 /* A partial result: ATTN_SLOTS rows of head_dim sums, the total and the largest score; 8 apart, so

@@ -3,11 +3,11 @@
  * A kind of products (attn_tensor.h, attn_scalar.h) is a type with
  *
  *     put_query   two neighbouring elements of a slot's scaled query, into shared memory
- *     scores      a warp's octet on the keys of a split: weights 2^(score - largest); pages of
- * codes have the scales of 64 keys, then of 64 values values      the weights' sums over the
- * split's values, as a partial result (attn_paged.h)
+ *     scores      a warp's octet on the keys of a split: weights 2^(score - largest)
+ *     values      the weights' sums over the split's values, as a partial result (attn_paged.h)
  *
- * and the sizes of what it keeps in shared memory. The warp meets behind each of the two. */
+ * and the sizes of what it keeps in shared memory, where pages of codes have the scales of 64 keys,
+ * then of 64 values. The warp meets behind each of the last two. */
 #ifndef MILL_KERNELS_CUDA_ATTN_VIEW_H
 #define MILL_KERNELS_CUDA_ATTN_VIEW_H
 

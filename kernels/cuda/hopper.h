@@ -12,10 +12,9 @@
  * eight rows 1024 bytes, at a multiple of 1024 bytes, whose 16-byte pieces are stored where
  * swizzle_128 says; or of planes of 16-byte pieces, those of successive rows side by side. What
  * threads store there is seen behind fence_async by each of them and a barrier. D is 64 x N: warp w
- * of the group
- * has rows 16 w .. 16 w + 15; d[4 j + e] is D[16 w + g + 8 * (e >> 1)][8 j + 2q + (e & 1)] with g =
- * lane / 4, q = lane % 4. Operands and d are not touched between wgmma_bf16 and the wgmma_wait that
- * covers it. */
+ * of the group has rows 16 w .. 16 w + 15; d[4 j + e] is D[16 w + g + 8 * (e >> 1)][8 j + 2q + (e
+ * & 1)] with g = lane / 4, q = lane % 4. Operands and d are not touched between wgmma_bf16 and the
+ * wgmma_wait that covers it. */
 #ifndef MILL_KERNELS_CUDA_HOPPER_H
 #define MILL_KERNELS_CUDA_HOPPER_H
 

@@ -21,8 +21,8 @@ struct mill_engine_device {
  *     reference    exact and slow
  *
  * `note` says what is wrong with the GPUs that "auto" goes without, and is empty where there are
- * none, or nothing is wrong. MILL_E_INPUT for what is no list, or
- * more than `capacity` devices; the backend's reason where one is wanted that is not there. */
+ * none, or nothing is wrong. MILL_E_INPUT for what is no list, or more than `capacity` devices; the
+ * backend's reason where one is wanted that is not there. */
 mill_status mill_devices_parse(struct mill_engine_device *devices, int32_t capacity, int32_t *n,
                                const char *text, struct mill_error *note, struct mill_error *err);
 

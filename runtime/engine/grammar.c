@@ -22,9 +22,17 @@ static const struct place {
     { .forced = true, .token = offsetof(struct mill_control_tokens, name) }
 #define DRAW(set, repeat_)                                                                         \
     { .legal = MILL_LEGAL_##set, .kind = KIND_##set, .repeat = repeat_ }
-    DRAW(PITCH, ONCE),           DRAW(SPEED, ONCE),          FORCE(end_acoustic_token),
-    FORCE(start_global_token),   DRAW(GLOBAL, VOICE_TOKENS), FORCE(end_global_token),
-    FORCE(start_semantic_token), DRAW(SEMANTIC, UNTIL_END),
+    /* MILL_GRAMMAR_CREATE */
+    DRAW(PITCH, ONCE),
+    DRAW(SPEED, ONCE),
+    FORCE(end_acoustic_token),
+    /* MILL_GRAMMAR_CREATE_VALUES */
+    FORCE(start_global_token),
+    DRAW(GLOBAL, VOICE_TOKENS),
+    FORCE(end_global_token),
+    FORCE(start_semantic_token),
+    /* MILL_GRAMMAR_SPEAK */
+    DRAW(SEMANTIC, UNTIL_END),
 #undef FORCE
 #undef DRAW
 };

@@ -1,9 +1,12 @@
 /* grammar.h - what the model may say next: the published output format as a small state machine.
  *
- *   speak:   SEMANTIC ... im_end                                 (the prompt ends with
- * start_semantic) create:  PITCH SPEED end_acoustic                            (the prompt ends
- * with start_acoustic) start_global n x GLOBAL end_global start_semantic   (or, values given, with
- * end_acoustic) SEMANTIC ... im_end
+ *     create    PITCH SPEED end_acoustic
+ *     values    start_global GLOBAL x n end_global start_semantic
+ *     speak     SEMANTIC ... im_end
+ *
+ * An utterance enters where its prompt ended, and goes on to the end of the last line: the first
+ * line behind start_acoustic (a voice is created from labels), the second behind end_acoustic (from
+ * values that were given), the third behind start_semantic (the voice is known).
  *
  * At each place the next token is either forced by the format, and then not drawn, or drawn from
  * one legal set. Unrestricted, every token is drawn from the whole vocabulary, as upstream does,

@@ -73,9 +73,8 @@ struct mill_draw mill_utterance_draw(const struct mill_utterance *utterance, int
  * where this draw is the last one for sure. */
 int32_t mill_utterance_expect(struct mill_utterance *utterance, int32_t index);
 /* Go on over the drawn token, the first expected one if any is, and what the format forces behind
- * it. MILL_E_NUMERIC for -1;
- * MILL_E_INPUT, see mill_grammar_accept; MILL_E_NOT_FOUND where speech ends before its first
- * frame. */
+ * it. MILL_E_NUMERIC for -1; MILL_E_INPUT, see mill_grammar_accept; MILL_E_NOT_FOUND where speech
+ * ends before its first frame. */
 mill_status mill_utterance_accept(struct mill_utterance *utterance, int32_t token,
                                   struct mill_error *err);
 

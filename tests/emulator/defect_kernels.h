@@ -24,8 +24,7 @@ struct defect_kernel {
 std::vector<defect_kernel> &defect_kernels();
 
 /* Defines a kernel of n_blocks blocks with n_threads threads, and 16 KiB of dynamic shared memory,
- * that is in the list. The line with a
- * comment DEFECT is where the report has to point to. */
+ * that is in the list. The line with a comment DEFECT is where the report has to point to. */
 #define DEFECT_KERNEL(name, n_blocks, n_threads, words)                                            \
     __global__ void name(float *y, const float *x, unsigned *count);                               \
     static void launch_##name(const defect_arguments &a, cudaStream_t stream) {                    \

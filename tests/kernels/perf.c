@@ -1,7 +1,7 @@
 /* perf.c - times the published shapes of the case table on one backend: the median of many runs.
- * Comma-separated: case, type, rows, microseconds, GB/s of weights or pages
- * (of x and y where there are none), GFLOP/s. The weights
- * are cycled through copies so that they come from memory, as they do in a model. */
+ * Comma-separated: case, type, rows, microseconds, GB/s of weights or pages (of x and y where there
+ * are none), GFLOP/s. The weights are cycled through copies so that they come from memory, as they
+ * do in a model. */
 #include "runtime/base/clock.h"
 #include "tests/kernels/harness.h"
 

@@ -1,7 +1,6 @@
 /* test_linear_plan.c - the plan of `linear` against what was measured on a card
- * (bench/results/nvidia-h200/products.csv): for every layer and number of rows
- * it takes a kernel that is all but the fastest of those that were measured;
- * and where one that was not is taken. */
+ * (bench/results/nvidia-h200/products.csv): for every layer and number of rows it takes a kernel
+ * that is all but the fastest of those that were measured; and where one that was not is taken. */
 #include "kernels/cuda/linear.h"
 
 #include <setjmp.h>
