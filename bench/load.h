@@ -83,10 +83,9 @@ struct bench_outcome {
     double stalled_s;      /* silence of all players together */
     /* Good ones: whole, begun within the deadline, never silent; a second, and of all sent. */
     double good_per_s, good_share;
-    double
-        sent_late_p99; /* from due to sent: more than a little, and the generator is what is slow */
-    double joules;     /* negative = not known */
-    double busy_share; /* of the time that devices worked; negative = not known */
+    double sent_late_p99; /* from due to sent: where it is more than a little, the bench is slow */
+    double joules;        /* negative = not known */
+    double busy_share;    /* of the time that devices worked; negative = not known */
     struct bench_failure failures[BENCH_MAX_FAILURES];
 };
 

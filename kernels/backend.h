@@ -53,9 +53,8 @@ struct mill_weight {
     const float *bias; /* [n_out], or NULL */
 };
 
-enum {
-    MILL_PACK_ROWS = 64
-}; /* weight_pack takes output rows in multiples of this, the last piece excepted */
+/* weight_pack takes output rows in multiples of this, the last piece excepted. */
+enum { MILL_PACK_ROWS = 64 };
 
 /* One request's piece of a convolution. On the request's own time lines, input row x_first stands
  * at time x_place and output row y_first at time y_place, so that a piece of a sequence can be
@@ -125,8 +124,8 @@ struct mill_linear_args {
     const float *gain;       /* of the norm, [n_in], or NULL */
     float eps;               /* ... */
     struct mill_weight w;
-    int32_t first_out,
-        n_out; /* a range of w's outputs, first_out a multiple of MILL_PACK_ROWS; n_out 0 = all */
+    int32_t first_out, n_out;    /* a range of w's outputs, first_out a multiple of MILL_PACK_ROWS;
+                                    n_out 0 = all */
     enum mill_activation act;    /* not with MAGNITUDE */
     enum mill_pairs pairs;       /* then n_out is even */
     struct mill_matrix residual; /* data NULL = none; may be y itself */
@@ -143,10 +142,10 @@ struct mill_linear_args {
  * appends there. */
 struct mill_batch {
     int32_t n_sequences, n_rows, max_pages;
-    const int32_t *row_first; /* [n_sequences + 1]: rows of sequence s are row_first[s] ..
-                                 row_first[s + 1] - 1 */
-    const int32_t *n_cached; /* [n_sequences]: tokens in the cache before this step; row j stands at
-                                n_cached + j */
+    /* [n_sequences + 1]: rows of sequence s are row_first[s] .. row_first[s + 1] - 1. */
+    const int32_t *row_first;
+    /* [n_sequences]: tokens in the cache before this step; row j stands at n_cached + j. */
+    const int32_t *n_cached;
     const int32_t *page_table; /* [n_sequences, max_pages]: page numbers in order of position */
 };
 
@@ -157,8 +156,8 @@ struct mill_kv_pages {
     void *data; /* [n_pages][2][n_heads][page_tokens][head_dim], the layer's first page */
     enum mill_dtype dtype; /* MILL_F32, MILL_BF16 or MILL_I8 */
     int32_t n_heads, page_tokens, head_dim;
-    int64_t page_stride; /* elements from page to page (layers may be interleaved); MILL_I8: a
-                            multiple of 4 */
+    /* Elements from page to page (layers may be interleaved); MILL_I8: a multiple of 4. */
+    int64_t page_stride;
 };
 
 /* Elements of one layer's part of a page, its scales included. */
@@ -183,8 +182,8 @@ struct mill_rope_append_args {
  * rope_append does, to the last bit, but that nobody knows what x then holds. For steps of one row
  * a sequence, none of which reads what another appends. */
 struct mill_attn_paged_args {
-    struct mill_matrix y,
-        x; /* y [rows, n_heads * head_dim]; x as rope_append left it, only q is read */
+    struct mill_matrix y; /* [rows, n_heads * head_dim] */
+    struct mill_matrix x; /* as rope_append left it, only q is read */
     int32_t n_heads;
     float scale;
     struct mill_batch batch;
@@ -205,7 +204,7 @@ struct mill_sample_args {
     const float *temperature, *top_p; /* [rows]; top_p 1 = off */
     const int32_t *top_k;             /* [rows]; 0 = off */
     const uint64_t *seed, *position;  /* [rows] */
-    const double *u; /* [rows], or NULL; given by tests in place of seed and position */
+    const double *u;                  /* [rows] in place of them, or NULL; for tests */
 };
 
 /* ------------------------------------------------------------------ codec operators */
@@ -290,19 +289,19 @@ struct mill_graph;   /* operators and copies, recorded to be repeated */
 
 struct mill_backend_options {
     int32_t n_threads; /* cpu: 0 = one per processor */
-    const char *isa;   /* NULL = the best there is; for tests, cpu: "avx2", "avx512", "avx512_bf16";
-                          cuda: "sm_75", "sm_80", "sm_86" = as if the card were no
-                          newer */
-    int32_t device;    /* cuda: which card, counted from 0 */
+    /* NULL = the best there is. For tests, cpu: "avx2", "avx512", "avx512_bf16"; cuda: "sm_75",
+     * "sm_80", "sm_86" = as if the card were no newer. */
+    const char *isa;
+    int32_t device;            /* cuda: which card, counted from 0 */
     size_t memory_limit_bytes; /* cuda: of the device, at most; 0 = what it has */
 };
 
 struct mill_backend_ops {
     uint32_t abi;
-    const char *name;          /* "reference", "cpu", "cuda", "emulator" */
-    const char *weight_layout; /* name of the order weight_pack writes; part of a converted
-                                  checkpoint's identity */
-    bool asynchronous;         /* calls return before their work is done */
+    const char *name; /* "reference", "cpu", "cuda", "emulator" */
+    /* Name of the order that weight_pack writes; part of a converted checkpoint's identity. */
+    const char *weight_layout;
+    bool asynchronous; /* calls return before their work is done */
 
     /* Devices that `open` can be asked for; with the reason in the error, 0 where there are none
      * and a failure where what is there does not work. NULL = one. */

@@ -25,7 +25,7 @@ struct mill_replica_stats {
     int32_t n_pages, n_free_pages;
     size_t weight_bytes, page_bytes,
         work_bytes;                       /* of its device; weights 0 where lent by another */
-    uint64_t n_steps, n_tokens, n_frames; /* rows run are prompt tokens and draws; frames voiced */
+    uint64_t n_steps, n_tokens, n_frames; /* tokens run, of prompts and drawn; frames voiced */
     uint64_t n_shared_tokens; /* of prompts, not run as their pages were there already */
     double backlog_s;         /* estimated work it holds */
     double busy_s;            /* time in steps */

@@ -19,8 +19,7 @@ struct mill_tensor_entry {
     enum mill_dtype dtype;
     int32_t n_dims; /* 0 = a scalar */
     int64_t shape[MILL_TENSOR_DIMS];
-    size_t offset,
-        bytes; /* in the file; data = mapping.data + offset, C-ordered, perhaps unaligned */
+    size_t offset, bytes; /* in the file: at mapping.data + offset, C-ordered, perhaps unaligned */
 };
 
 struct mill_tensors {

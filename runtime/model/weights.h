@@ -57,8 +57,8 @@ struct mill_lm_weights {
 struct mill_convnext_weights {
     struct mill_weight depthwise;        /* [dim][7][1], bias */
     const float *norm_gain, *norm_shift; /* NULL where the norm is adaptive */
-    struct mill_weight up,
-        down; /* [intermediate, dim] bias; [dim, intermediate] bias, both times gamma */
+    struct mill_weight up;               /* [intermediate, dim], bias */
+    struct mill_weight down;             /* [dim, intermediate], bias: both times gamma */
 };
 
 struct mill_vocos_weights {
@@ -76,8 +76,8 @@ struct mill_residual_unit_weights {
 
 struct mill_generator_stage_weights {
     const float *alpha;
-    struct mill_weight
-        up; /* [c / 2][kernel][c], bias: y[t] += w[tap] x[(t + padding - tap) / stride] */
+    /* [c / 2][kernel][c], bias: y[t] += w[tap] x[(t + padding - tap) / stride]. */
+    struct mill_weight up;
     struct mill_residual_unit_weights units[3]; /* dilation 1, 3, 9 */
 };
 
@@ -113,8 +113,8 @@ struct mill_weights_options {
     enum mill_precision precision;
     bool full_head;    /* also pack all vocabulary rows, for MILL_LEGAL_ANY */
     const char *cache; /* folder for converted images; NULL = none */
-    void (*progress)(void *context, size_t done_bytes,
-                     size_t all_bytes); /* NULL = silent; called on the opening thread */
+    /* NULL = silent; called on the opening thread. */
+    void (*progress)(void *context, size_t done_bytes, size_t all_bytes);
     void *progress_context;
 };
 
