@@ -54,8 +54,17 @@ struct storage {
     uint64_t elements;
 };
 
+struct machine;
+struct opcode {
+    char code;
+    const char *name;
+    mill_status (*run)(struct machine *m, struct mill_error *err);
+    int n; /* where several do one thing: bytes of the operand, items of the tuple, the truth */
+};
+
 struct machine {
     struct mill_cursor c;
+    const struct opcode *opcode; /* that runs */
     size_t opcode_at;
     bool stopped;
     uint32_t n_dictionaries;
@@ -129,12 +138,8 @@ static mill_status run_stop(struct machine *m, struct mill_error *err) {
     return MILL_OK;
 }
 
-static mill_status run_true(struct machine *m, struct mill_error *err) {
-    return push(m, (struct value){.kind = BOOLEAN, .integer = 1}, err);
-}
-
-static mill_status run_false(struct machine *m, struct mill_error *err) {
-    return push(m, (struct value){.kind = BOOLEAN, .integer = 0}, err);
+static mill_status run_boolean(struct machine *m, struct mill_error *err) {
+    return push(m, (struct value){.kind = BOOLEAN, .integer = m->opcode->n}, err);
 }
 
 static mill_status push_integer(struct machine *m, size_t bytes, bool is_signed,
@@ -150,16 +155,9 @@ static mill_status push_integer(struct machine *m, size_t bytes, bool is_signed,
     return push(m, (struct value){.kind = INTEGER, .integer = (int64_t)bits}, err);
 }
 
+/* Of these only the longest has a sign. */
 static mill_status run_binint(struct machine *m, struct mill_error *err) {
-    return push_integer(m, 4, true, err);
-}
-
-static mill_status run_binint1(struct machine *m, struct mill_error *err) {
-    return push_integer(m, 1, false, err);
-}
-
-static mill_status run_binint2(struct machine *m, struct mill_error *err) {
-    return push_integer(m, 2, false, err);
+    return push_integer(m, (size_t)m->opcode->n, m->opcode->n == 4, err);
 }
 
 static mill_status run_long1(struct machine *m, struct mill_error *err) {
@@ -185,7 +183,20 @@ static mill_status run_binunicode(struct machine *m, struct mill_error *err) {
     return push(m, text, err);
 }
 
-static mill_status memo_put(struct machine *m, uint32_t index, struct mill_error *err) {
+/* The operand of what puts into the memo and gets from it. */
+static mill_status take_index(struct machine *m, uint32_t *index, struct mill_error *err) {
+    uint8_t byte;
+    if (m->opcode->n == 4)
+        return mill_cursor_u32(&m->c, index) ? MILL_OK : truncated(err);
+    if (!mill_cursor_u8(&m->c, &byte))
+        return truncated(err);
+    *index = byte;
+    return MILL_OK;
+}
+
+static mill_status run_binput(struct machine *m, struct mill_error *err) {
+    uint32_t index;
+    MILL_TRY(take_index(m, &index, err));
     MILL_TRY(need(m, 1, err));
     /* Whoever writes numbers them in order, so a number larger than the bytes read is hostile. */
     if (index > m->c.at || index >= MEMO_MAXIMUM)
@@ -197,31 +208,13 @@ static mill_status memo_put(struct machine *m, uint32_t index, struct mill_error
     return MILL_OK;
 }
 
-static mill_status memo_get(struct machine *m, uint32_t index, struct mill_error *err) {
+static mill_status run_binget(struct machine *m, struct mill_error *err) {
+    uint32_t index;
+    MILL_TRY(take_index(m, &index, err));
     const struct value *memo = (const struct value *)m->memo.data;
     if (index >= m->memo.size / sizeof *memo || memo[index].kind == ABSENT)
         return mill_fail(err, MILL_E_INPUT, "memo entry %" PRIu32 " was never written", index);
     return push(m, memo[index], err);
-}
-
-static mill_status run_binput(struct machine *m, struct mill_error *err) {
-    uint8_t index;
-    return mill_cursor_u8(&m->c, &index) ? memo_put(m, index, err) : truncated(err);
-}
-
-static mill_status run_long_binput(struct machine *m, struct mill_error *err) {
-    uint32_t index;
-    return mill_cursor_u32(&m->c, &index) ? memo_put(m, index, err) : truncated(err);
-}
-
-static mill_status run_binget(struct machine *m, struct mill_error *err) {
-    uint8_t index;
-    return mill_cursor_u8(&m->c, &index) ? memo_get(m, index, err) : truncated(err);
-}
-
-static mill_status run_long_binget(struct machine *m, struct mill_error *err) {
-    uint32_t index;
-    return mill_cursor_u32(&m->c, &index) ? memo_get(m, index, err) : truncated(err);
 }
 
 /* The top n values become a tuple. */
@@ -237,20 +230,8 @@ static mill_status make_tuple(struct machine *m, size_t n, struct mill_error *er
     return push(m, tuple, err);
 }
 
-static mill_status run_empty_tuple(struct machine *m, struct mill_error *err) {
-    return make_tuple(m, 0, err);
-}
-
-static mill_status run_tuple1(struct machine *m, struct mill_error *err) {
-    return make_tuple(m, 1, err);
-}
-
-static mill_status run_tuple2(struct machine *m, struct mill_error *err) {
-    return make_tuple(m, 2, err);
-}
-
-static mill_status run_tuple3(struct machine *m, struct mill_error *err) {
-    return make_tuple(m, 3, err);
+static mill_status run_short_tuple(struct machine *m, struct mill_error *err) {
+    return make_tuple(m, (size_t)m->opcode->n, err);
 }
 
 static mill_status run_tuple(struct machine *m, struct mill_error *err) {
@@ -444,37 +425,33 @@ static mill_status run_reduce(struct machine *m, struct mill_error *err) {
     return mill_fail(err, MILL_E_INPUT, "calls a storage class or OrderedDict(...)");
 }
 
-static const struct opcode {
-    char code;
-    const char *name;
-    mill_status (*run)(struct machine *m, struct mill_error *err);
-} opcodes[] = {
-    {'\x80', "PROTO", run_proto},
-    {'(', "MARK", run_mark},
-    {'.', "STOP", run_stop},
-    {'c', "GLOBAL", run_global},
-    {'R', "REDUCE", run_reduce},
-    {'b', "BUILD", run_build},
-    {'Q', "BINPERSID", run_binpersid},
-    {'}', "EMPTY_DICT", run_empty_dict},
-    {'s', "SETITEM", run_setitem},
-    {'u', "SETITEMS", run_setitems},
-    {')', "EMPTY_TUPLE", run_empty_tuple},
-    {'\x85', "TUPLE1", run_tuple1},
-    {'\x86', "TUPLE2", run_tuple2},
-    {'\x87', "TUPLE3", run_tuple3},
-    {'t', "TUPLE", run_tuple},
-    {'X', "BINUNICODE", run_binunicode},
-    {'J', "BININT", run_binint},
-    {'K', "BININT1", run_binint1},
-    {'M', "BININT2", run_binint2},
-    {'\x8a', "LONG1", run_long1},
-    {'\x88', "NEWTRUE", run_true},
-    {'\x89', "NEWFALSE", run_false},
-    {'q', "BINPUT", run_binput},
-    {'r', "LONG_BINPUT", run_long_binput},
-    {'h', "BINGET", run_binget},
-    {'j', "LONG_BINGET", run_long_binget},
+static const struct opcode opcodes[] = {
+    {'\x80', "PROTO", run_proto, 0},
+    {'(', "MARK", run_mark, 0},
+    {'.', "STOP", run_stop, 0},
+    {'c', "GLOBAL", run_global, 0},
+    {'R', "REDUCE", run_reduce, 0},
+    {'b', "BUILD", run_build, 0},
+    {'Q', "BINPERSID", run_binpersid, 0},
+    {'}', "EMPTY_DICT", run_empty_dict, 0},
+    {'s', "SETITEM", run_setitem, 0},
+    {'u', "SETITEMS", run_setitems, 0},
+    {')', "EMPTY_TUPLE", run_short_tuple, 0},
+    {'\x85', "TUPLE1", run_short_tuple, 1},
+    {'\x86', "TUPLE2", run_short_tuple, 2},
+    {'\x87', "TUPLE3", run_short_tuple, 3},
+    {'t', "TUPLE", run_tuple, 0},
+    {'X', "BINUNICODE", run_binunicode, 0},
+    {'J', "BININT", run_binint, 4},
+    {'K', "BININT1", run_binint, 1},
+    {'M', "BININT2", run_binint, 2},
+    {'\x8a', "LONG1", run_long1, 0},
+    {'\x88', "NEWTRUE", run_boolean, true},
+    {'\x89', "NEWFALSE", run_boolean, false},
+    {'q', "BINPUT", run_binput, 1},
+    {'r', "LONG_BINPUT", run_binput, 4},
+    {'h', "BINGET", run_binget, 1},
+    {'j', "LONG_BINGET", run_binget, 4},
 };
 
 /* The name of an opcode that pickles may hold but tensors do not need, or NULL. */
@@ -507,6 +484,7 @@ static mill_status step(struct machine *m, struct mill_error *err) {
                          "byte %zu: opcode %s is not allowed: only dictionaries of plain tensors "
                          "are read; save the state_dict alone",
                          m->opcode_at, refused);
+    m->opcode = opcode;
     mill_status status = opcode->run(m, err);
     return status < 0 ? mill_context(err, status, "byte %zu: opcode %s", m->opcode_at, opcode->name)
                       : status;
