@@ -268,12 +268,11 @@ mill_status mill_engine_drain(struct mill_engine *engine, double timeout_s) {
 }
 
 static void cancel_pending(struct mill_engine *engine) {
-    const struct mill_request_result cancelled = {.end = MILL_REQUEST_CANCELLED,
-                                                  .status = MILL_E_CANCELLED,
-                                                  .error = {"the engine was closed"}};
+    const struct mill_error err = {"the engine was closed"};
     for (int32_t i = 0; i < engine->n_pending; i++) {
-        struct mill_request_result whole;
-        mill_request_end(engine->pending[i], &cancelled, &whole);
+        struct mill_request_result result;
+        mill_request_end_unmade(engine->pending[i], MILL_REQUEST_CANCELLED, MILL_E_CANCELLED, &err,
+                                &result);
         mill_request_release(engine->pending[i]);
     }
 }

@@ -37,11 +37,9 @@ double mill_engine_backlog_s(struct mill_engine *engine, bool *any_ready) {
 
 static void end_failed(struct mill_engine *engine, struct mill_request *request, mill_status status,
                        const struct mill_error *err) {
-    struct mill_request_result result = {
-        .end = MILL_REQUEST_FAILED, .status = status, .error = *err, .seed = request->wish.seed};
-    struct mill_request_result whole;
-    mill_request_end(request, &result, &whole);
-    mill_engine_on_ended(engine, &whole);
+    struct mill_request_result result;
+    mill_request_end_unmade(request, MILL_REQUEST_FAILED, status, err, &result);
+    mill_engine_on_ended(engine, &result);
 }
 
 /* There is no device for it: none at all, or none that is large enough. */

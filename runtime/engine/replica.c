@@ -337,14 +337,12 @@ static bool join(struct mill_replica *r) {
 
 /* What came when the thread was gone. */
 static void cancel_assigned(struct mill_replica *r) {
-    struct mill_request_result cancelled = {.end = MILL_REQUEST_CANCELLED,
-                                            .status = MILL_E_CANCELLED,
-                                            .error = {"the engine was closed"}};
+    const struct mill_error err = {"the engine was closed"};
     give_back(r, r->state);
     for (struct mill_request *request; (request = mill_replica_take_back(r));) {
-        struct mill_request_result whole;
-        mill_request_end(request, &cancelled, &whole);
-        r->options.host.ended(r->options.host.context, &whole);
+        struct mill_request_result result;
+        mill_request_end_unmade(request, MILL_REQUEST_CANCELLED, MILL_E_CANCELLED, &err, &result);
+        r->options.host.ended(r->options.host.context, &result);
         mill_request_release(request);
     }
 }

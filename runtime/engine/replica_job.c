@@ -62,9 +62,8 @@ static struct mill_job make_job(const struct mill_replica *r, struct mill_reques
 /* Ends a request that never became a job. */
 static void refuse(struct mill_replica *r, struct mill_request *request, mill_status status,
                    const struct mill_error *err) {
-    struct mill_request_result result = {
-        .end = MILL_REQUEST_FAILED, .status = status, .error = *err, .seed = request->wish.seed};
-    mill_request_end(request, &result, &result);
+    struct mill_request_result result;
+    mill_request_end_unmade(request, MILL_REQUEST_FAILED, status, err, &result);
     mill_replica_forget(r, request);
     r->options.host.ended(r->options.host.context, &result);
 }

@@ -46,8 +46,7 @@ struct mill_replica {
     /* Whether steps go out before the tokens of the one before are seen: where the backend computes
      * while its caller goes on. */
     bool ahead;
-    struct mill_replica_flight
-        flights[MILL_QWEN2_SLOTS]; /* step number n in n % MILL_QWEN2_SLOTS */
+    struct mill_replica_flight flights[MILL_QWEN2_SLOTS]; /* step number n in n % their number */
     uint64_t n_launched, n_collected;
     int32_t *ids; /* [max_rows] of a step, and so on */
     struct mill_draw *draws;

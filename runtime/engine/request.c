@@ -168,6 +168,14 @@ void mill_request_end(struct mill_request *request, const struct mill_request_re
     pthread_mutex_unlock(&request->lock);
 }
 
+void mill_request_end_unmade(struct mill_request *request, enum mill_request_end end,
+                             mill_status status, const struct mill_error *err,
+                             struct mill_request_result *out) {
+    const struct mill_request_result result = {
+        .end = end, .status = status, .error = *err, .seed = request->wish.seed};
+    mill_request_end(request, &result, out);
+}
+
 int32_t mill_request_count_retry(struct mill_request *request, bool failed) {
     pthread_mutex_lock(&request->lock);
     request->result.n_retries++;

@@ -65,6 +65,10 @@ void mill_request_set_voice(struct mill_request *request, const int32_t *global)
  * here, and the whole is copied to *out. */
 void mill_request_end(struct mill_request *request, const struct mill_request_result *result,
                       struct mill_request_result *out);
+/* The same where there is nothing to tell but why. */
+void mill_request_end_unmade(struct mill_request *request, enum mill_request_end end,
+                             mill_status status, const struct mill_error *err,
+                             struct mill_request_result *out);
 /* It is begun again, as its device failed, or is slow; how often one has failed under it. */
 int32_t mill_request_count_retry(struct mill_request *request, bool failed);
 

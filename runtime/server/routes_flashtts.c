@@ -89,16 +89,6 @@ static mill_status read_wish(const struct mill_server *server, const json_t *the
                : MILL_E_INPUT;
 }
 
-/* The body's object; NULL with the call refused. */
-static json_t *read_body(struct mill_call *call) {
-    const struct mill_body *body = mill_call_body(call);
-    struct mill_problem problem;
-    json_t *root = NULL;
-    if (mill_problem_read_json(&root, body->data, body->size, &problem) < 0)
-        mill_call_refuse(call, &problem);
-    return root;
-}
-
 /* ------------------------------------------------------------------ what there is */
 
 static json_t *list_roles(struct mill_server *server) {
@@ -127,19 +117,6 @@ void mill_route_server_info(struct mill_call *call) {
 }
 
 /* ------------------------------------------------------------------ speaking */
-
-void mill_route_speak(struct mill_call *call) {
-    struct mill_speech_wish wish;
-    struct mill_problem problem;
-    json_t *root = read_body(call);
-    if (!root)
-        return;
-    if (read_wish(mill_call_server(call), root, &wish, &problem) < 0)
-        mill_call_refuse(call, &problem);
-    else
-        mill_speech_begin(call, &wish, NULL);
-    json_decref(root);
-}
 
 /* Text as it stands in markup. */
 static mill_status append_escaped(struct mill_buffer *out, const char *text, size_t size,
@@ -202,17 +179,28 @@ static mill_status read_dialogue(const struct mill_server *server, const json_t 
     return MILL_OK;
 }
 
-void mill_route_multi_speak(struct mill_call *call) {
+typedef mill_status wish_reader(const struct mill_server *server, const json_t *theirs,
+                                struct mill_speech_wish *out, struct mill_problem *problem);
+
+static void speak(struct mill_call *call, wish_reader *read) {
+    const struct mill_body *body = mill_call_body(call);
     struct mill_speech_wish wish;
     struct mill_problem problem;
-    json_t *root = read_body(call);
-    if (!root)
-        return;
-    if (read_dialogue(mill_call_server(call), root, &wish, &problem) < 0)
+    json_t *root = NULL;
+    if (mill_problem_read_json(&root, body->data, body->size, &problem) < 0 ||
+        read(mill_call_server(call), root, &wish, &problem) < 0)
         mill_call_refuse(call, &problem);
     else
         mill_speech_begin(call, &wish, NULL);
     json_decref(root);
+}
+
+void mill_route_speak(struct mill_call *call) {
+    speak(call, read_wish);
+}
+
+void mill_route_multi_speak(struct mill_call *call) {
+    speak(call, read_dialogue);
 }
 
 /* ------------------------------------------------------------------ cloning */
