@@ -8,7 +8,6 @@
 #include "bench/bare.h"
 #include "bench/limits.h"
 #include "bench/paper.h"
-#include "bench/statistics.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
 #include "runtime/model/bicodec_decode.h"

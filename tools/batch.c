@@ -12,7 +12,6 @@
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/user_folders.h"
-#include "tools/voice_open.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -2,7 +2,6 @@
  * by the same plan that the engine makes when it opens one; nothing is loaded. */
 #include "runtime/engine/memory_plan.h"
 #include "runtime/engine/model.h"
-#include "tools/command.h"
 #include "tools/inspect.h"
 
 #include <stdio.h>

@@ -6,8 +6,6 @@
 #include "tools/command.h"
 #include "tools/voice_labels.h"
 
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

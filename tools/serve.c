@@ -12,7 +12,6 @@
 #include "tools/notify.h"
 #include "tools/user_folders.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <pthread.h>

@@ -1,7 +1,6 @@
 /* voice_open.c - see voice_open.h. */
 #include "tools/voice_open.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -2,7 +2,6 @@
  * a function below and a row of the table; what needs a model is in files of its own. */
 #include "tools/voices.h"
 
-#include "runtime/base/file.h"
 #include "tools/command.h"
 #include "tools/user_folders.h"
 #include "tools/voice_open.h"

@@ -1,7 +1,6 @@
 /* format.c - see format.h. */
 #include "runtime/audio/format.h"
 
-#include <stddef.h>
 #include <string.h>
 #include <strings.h>
 

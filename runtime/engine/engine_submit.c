@@ -1,11 +1,9 @@
 /* engine_submit.c - see engine.h: from a wish to a request in a queue, or to the reason why not. */
 #include "runtime/engine/engine_state.h"
 
-#include "runtime/base/memory.h"
 #include "runtime/text/prompt.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_TEXT_BYTES = 1 << 20, MAX_REDRAWS = 100, MAX_LABEL = 4, MAX_PITCH = 1000 };

@@ -6,7 +6,6 @@
 #include "runtime/base/memory.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 enum { HEADER_MAXIMUM = 65536, ALIGNMENT = 64, PREFIX_BYTES = 10 };
 static const char magic[] = "\x93NUMPY";

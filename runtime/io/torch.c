@@ -4,7 +4,6 @@
  * The archive's directory is zip_stored.c's business, the pickle's meaning pickle.c's; here the two
  * are put together: every tensor gets its place in the file. Tensors may share a storage. The
  * pickle's checksum is verified, the storages' are not: that would read gigabytes. */
-#include "runtime/base/memory.h"
 #include "runtime/io/pickle.h"
 #include "runtime/io/tensors_internal.h"
 #include "runtime/io/zip_stored.h"

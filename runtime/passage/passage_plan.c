@@ -5,7 +5,6 @@
 #include "runtime/base/memory.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_PIECES = 100000, PROMPT_TOKENS = 16 /* beside text and voice */ };

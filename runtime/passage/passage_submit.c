@@ -3,7 +3,6 @@
 #include "runtime/passage/passage_state.h"
 
 #include "runtime/base/clock.h"
-#include "runtime/base/memory.h"
 #include "runtime/base/philox.h"
 
 #include <math.h>

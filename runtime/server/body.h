@@ -6,8 +6,6 @@
 
 #include "runtime/base/buffer.h"
 
-#include <stdint.h>
-
 struct mill_body {
     const char *data; /* all of it, after finish */
     size_t size;

@@ -6,7 +6,6 @@
 
 #include <ctype.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 enum meaning { FILLER, VERY, LEVEL, PITCH, RATE, GENDER, PITCH_LEVEL, RATE_LEVEL, VOICE };

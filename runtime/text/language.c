@@ -1,7 +1,6 @@
 /* language.c - see language.h. */
 #include "runtime/text/language.h"
 
-#include <stdint.h>
 #include <string.h>
 #include <unicode/uchar.h>
 #include <unicode/uscript.h>

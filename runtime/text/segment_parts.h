@@ -3,7 +3,6 @@
 #define MILL_TEXT_SEGMENT_PARTS_H
 
 #include "runtime/text/language.h"
-#include "runtime/text/segment.h"
 
 #include <unicode/uchar.h>
 #include <unicode/utf8.h>

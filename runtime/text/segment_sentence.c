@@ -2,7 +2,6 @@
  * initials, ordinals and the numbers of lists, and inside of what goes on in lower case. */
 #include "runtime/text/segment_parts.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* From the end of a sentence one looks so far, forward and back: a text of nothing but ends of

@@ -8,7 +8,6 @@
 #ifndef MILL_TEXT_TOKENIZER_H
 #define MILL_TEXT_TOKENIZER_H
 
-#include "runtime/base/buffer.h"
 #include "runtime/base/status.h"
 #include "runtime/text/control_tokens.h"
 

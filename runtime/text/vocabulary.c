@@ -2,8 +2,6 @@
  */
 #include "runtime/text/vocabulary.h"
 
-#include "runtime/base/memory.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>

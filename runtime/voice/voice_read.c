@@ -6,7 +6,6 @@
 #include "runtime/base/utf8.h"
 #include "runtime/voice/voice_json.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {

@@ -3,8 +3,6 @@
 #include "runtime/server/wire_speech.h"
 #include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
-
 enum { MAX_CHARS = 64 };
 
 static void check_wish(const struct mill_speech_wish *w) {

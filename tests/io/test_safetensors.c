@@ -4,8 +4,6 @@
 #include "runtime/io/tensors.h"
 #include "tests/support/bad_input.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 static const char name[] = "model.safetensors";

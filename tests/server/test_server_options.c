@@ -3,9 +3,6 @@
 #include "runtime/server/options.h"
 #include "tests/support/bad_input.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
 static const char path[] = MILL_SCRATCH "/server_options.yaml";
 
 static void write_file(const char *text) {

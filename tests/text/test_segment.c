@@ -2,13 +2,11 @@
  * segment ends, and two bars where a paragraph does; what is read aloud stands between them. */
 #include "runtime/text/segment.h"
 
-#include "runtime/base/memory.h"
 #include "runtime/text/language.h"
 #include "runtime/text/measure.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,14 +2,12 @@
  * was revoked stays so under any name. */
 #include "tests/voice/small_voice.h"
 
-#include "runtime/base/file.h"
 #include "runtime/voice/registry.h"
 
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>

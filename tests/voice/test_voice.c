@@ -3,11 +3,9 @@
 #include "tests/voice/small_voice.h"
 
 #include "runtime/base/buffer.h"
-#include "runtime/base/file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
