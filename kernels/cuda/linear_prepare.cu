@@ -17,13 +17,9 @@ template <bool WHOLE> struct input_row {
     int32_t n;
     float inverse;
 
-    __device__ __forceinline__ input_row(const struct linear_preparation &p, int32_t row,
-                                         float inverse_)
-        : x(matrix_row(p.x, row)), gain(p.gain), n(p.x.columns), inverse(inverse_) {
-    }
     /* By whole warps. */
     __device__ __forceinline__ input_row(const struct linear_preparation &p, int32_t row)
-        : input_row(p, row, 1) {
+        : x(matrix_row(p.x, row)), gain(p.gain), n(p.x.columns), inverse(1) {
         if (gain)
             inverse = inverse_deviation<WHOLE>(x, n, 0, p.eps);
     }
@@ -72,44 +68,76 @@ __global__ void __launch_bounds__(PREPARE_THREADS) linear_round(const struct lin
     }
 }
 
-/* Into tiles: a thread takes a group of a row, a block PLANES_ROWS rows, so that pieces of 16 bytes
- * are written side by side. Each warp has the norm of one of the rows. */
-enum { PLANES_ROWS = PREPARE_THREADS / 32, PLANES_GROUPS = PREPARE_THREADS / PLANES_ROWS };
+/* Into tiles: a thread takes a piece of 16 bytes, a block PLANES_GROUPS groups of PLANES_ROWS rows;
+ * of a warp's loads four lanes read 32 bytes side by side, of its stores four write 64. All is
+ * asked for at once, gain before the launch in front has ended. The first warps have the norms of
+ * the rows, one each. */
+enum {
+    PLANES_ROWS = 4,
+    PLANES_THREADS = 512,
+    PLANES_GROUPS = PLANES_THREADS / PLANES_ROWS / BRICK_ROW_CHUNKS,
+    PIECE_INPUTS = 8,
+};
+
+/* The inputs of a piece: two of each eight, from `first` on; zeros behind the last. */
+template <bool WHOLE>
+static __device__ __forceinline__ void load_piece(float (&v)[PIECE_INPUTS], const float *row,
+                                                  int32_t first, int32_t n) {
+#pragma unroll
+    for (int i = 0; i < PIECE_INPUTS; i += 2) {
+        const int32_t at = first + 4 * i;
+        float2 two = make_float2(0, 0);
+        if (WHOLE && at < n)
+            two = *reinterpret_cast<const float2 *>(row + at);
+        if (!WHOLE)
+            two = make_float2(at < n ? row[at] : 0, at + 1 < n ? row[at + 1] : 0);
+        v[i] = two.x, v[i + 1] = two.y;
+    }
+}
 
 template <bool WHOLE>
-__global__ void __launch_bounds__(PREPARE_THREADS)
-    linear_round_planes(const struct linear_preparation p) {
+static __device__ __forceinline__ void norm_piece(float (&v)[PIECE_INPUTS],
+                                                  const struct linear_preparation &p,
+                                                  const float (&gain)[PIECE_INPUTS]) {
     CU_SHARED(float, inverse, [PLANES_ROWS]);
-    int32_t first = blockIdx.x * PLANES_ROWS, n_groups = p.row_bytes / BRICK_ROW_BYTES;
-    int32_t group = blockIdx.y * PLANES_GROUPS + threadIdx.x / PLANES_ROWS;
-    int32_t row = first + threadIdx.x % PLANES_ROWS;
-    grid_start_next();
-    grid_wait();
-    if (p.gain) {
-        int32_t mine = min(first + (int32_t)threadIdx.x / 32, p.x.rows - 1);
-        float of_warp = input_row<WHOLE>(p, mine).inverse;
+    const int32_t warp = threadIdx.x / 32;
+    if (warp < PLANES_ROWS) {
+        int32_t row = min((int32_t)blockIdx.x * PLANES_ROWS + warp, p.x.rows - 1);
+        float of_row = input_row<WHOLE>(p, row).inverse;
         if (threadIdx.x % 32 == 0)
-            inverse[threadIdx.x / 32] = of_warp;
-        __syncthreads();
+            inverse[warp] = of_row;
     }
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < PIECE_INPUTS; i++)
+        v[i] = v[i] * inverse[threadIdx.x % PLANES_ROWS] * gain[i];
+}
+
+template <bool WHOLE>
+__global__ void __launch_bounds__(PLANES_THREADS, 2)
+    linear_round_planes(const struct linear_preparation p) {
+    const int32_t row = blockIdx.x * PLANES_ROWS + threadIdx.x % PLANES_ROWS;
+    const int32_t plane = threadIdx.x / PLANES_ROWS % BRICK_ROW_CHUNKS;
+    const int32_t group =
+        blockIdx.y * PLANES_GROUPS + threadIdx.x / (PLANES_ROWS * BRICK_ROW_CHUNKS);
+    const int32_t n_groups = p.row_bytes / BRICK_ROW_BYTES, first = 32 * group + 2 * plane;
+    float gain[PIECE_INPUTS] = {}, v[PIECE_INPUTS];
+    grid_start_next();
+    if (p.gain)
+        load_piece<WHOLE>(gain, p.gain, first, p.x.columns);
+    grid_wait();
+    load_piece<WHOLE>(v, matrix_row(p.x, min(row, p.x.rows - 1)), first, p.x.columns);
+    if (p.gain)
+        norm_piece<WHOLE>(v, p, gain);
     if (group >= n_groups)
         return;
-    uint32_t words[BRICK_ROW_CHUNKS][4] = {}; /* of a plane, in it */
-    if (row < p.x.rows) {
-        const input_row<WHOLE> x(p, row, p.gain ? inverse[threadIdx.x % PLANES_ROWS] : 1);
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-            quad<float> q = x.at(32 * group + 4 * i);
-            words[2 * i % 4][i / 2] = pack_bf16(q.v[0], q.v[1]);
-            words[2 * i % 4 + 1][i / 2] = pack_bf16(q.v[2], q.v[3]);
-        }
-    }
-    uint4 *to = reinterpret_cast<uint4 *>(p.to) +
-                ((int64_t)(row / p.tile_rows) * n_groups + group) * BRICK_ROW_CHUNKS * p.tile_rows +
-                row % p.tile_rows;
-#pragma unroll
-    for (int j = 0; j < BRICK_ROW_CHUNKS; j++)
-        to[j * p.tile_rows] = make_uint4(words[j][0], words[j][1], words[j][2], words[j][3]);
+    uint4 piece = {};
+    if (row < p.x.rows)
+        piece = make_uint4(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]),
+                           pack_bf16(v[6], v[7]));
+    int64_t place = (int64_t)(row / p.tile_rows) * n_groups + group;
+    reinterpret_cast<uint4 *>(
+        p.to)[(place * BRICK_ROW_CHUNKS + plane) * p.tile_rows + row % p.tile_rows] = piece;
 }
 
 /* The largest magnitude of the row; infinity where a value is not finite. */
@@ -158,7 +186,7 @@ static void prepare(struct mill_backend *backend, const struct linear_preparatio
         uint32_t n_groups = (uint32_t)p->row_bytes / BRICK_ROW_BYTES;
         dim3 parts(tiles * p->tile_rows / PLANES_ROWS,
                    (n_groups + PLANES_GROUPS - 1) / PLANES_GROUPS);
-        CU_LAUNCH_EARLY(linear_round_planes<WHOLE>, parts, block, 0, backend, *p);
+        CU_LAUNCH_EARLY(linear_round_planes<WHOLE>, parts, dim3(PLANES_THREADS), 0, backend, *p);
     } else if (p->dtype == MILL_I8)
         CU_LAUNCH_EARLY(linear_quantise<WHOLE>, grid, block, 0, backend, *p);
     else if (p->dtype == MILL_BF16)
