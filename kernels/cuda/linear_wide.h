@@ -17,28 +17,43 @@
 
 #if CU_HOPPER
 
-/* sum = the products of a chunk, of which n_groups are there. */
+/* A lane's weights of the stages that are under way. */
+struct chunk_weights {
+    product_weights of[CHUNK_STAGES];
+};
+
+/* Waits for a stage, and takes its weights, of which n_groups are there. */
 template <class TILE>
-LINEAR_FN void multiply_chunk(float (&sum)[TILE::SUMS], product_ring<TILE::STAGES> &ring,
-                              ring_place &place, const uint4 *shared, int32_t n_groups) {
-    product_weights w[CHUNK_STAGES];
+LINEAR_FN void take_stage(product_weights &w, product_ring<TILE::STAGES> &ring,
+                          const ring_place &place, const uint4 *shared, int32_t n_groups) {
+    mbarrier_wait(&ring.full[place.stage], place.parity);
+    take_weights(w, shared + place.stage * TILE::STAGE + threadIdx.x / GROUP_THREADS * GROUP_RUN,
+                 n_groups);
+}
+
+/* sum = the products of a chunk, the first of n_groups. Its first stage's weights have been taken;
+ * those of the next chunk's are, if there is one, while the last products here go on. */
+template <class TILE>
+LINEAR_FN void multiply_chunk(float (&sum)[TILE::SUMS], chunk_weights &w,
+                              product_ring<TILE::STAGES> &ring, ring_place &place,
+                              const uint4 *shared, int32_t n_groups) {
     uint64_t *before = NULL;
 #pragma unroll
     for (int i = 0; i < CHUNK_STAGES; i++) {
-        const uint4 *stage = shared + place.stage * TILE::STAGE;
-        mbarrier_wait(&ring.full[place.stage], place.parity);
-        take_weights(w[i], stage + threadIdx.x / GROUP_THREADS * GROUP_RUN,
-                     n_groups - i * STAGE_BRICKS);
+        const uint4 *rows = shared + place.stage * TILE::STAGE + TILE::ROWS_AT;
         if (i == 0)
-            multiply_weights<true>(sum, w[i], stage + TILE::ROWS_AT, TILE::ROWS);
+            multiply_weights<true>(sum, w.of[i], rows, TILE::ROWS);
         else
-            multiply_weights<false>(sum, w[i], stage + TILE::ROWS_AT, TILE::ROWS);
+            multiply_weights<false>(sum, w.of[i], rows, TILE::ROWS);
         if (i > 0) {
             wgmma_wait<1>();
             hand_back(before);
         }
         before = &ring.empty[place.stage];
         ring_next(place, TILE::STAGES);
+        if (i + 1 < CHUNK_STAGES || n_groups > LINEAR_CHUNK)
+            take_stage<TILE>(w.of[(i + 1) % CHUNK_STAGES], ring, place, shared,
+                             n_groups - (i + 1) * STAGE_BRICKS);
     }
     wgmma_wait<0>();
     hand_back(before);
@@ -49,8 +64,10 @@ template <class TILE>
 LINEAR_FN void sum_item(float (&total)[TILE::SUMS], product_ring<TILE::STAGES> &ring,
                         ring_place &place, const uint4 *shared, int32_t n_groups) {
     float sum[TILE::SUMS], segment[TILE::SUMS] = {};
+    chunk_weights w;
+    take_stage<TILE>(w.of[0], ring, place, shared, n_groups);
     for (int32_t done = 0; done < n_groups;) {
-        multiply_chunk<TILE>(sum, ring, place, shared, n_groups - done);
+        multiply_chunk<TILE>(sum, w, ring, place, shared, n_groups - done);
         add_sums(segment, sum);
         done += LINEAR_CHUNK;
         if (done % (LINEAR_CHUNK * LINEAR_SEGMENT) && done < n_groups)
