@@ -16,6 +16,8 @@ template <int GROUPS_, int ROWS_, int STAGES_>
 struct wide_tile : product_shape<GROUPS_, ROWS_, STAGES_> {
     typedef product_shape<GROUPS_, ROWS_, STAGES_> SHAPE;
     static constexpr int SUMS = ROWS_ / 2, QUADS = SUMS / 4; /* of a lane */
+    /* Splits whose sums are asked for at a time: as registers allow. */
+    static constexpr int AHEAD = 96 / SUMS;
     static constexpr int RING_BYTES = STAGES_ * SHAPE::STAGE * CHUNK_BYTES;
     static constexpr int PIECES_BYTES = SHAPE::MULTIPLIERS / 32 * PIECE * (int)sizeof(float);
     static_assert(ROWS_ % PIECE_ROWS == 0, "rows are finished in whole pieces");

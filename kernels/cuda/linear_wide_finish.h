@@ -24,6 +24,14 @@ LINEAR_FN float4 *sums_left(const struct linear_run &run, const wide_item &at, i
            threadIdx.x % GROUP_THREADS;
 }
 
+template <int N> LINEAR_FN void take_left(float (&left)[N], const float4 *from) {
+#pragma unroll
+    for (int k = 0; k < N; k += 4) {
+        float4 q = from[k / 4 * GROUP_THREADS];
+        left[k] = q.x, left[k + 1] = q.y, left[k + 2] = q.z, left[k + 3] = q.w;
+    }
+}
+
 /* Leaves sums; whether this warp group is the last of the tile's, and then has those of all. */
 template <class TILE>
 LINEAR_FN bool meet_splits(float (&sum)[TILE::SUMS], const struct linear_run &run,
@@ -43,15 +51,15 @@ LINEAR_FN bool meet_splits(float (&sum)[TILE::SUMS], const struct linear_run &ru
     for (int k = 0; k < TILE::SUMS; k++)
         sum[k] = 0;
 #pragma unroll 1
-    for (int32_t split = 0; split < run.n_splits; split++) {
-        const float4 *from = sums_left<TILE>(run, at, split);
-        float left[TILE::SUMS];
+    for (int32_t split = 0; split < run.n_splits; split += TILE::AHEAD) {
+        float left[TILE::AHEAD][TILE::SUMS];
 #pragma unroll
-        for (int k = 0; k < TILE::QUADS; k++) {
-            float4 q = from[k * GROUP_THREADS];
-            left[4 * k] = q.x, left[4 * k + 1] = q.y, left[4 * k + 2] = q.z, left[4 * k + 3] = q.w;
-        }
-        add_sums(sum, left);
+        for (int i = 0; i < TILE::AHEAD; i++)
+            take_left(left[i], sums_left<TILE>(run, at, min(split + i, run.n_splits - 1)));
+#pragma unroll
+        for (int i = 0; i < TILE::AHEAD; i++)
+            if (split + i < run.n_splits)
+                add_sums(sum, left[i]);
     }
     return true;
 }

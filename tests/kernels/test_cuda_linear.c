@@ -20,7 +20,7 @@ static const struct shape {
     int32_t n_rows, n_out, n_in;
     bool strided, normed; /* strided: rows not in aligned quads */
 } shapes[] = {{1, 5, 6, false, false},    {7, 13, 100, true, true},    {8, 8, 33, false, true},
-              {9, 70, 600, false, false}, {17, 33, 1056, false, true}, {33, 40, 2100, false, false},
+              {9, 70, 600, false, false}, {17, 33, 1056, false, true}, {33, 40, 4164, false, false},
               {64, 72, 132, false, true}, {65, 130, 513, true, false}, {200, 72, 900, false, true}};
 
 enum { N_GROUPS = 3, GUARD = 32 };
