@@ -15,7 +15,7 @@
  *   64 x 64, 128: 164, 64 KB -> 2
  *   128 x 128, 256: 204, 96 KB -> 1; one segment of 1,024 inputs
  *   128 x 64, 256: 160, 96 KB -> 1; more
- *   wide 32 and 64 x 64, 256: 98 and 147, 106 and 138 KB -> 1 (warp groups that wait)
+ *   wide 32 and 64 x 64, 256: 119 and 153, 106 and 138 KB -> 1 (warp groups that wait)
  *   wide 64 and 128 x 128, 384: 240 of those that multiply, 212 KB -> 1
  *   fmaf: 8 x 8 and 8 x 32 as those of f32, 32 x 32, 128. */
 #include "kernels/cuda/linear_bf16.h"

@@ -1,10 +1,11 @@
 /* linear_prepare.cu - rows of x as the products read them: normed, if asked for; then as they are,
  * rounded to bf16, or quantised to 16 bits (kernels/README.md) and cut into two planes of bytes. A
- * block a row; each of its warps sums the squares for itself.
+ * block a row, each of whose warps sums the squares for itself; into tiles a block a few.
  *
  * Bytes: 4 in, 2 out an input (f32: 4). Planned: 40 registers, 2 blocks' worth of shared memory for
  * the largest value, all warps: memory's speed, or for few rows the latency of two passes, of three
- * with the norm; those behind the first find the row in L1. */
+ * with the norm; those behind the first find the row in L1. Into tiles: 52 registers, the latency
+ * of one. */
 #include "kernels/cuda/codes.h"
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/ptx.h"

@@ -59,13 +59,14 @@ LINEAR_FN void send_rows(const struct linear_run &run, product_ring<TILE::STAGES
                          uint4 *shared) {
     const int32_t n_chunks = STAGE_PLANES * TILE::ROWS; /* of 16 bytes, a stage */
     ring_place place = {0, 0};
-    grid_wait();
 #pragma unroll 1
     for (int32_t i = blockIdx.x; i < items_of<TILE>(run); i += gridDim.x) {
         const wide_item at = item_of<TILE>(run, i);
         int64_t group = (int64_t)(at.row / TILE::ROWS) * chunks_of(run) * LINEAR_CHUNK + at.group;
         const uint4 *from =
             reinterpret_cast<const uint4 *>(run.x) + group * BRICK_ROW_CHUNKS * TILE::ROWS;
+        if (i == (int32_t)blockIdx.x) /* by then it is known where the first are */
+            grid_wait();
         for (int32_t left = at.n_groups; left > 0; left -= LINEAR_CHUNK)
 #pragma unroll
             for (int j = 0; j < CHUNK_STAGES; j++, from += n_chunks) {
