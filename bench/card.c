@@ -40,7 +40,7 @@ struct bench {
 };
 
 static void report(const char *what, double value, const char *unit, double limit) {
-    printf("%s,%.6g,%s,%.6g\n", what, value, unit, limit);
+    printf("\"%s\",%.6g,%s,%.6g\n", what, value, unit, limit);
     fflush(stdout);
     if (limit > 0)
         fprintf(stderr, "  %-40s %10.4g %-12s %5.1f %% of %.4g\n", what, value, unit,

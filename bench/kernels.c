@@ -36,7 +36,7 @@ struct bench {
 
 static void report(const char *what, double value, const char *unit, double limit,
                    const char *limit_name) {
-    printf("%s,%.6g,%s,%.6g,%s\n", what, value, unit, limit, limit_name);
+    printf("\"%s\",%.6g,%s,%.6g,%s\n", what, value, unit, limit, limit_name);
     if (limit > 0)
         fprintf(stderr, "  %-34s %10.4g %-16s %5.1f %% of %s (%.4g)\n", what, value, unit,
                 100 * value / limit, limit_name, limit);

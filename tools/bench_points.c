@@ -1,5 +1,6 @@
 /* bench_points.c - the points of load of `sparkmill bench engine` and `serve`, one after the other:
  * each a few times with the same requests, a line on the screen as it is done, files at the end. */
+#include "runtime/base/file.h"
 #include "tools/bench.h"
 
 #include <math.h>
@@ -21,6 +22,8 @@ mill_bench_run_points(const struct mill_bench_options *o, const struct bench_tar
                       mill_status (*judge)(void *, struct bench_point *, struct mill_error *),
                       void *context, struct bench_result *result, struct mill_error *err) {
     const struct bench_machine *machine = &result->machine;
+    if (o->output) /* what is wrong with it is said before minutes of measuring */
+        MILL_TRY(mill_folder_make(o->output, err));
     fprintf(stderr, "%s; %d processors; %.1f GB; load %.2f\n%s\n", machine->cpu,
             machine->n_processors, machine->memory_gb, machine->load, result->settings);
     bench_result_print_header(stderr);
