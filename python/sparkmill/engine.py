@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GENDERS = ("female", "male")
 LEVELS = ("very_low", "low", "moderate", "high", "very_high")
+MAX_SEED = 1 << 53
 PIECE_SAMPLES = 1 << 14
 LOOK_S = 0.2  # Python sees its signals at least so often
 VoiceLike = Union[str, "os.PathLike[str]", Sequence[int], None]
@@ -92,6 +93,8 @@ class Engine:
             raise Error("the engine is closed")
         request = lib.Request()
         self._lib.mill_engine_request_init(ctypes.byref(request))
+        if seed is not None and not 0 <= seed <= MAX_SEED:
+            raise Error(f"seed: {seed} is not in 0 .. {MAX_SEED}")
         data = text.encode()
         request.text, request.text_bytes = data, len(data)
         sampling = self._use_voice(request, voice)

@@ -19,8 +19,11 @@ class Voice(NamedTuple):
 
 
 def _load(path: str, form: str) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as cause:
+        raise Error(f"{path}: {cause.strerror}") from None
     try:
         root = json.loads(data[:MAX_BYTES + 1])
         if len(data) > MAX_BYTES or root["format"] != form or root["version"] != 1:

@@ -63,6 +63,8 @@ def test_voices():
         with open(path, "w") as file:
             json.dump(dict(root, name="anna"), file)
         expect("checksum", engine.speak, TEXT, voice=path)
+        expect("No such file", engine.speak, TEXT, voice="nobody")
+        expect("seed", engine.speak, TEXT, seed=-1)
 
 
 def test_stream():
