@@ -47,6 +47,24 @@ size_t mill_utf8_valid_bytes(const char *text, size_t size) {
     return at;
 }
 
+/* Windows and old files have two other encodings: UTF-16, which begins with its mark or has zeros
+ * for the other halves of letters, and single bytes. */
+mill_status mill_utf8_check(const char *text, size_t size, const char *what,
+                            struct mill_error *err) {
+    size_t valid = mill_utf8_valid_bytes(text, size), line = 1;
+    if (valid == size)
+        return MILL_OK;
+    for (size_t i = 0; i < valid; i++)
+        line += text[i] == '\n';
+    bool marked =
+        size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+    bool wide = marked || memchr(text, 0, valid);
+    return mill_fail(err, MILL_E_INPUT,
+                     "%s is not UTF-8 at byte %zu (0x%02x), line %zu: convert it, as with "
+                     "`iconv -f %s -t UTF-8`",
+                     what, valid, (uint8_t)text[valid], line, wide ? "UTF-16" : "WINDOWS-1252");
+}
+
 /* Bytes of the printable character at p; 0 when there is none. */
 static size_t printable_bytes(const uint8_t *p, size_t left) {
     size_t n = sequence_bytes(p, left);

@@ -2,6 +2,8 @@
 #ifndef MILL_BASE_UTF8_H
 #define MILL_BASE_UTF8_H
 
+#include "runtime/base/status.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -9,6 +11,11 @@
  * the first byte of the first sequence that is cut, overlong, a surrogate, above U+10FFFF or not a
  * sequence at all. */
 size_t mill_utf8_valid_bytes(const char *text, size_t size);
+
+/* MILL_E_INPUT for a text of people that is not all valid: "WHAT is not UTF-8", where, and how to
+ * convert what it looks like. */
+mill_status mill_utf8_check(const char *text, size_t size, const char *what,
+                            struct mill_error *err);
 
 /* Valid, and without control characters (U+0000 .. U+001F, U+007F .. U+009F), which a terminal
  * would obey. */

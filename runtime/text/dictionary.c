@@ -167,9 +167,8 @@ static mill_status sort_entries(struct mill_dictionary *d, struct mill_error *er
 }
 
 static mill_status parse(struct mill_dictionary *d, struct mill_error *err) {
-    size_t valid = mill_utf8_valid_bytes(d->text.data, d->text.size), n_lines = 1;
-    if (valid < d->text.size)
-        return mill_fail(err, MILL_E_INPUT, "not UTF-8 at byte %zu", valid);
+    size_t n_lines = 1;
+    MILL_TRY(mill_utf8_check(d->text.data, d->text.size, "it", err));
     for (size_t i = 0; i < d->text.size; i++)
         n_lines += d->text.data[i] == '\n';
     size_t n = n_lines < MAX_ENTRIES ? n_lines : MAX_ENTRIES;

@@ -206,10 +206,7 @@ mill_status mill_encoder_encode(struct mill_encoder *encoder, const char *text, 
     if (size > MAX_TEXT_BYTES)
         return mill_fail(err, MILL_E_INPUT, "the text has %zu bytes; at most %d are taken", size,
                          MAX_TEXT_BYTES);
-    size_t n_valid = mill_utf8_valid_bytes(text, size);
-    if (n_valid < size)
-        return mill_fail(err, MILL_E_INPUT, "the text is not valid UTF-8: byte %zu (0x%02x)",
-                         n_valid, (uint8_t)text[n_valid]);
+    MILL_TRY(mill_utf8_check(text, size, "the text", err));
     drop_large_scratch(encoder);
     if (match_added_tokens) {
         MILL_TRY(append_with_added(encoder, text, size, 0, err));

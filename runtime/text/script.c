@@ -36,9 +36,7 @@ mill_status mill_script_from_text(struct mill_script *out, const char *text, siz
                                   const struct mill_dictionary *dictionary,
                                   struct mill_error *err) {
     mill_script_init(out);
-    size_t valid = mill_utf8_valid_bytes(text, bytes);
-    if (valid < bytes)
-        return mill_fail(err, MILL_E_INPUT, "the text is not UTF-8 at byte %zu", valid);
+    MILL_TRY(mill_utf8_check(text, bytes, "the text", err));
     mill_status status = mill_dictionary_apply(dictionary, text, bytes, &out->text, err);
     if (status < 0)
         mill_context(err, status, "the text");

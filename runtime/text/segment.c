@@ -333,10 +333,7 @@ static mill_status check(const char *text, size_t bytes, const struct mill_segme
     if (bytes > MAX_TEXT_BYTES)
         return mill_fail(err, MILL_E_INPUT, "a text of %zu bytes: at most %d", bytes,
                          MAX_TEXT_BYTES);
-    size_t valid = mill_utf8_valid_bytes(text, bytes);
-    return valid == bytes
-               ? MILL_OK
-               : mill_fail(err, MILL_E_INPUT, "the text is not UTF-8 at byte %zu", valid);
+    return mill_utf8_check(text, bytes, "the text", err);
 }
 
 mill_status mill_segment_text(struct mill_segments *out, const char *text, size_t bytes,

@@ -367,9 +367,7 @@ mill_status mill_script_from_markup(struct mill_script *out, const char *markup,
     if (bytes > MILL_SCRIPT_TEXT_BYTES)
         return mill_fail(err, MILL_E_INPUT, "markup of %zu bytes: at most %d", bytes,
                          MILL_SCRIPT_TEXT_BYTES);
-    size_t valid = mill_utf8_valid_bytes(markup, bytes);
-    if (valid < bytes)
-        return mill_fail(err, MILL_E_INPUT, "the markup is not UTF-8 at byte %zu", valid);
+    MILL_TRY(mill_utf8_check(markup, bytes, "the markup", err));
     p.xml = XML_ParserCreate("UTF-8");
     if (!p.xml)
         return mill_fail(err, MILL_E_MEMORY, "no memory for reading markup");
