@@ -65,7 +65,7 @@ static mill_status print_ids(struct mill_encoder *encoder, const struct request 
 static mill_status tokenize_json_line(struct mill_encoder *encoder, const struct request *r,
                                       const char *line, size_t size, struct mill_error *err) {
     json_t *object;
-    MILL_TRY(mill_json_parse(&object, "the line", line, size, err));
+    MILL_TRY(mill_json_parse(&object, NULL, line, size, err));
     const char *text;
     mill_status status = mill_config_text(object, "text", &text, err);
     if (status == MILL_OK)

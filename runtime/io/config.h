@@ -18,6 +18,7 @@
 /* *out is owned by the caller (json_decref). At most `maximum` bytes are read. */
 mill_status mill_json_open(json_t **out, const char *path, size_t maximum, struct mill_error *err);
 mill_status mill_yaml_open(json_t **out, const char *path, size_t maximum, struct mill_error *err);
+/* `name` is the path that messages name; NULL where the caller says what it is. */
 mill_status mill_json_parse(json_t **out, const char *name, const char *data, size_t size,
                             struct mill_error *err);
 mill_status mill_yaml_parse(json_t **out, const char *name, const char *data, size_t size,

@@ -8,6 +8,7 @@
 #include "runtime/io/config.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static _Thread_local bool ran_short;
 
@@ -27,20 +28,31 @@ bool mill_json_ran_short(void) {
     return short_of_memory;
 }
 
+/* Where parsing stopped; in a text of one line the line is nothing to tell. */
+static mill_status refuse(const char *name, const json_error_t *cause, struct mill_error *err) {
+    mill_status status =
+        !name && cause->line == 1
+            ? mill_fail(err, MILL_E_INPUT, "byte %d: %s", cause->position, cause->text)
+            : mill_fail(err, MILL_E_INPUT, "line %d, byte %d: %s", cause->line, cause->position,
+                        cause->text);
+    return name ? mill_context(err, status, "'%s'", name) : status;
+}
+
 mill_status mill_json_parse(json_t **out, const char *name, const char *data, size_t size,
                             struct mill_error *err) {
     json_error_t cause;
+    if (size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
+        data += 3;
+        size -= 3;
+    }
     mill_json_ran_short();
     *out = json_loadb(size ? data : "", size, JSON_REJECT_DUPLICATES, &cause);
     if (mill_json_ran_short()) {
         json_decref(*out);
         *out = NULL;
-        return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", name);
+        return mill_fail(err, MILL_E_MEMORY, "%s: no memory", name ? name : "JSON");
     }
-    if (*out)
-        return MILL_OK;
-    return mill_fail(err, MILL_E_INPUT, "'%s': line %d, byte %d: %s", name, cause.line,
-                     cause.position, cause.text);
+    return *out ? MILL_OK : refuse(name, &cause, err);
 }
 
 mill_status mill_json_open(json_t **out, const char *path, size_t maximum, struct mill_error *err) {

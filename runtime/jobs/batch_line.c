@@ -58,7 +58,7 @@ static mill_status check_fields(const json_t *root, struct mill_batch_fault *fau
 mill_status mill_batch_line_read(json_t **out, const char *line, size_t size,
                                  struct mill_batch_fault *fault, struct mill_error *err) {
     *fault = (struct mill_batch_fault){"invalid_json_line", NULL};
-    MILL_TRY(mill_json_parse(out, "request", line, size, err));
+    MILL_TRY(mill_json_parse(out, NULL, line, size, err));
     mill_status status = json_is_object(*out) ? check_fields(*out, fault, err)
                                               : mill_fail(err, MILL_E_INPUT, "no JSON object");
     if (status < 0) {

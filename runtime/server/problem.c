@@ -11,6 +11,7 @@ int mill_problem_set(struct mill_problem *problem, int status, const char *code,
                      const char *format, ...) {
     *problem = (struct mill_problem){.status = status, .code = code};
     snprintf(problem->param, sizeof problem->param, "%s", param ? param : "");
+    mill_utf8_make_printable(problem->param); /* a stranger's, and maybe cut */
     va_list args;
     va_start(args, format);
     vsnprintf(problem->message, sizeof problem->message, format, args);
@@ -56,12 +57,14 @@ int mill_problem_of_field(struct mill_problem *problem, mill_status status, cons
 mill_status mill_problem_read_json(json_t **out, const char *data, size_t size,
                                    struct mill_problem *problem) {
     struct mill_error err;
-    mill_status status = mill_json_parse(out, "the body", data, size, &err);
+    mill_status status = mill_json_parse(out, NULL, data, size, &err);
     if (status == MILL_OK && !json_is_object(*out)) {
         json_decref(*out);
         *out = NULL;
-        status = mill_fail(&err, MILL_E_INPUT, "the body: a JSON object is wanted");
+        status = mill_fail(&err, MILL_E_INPUT, "a JSON object is wanted");
     }
+    if (status < 0)
+        mill_context(&err, status, "the body");
     if (status == MILL_E_INPUT)
         mill_problem_set(problem, 400, "invalid_json", NULL, "%s", err.text);
     else if (status < 0)

@@ -180,7 +180,7 @@ static void test_bad_lines(void **state) {
     } cases[] = {
         {"", "\"code\":\"empty_file\""},
         {"\n \n", "\"code\":\"empty_file\""},
-        {LINE("a") "\n\n{", "\"message\":\"'request': line 1, byte 1: string or '}' expected near "
+        {LINE("a") "\n\n{", "\"message\":\"byte 1: string or '}' expected near "
                             "end of file\",\"param\":null,\"line\":3"},
         {LINE("a") "\n" LINE("a"), "line 1 has the same\",\"param\":\"custom_id\",\"line\":2"},
         {"[]", "no JSON object"},
