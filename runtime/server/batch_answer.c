@@ -17,7 +17,7 @@ static char *print_line(const char *custom_id, int status, json_t *taken_body) {
     json_t *root = json_pack("{s:s, s:s, s:{s:i, s:s, s:o}, s:n}", "id", id, "custom_id", custom_id,
                              "response", "status_code", status, "request_id", request, "body",
                              taken_body, "error");
-    char *line = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    char *line = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(root);
     if (mill_json_ran_short()) { /* something may be missing */
         free(line);

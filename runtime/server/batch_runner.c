@@ -175,7 +175,7 @@ static bool read_wish(struct spoken *s, const struct mill_server *server,
                       struct mill_speech_wish *wish, struct mill_problem *problem) {
     struct mill_error err;
     json_t *root = NULL;
-    mill_status status = mill_json_parse(&root, "request", s->item.text, s->item.text_bytes, &err);
+    mill_status status = mill_json_parse(&root, NULL, s->item.text, s->item.text_bytes, &err);
     json_t *body = json_incref(json_object_get(root, "body"));
     json_decref(root);
     if (status < 0 || !body) { /* it could be when the batch began */
@@ -255,7 +255,7 @@ static mill_status take_off(struct mill_batch_runner *r, struct mill_error *err)
         if (status == MILL_OK)
             return MILL_OK;
         if (status != MILL_AGAIN && !is_passing(status)) {
-            mill_problem_of_status(&problem, status, err);
+            mill_problem_of_field(&problem, status, "input", err);
             status = MILL_OK;
         }
     }

@@ -149,7 +149,7 @@ json_t *mill_call_list(json_t *taken, bool more) {
 }
 
 void mill_call_reply_json(struct mill_call *call, int status, json_t *taken) {
-    char *text = taken ? json_dumps(taken, JSON_COMPACT) : NULL;
+    char *text = taken ? json_dumps(taken, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(taken);
     if (mill_json_ran_short()) { /* something may be missing */
         free(text);

@@ -161,8 +161,10 @@ static bool take_body(struct mill_call *call, const char *data, size_t size) {
         return call->n_dropped <= DROPPED_BYTES;
     }
     mill_status status = mill_body_append(&call->body, data, size, &err);
-    if (status == MILL_OK)
+    if (status == MILL_OK) {
+        call->bytes_in += size;
         return true;
+    }
     call->closes = true;
     if (status == MILL_E_INPUT)
         mill_problem_set(&call->problem, 413, "request_too_large", NULL, "%s", err.text);
@@ -260,8 +262,7 @@ static void log_end(const struct mill_call *call, enum MHD_RequestTerminationCod
                    "event=request request=%s route=\"%s %s\" status=%d whole=%d bytes_in=%zu "
                    "seconds=%.4f%s",
                    call->id, route ? route->method : "-", route ? route->path : "-", call->status,
-                   end == MHD_REQUEST_TERMINATED_COMPLETED_OK, call->body.size, seconds,
-                   call->note);
+                   end == MHD_REQUEST_TERMINATED_COMPLETED_OK, call->bytes_in, seconds, call->note);
 }
 
 static void completed(void *context, struct MHD_Connection *mhd, void **slot,

@@ -126,7 +126,7 @@ static bool check_known(const json_t *root, struct mill_problem *problem) {
         "input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after", NULL};
     const char *unknown = mill_config_find_unknown(root, names);
     if (unknown)
-        mill_problem_set(problem, 400, "unknown_parameter", NULL, "there is no field '%.40s'",
+        mill_problem_set(problem, 400, "unknown_parameter", unknown, "there is no field '%.40s'",
                          unknown);
     return !unknown;
 }

@@ -62,7 +62,7 @@ static json_t *translate(const struct mill_server *server, const json_t *theirs,
         if (json_is_null(value) || problem->status)
             continue;
         if (!field)
-            mill_problem_set(problem, 400, "unknown_parameter", NULL, "there is no field '%.40s'",
+            mill_problem_set(problem, 400, "unknown_parameter", key, "there is no field '%.40s'",
                              key);
         else if (field->is_number && !json_is_number(value))
             mill_problem_set(problem, 400, "invalid_value", key, "%s: a number is wanted", key);

@@ -64,8 +64,8 @@ static bool check_fields(const struct mill_form *form, struct mill_problem *prob
         while (j < sizeof names / sizeof *names && strcmp(names[j], form->fields[i].name) != 0)
             j++;
         if (j == sizeof names / sizeof *names) {
-            mill_problem_set(problem, 400, "unknown_parameter", NULL, "there is no field '%.40s'",
-                             form->fields[i].name);
+            mill_problem_set(problem, 400, "unknown_parameter", form->fields[i].name,
+                             "there is no field '%.40s'", form->fields[i].name);
             return false;
         }
     }

@@ -3,6 +3,7 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/memory.h"
+#include "runtime/server/tls.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,10 +93,20 @@ static mill_status open_engine(struct mill_server *server, struct mill_error *er
 }
 
 static mill_status read_pem(const char *path, struct mill_buffer *out, struct mill_error *err) {
-    if (!path[0])
-        return MILL_OK;
     MILL_TRY(mill_file_read(path, out, err));
-    return mill_buffer_append(out, "", 1, err);
+    MILL_TRY(mill_buffer_append(out, "", 1, err));
+    out->size--; /* the zero is a terminator */
+    return MILL_OK;
+}
+
+static mill_status read_certificate(struct mill_server *server, struct mill_error *err) {
+    const struct mill_pem certificate = {server->options->tls_cert, &server->tls_cert};
+    const struct mill_pem key = {server->options->tls_key, &server->tls_key};
+    if (!certificate.path[0])
+        return MILL_OK;
+    MILL_TRY(read_pem(certificate.path, &server->tls_cert, err));
+    MILL_TRY(read_pem(key.path, &server->tls_key, err));
+    return mill_tls_check(&certificate, &key, err);
 }
 
 static mill_status open_http(struct mill_server *server, int listener, struct mill_error *err) {
@@ -174,8 +185,7 @@ static mill_status open_parts(struct mill_server *server, struct mill_error *err
     if (!server->consents)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
     MILL_TRY(mill_folder_make(o->state, err));
-    MILL_TRY(read_pem(o->tls_cert, &server->tls_cert, err));
-    MILL_TRY(read_pem(o->tls_key, &server->tls_key, err));
+    MILL_TRY(read_certificate(server, err));
     MILL_TRY(mill_clients_open(&server->clients, o->keys, err));
     MILL_TRY(open_usage(server, err));
     if (o->dictionary[0])

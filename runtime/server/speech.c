@@ -62,6 +62,12 @@ static bool settle(struct speech *s, struct mill_passage_options *options,
 
 /* ------------------------------------------------------------------ its life */
 
+/* The words of the metric finished_reason. */
+static const char *const end_names[] = {
+    [MILL_REQUEST_RUNNING] = "abort",     [MILL_REQUEST_COMPLETE] = "stop",
+    [MILL_REQUEST_LIMIT] = "length",      [MILL_REQUEST_CANCELLED] = "abort",
+    [MILL_REQUEST_DEADLINE] = "deadline", [MILL_REQUEST_FAILED] = "error"};
+
 static void count_end(struct speech *s) {
     struct mill_metrics *m = &s->server->metrics;
     struct mill_request_result result;
@@ -70,14 +76,16 @@ static void count_end(struct speech *s) {
         [MILL_REQUEST_RUNNING] = &m->n_cancelled, [MILL_REQUEST_COMPLETE] = &m->n_complete,
         [MILL_REQUEST_LIMIT] = &m->n_limit,       [MILL_REQUEST_CANCELLED] = &m->n_cancelled,
         [MILL_REQUEST_DEADLINE] = &m->n_late,     [MILL_REQUEST_FAILED] = &m->n_failed};
-    atomic_fetch_add(counters[s->over ? result.end : MILL_REQUEST_CANCELLED], 1);
+    int end = s->over ? result.end : MILL_REQUEST_CANCELLED;
+    atomic_fetch_add(counters[end], 1);
     atomic_fetch_add(&m->audio_ms, (uint64_t)(1e3 * s->audio_s));
     atomic_fetch_add(&m->n_underruns, s->waited);
     if (s->over && s->status == MILL_OK)
         mill_histogram_add(&m->speech_s, mill_clock_seconds() - s->started_s);
-    mill_call_note(s->call, "client=%s audio_s=%.2f first_s=%.3f end=%d findings=%#x",
+    mill_call_note(s->call, "client=%s audio_s=%.2f first_s=%.3f end=%s findings=%#x",
                    mill_client_name(s->client), s->audio_s,
-                   s->sounded_s > 0 ? s->sounded_s - s->started_s : 0, result.end, result.findings);
+                   s->sounded_s > 0 ? s->sounded_s - s->started_s : 0, end_names[end],
+                   result.findings);
 }
 
 static void free_speech(void *job) {
@@ -209,14 +217,14 @@ static bool open_stream(struct speech *s, struct mill_problem *problem) {
     mill_speech_plan_encoding(&s->plan, &encoding);
     mill_status status = mill_speech_stream_init(&s->stream, &encoding, s->plan.wish.is_sse, &err);
     if (status < 0)
-        mill_problem_of_status(problem, status, &err);
+        mill_problem_of_field(problem, status, "sample_rate", &err);
     return status == MILL_OK;
 }
 
 static void explain_refusal(struct speech *s, mill_status status, double retry_after_s,
                             const struct mill_error *err, struct mill_problem *problem) {
     if (status != MILL_AGAIN) {
-        mill_problem_of_status(problem, status, err);
+        mill_problem_of_field(problem, status, "input", err);
         return;
     }
     atomic_fetch_add(&s->server->metrics.n_refused, 1);

@@ -28,8 +28,8 @@ static bool check_keys(const json_t *object, const char *const *names, const cha
                        struct mill_problem *problem) {
     const char *unknown = mill_config_find_unknown(object, names);
     if (unknown)
-        mill_problem_set(problem, 400, "unknown_parameter", NULL, "%sthere is no field '%.40s'", in,
-                         unknown);
+        mill_problem_set(problem, 400, "unknown_parameter", unknown, "%sthere is no field '%.40s'",
+                         in, unknown);
     return !unknown;
 }
 

@@ -108,8 +108,8 @@ static void test_refused(void **state) {
     refuse("{" BASE ",\"model\":\"n\"}", "", "invalid_json");
     refuse("{\"model\":\"m\",\"voice\":\"v\",\"input\":\"a\\u0000b\"}", "", "invalid_json");
     refuse("{\"model\":\"m\",\"voice\":\"v\",\"input\":\"\xff\"}", "", "invalid_json");
-    refuse("{" BASE ",\"stream\":true}", "", "unknown_parameter");
-    refuse("{" BASE ",\"sparkmill\":{\"sede\":1}}", "", "unknown_parameter");
+    refuse("{" BASE ",\"stream\":true}", "stream", "unknown_parameter");
+    refuse("{" BASE ",\"sparkmill\":{\"sede\":1}}", "sede", "unknown_parameter");
     refuse("{\"input\":\"a\",\"voice\":\"v\"}", "model", "missing_required_parameter");
     refuse("{\"model\":\"m\",\"voice\":\"v\"}", "input", "missing_required_parameter");
     refuse("{\"model\":\"m\",\"input\":\"a\"}", "voice", "missing_required_parameter");
