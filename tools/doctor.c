@@ -7,6 +7,7 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <expat.h>
 #include <fts.h>
 #include <glob.h>
@@ -178,11 +179,31 @@ static double folder_bytes(const char *path) {
     return bytes;
 }
 
+/* Whether files can be put into the folder, or it can be made: the nearest part that is there is
+ * asked. */
+static bool can_be_filled(const char *folder) {
+    char path[4096];
+    struct stat info;
+    if (snprintf(path, sizeof path, "%s", folder) >= (int)sizeof path)
+        return false;
+    while (stat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            return false;
+        slash[slash == path] = '\0';
+    }
+    return S_ISDIR(info.st_mode) && access(path, W_OK | X_OK) == 0;
+}
+
 static void print_cache(void) {
     char *folder = mill_cache_folder();
     if (!folder)
         puts("cache        none: neither XDG_CACHE_HOME nor HOME is set, so weights are converted "
              "at every start");
+    else if (!can_be_filled(folder))
+        printf(
+            "cache        none: '%s' cannot be written, so weights are converted at every start\n",
+            folder);
     else if (access(folder, F_OK) != 0)
         printf("cache        %s (not made yet)\n", folder);
     else

@@ -87,13 +87,24 @@ static int refuse_command(const char *name) {
     return MILL_EXIT_USAGE;
 }
 
+static int find_and_run(int argc, char **argv) {
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(argv[0], commands[i].name) == 0)
+            return commands[i].run(argc, argv);
+    return refuse_command(argv[0]);
+}
+
 static int run_command(int argc, char **argv) {
     if (argc < 2) {
         print_help(stderr);
         return MILL_EXIT_USAGE;
     }
     const char *name = argv[1];
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+    if (strcmp(name, "help") == 0 && argc == 3) {
+        char *of_command[] = {argv[2], "--help", NULL};
+        return find_and_run(2, of_command);
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         print_help(stdout);
         return MILL_EXIT_OK;
     }
@@ -101,10 +112,7 @@ static int run_command(int argc, char **argv) {
         puts("sparkmill " MILL_VERSION);
         return MILL_EXIT_OK;
     }
-    for (int i = 0; i < N_COMMANDS; i++)
-        if (strcmp(name, commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
-    return refuse_command(name);
+    return find_and_run(argc - 1, argv + 1);
 }
 
 /* Where a standard stream was closed, the next file that is opened would get its number, and what
