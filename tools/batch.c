@@ -173,6 +173,17 @@ static mill_status open_engine(struct batch *b, struct mill_error *err) {
                                mill_engine_get_info(b->engine)->synthetic, err);
 }
 
+static mill_status check_input_stays(const struct options *o, struct mill_error *err) {
+    char *results = mill_path_join(o->output, MILL_BATCH_RESULTS_NAME);
+    if (!results)
+        return mill_fail(err, MILL_E_MEMORY, "no memory");
+    bool same = mill_file_same(o->input, results);
+    free(results);
+    return same ? mill_fail(err, MILL_E_INPUT, "'%s' is where results go: call it otherwise",
+                            o->input)
+                : MILL_OK;
+}
+
 static mill_status read_input(struct batch *b, struct mill_error *err) {
     const struct mill_engine_info *info = mill_engine_get_info(b->engine);
     describe_common(b);
@@ -181,6 +192,7 @@ static mill_status read_input(struct batch *b, struct mill_error *err) {
                                          .frames_per_second =
                                              (double)info->sample_rate / info->samples_per_frame,
                                          .common = b->common};
+    MILL_TRY(check_input_stays(&b->options, err));
     MILL_TRY(mill_batch_input_read(&b->input, b->options.input, &b->sizes, err));
     MILL_TRY(
         mill_batch_results_open(&b->results, b->options.output, b->options.format, &b->input, err));

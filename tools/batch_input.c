@@ -248,12 +248,10 @@ static mill_status make_key(struct mill_batch_item *item, const struct mill_batc
 
 static mill_status read_item(struct mill_batch_item *item, const char *line, size_t size,
                              const struct mill_batch_sizes *sizes, struct mill_error *err) {
-    char name[40];
-    snprintf(name, sizeof name, "line %zu", item->line);
-    MILL_TRY(mill_json_parse(&item->object, name, line, size, err));
-    mill_status status = json_is_object(item->object)
-                             ? check_keys(item->object, err)
-                             : mill_fail(err, MILL_E_INPUT, "not a JSON object");
+    mill_status status = mill_json_parse(&item->object, NULL, line, size, err);
+    if (status == MILL_OK)
+        status = json_is_object(item->object) ? check_keys(item->object, err)
+                                              : mill_fail(err, MILL_E_INPUT, "not a JSON object");
     if (status == MILL_OK)
         status = mill_config_text(item->object, "id", &item->id, err);
     if (status == MILL_OK && !is_id(item->id))

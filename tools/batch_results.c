@@ -69,10 +69,10 @@ static mill_status match_lines(const struct mill_batch_results *r, const struct 
         const char *start = text->data + at, *end = memchr(start, '\n', text->size - at);
         size_t size = end ? (size_t)(end - start) : text->size - at;
         at += size + 1;
-        char name[64];
-        snprintf(name, sizeof name, "results.jsonl, line %zu", number + 1);
         json_t *line;
-        MILL_TRY(mill_json_parse(&line, name, start, size, err));
+        mill_status status = mill_json_parse(&line, NULL, start, size, err);
+        if (status < 0)
+            return mill_context(err, status, "'" MILL_BATCH_RESULTS_NAME "': line %zu", number + 1);
         const char *id = json_string_value(json_object_get(line, "id"));
         struct mill_batch_item **item =
             id && n_items ? bsearch(id, sorted, n_items, sizeof *sorted, id_against) : NULL;
@@ -155,7 +155,7 @@ static mill_status open_folder(struct mill_batch_results *r, struct mill_batch_i
                    ? mill_fail(err, MILL_E_IO, "'%s': another process is at work there", r->folder)
                    : fail_errno(err, r->folder);
     MILL_TRY(empty_unfinished(r, err));
-    char *path = mill_path_join(r->folder, "results.jsonl");
+    char *path = mill_path_join(r->folder, MILL_BATCH_RESULTS_NAME);
     if (!path)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
     r->lines_fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
@@ -228,7 +228,8 @@ static mill_status append(struct mill_batch_results *r, json_t *line, struct mil
     if (!cause && fdatasync(r->lines_fd) != 0)
         cause = errno;
     free(text);
-    return cause ? mill_fail(err, mill_write_failure(cause), "'results.jsonl': %s", strerror(cause))
+    return cause ? mill_fail(err, mill_write_failure(cause), "'" MILL_BATCH_RESULTS_NAME "': %s",
+                             strerror(cause))
                  : MILL_OK;
 }
 

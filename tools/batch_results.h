@@ -14,6 +14,7 @@
 #include "runtime/audio/writer.h"
 #include "tools/batch_input.h"
 
+#define MILL_BATCH_RESULTS_NAME "results.jsonl"
 struct mill_batch_results;
 
 /* Opens the folder, which is made where it is not there, and marks the items that are done: their

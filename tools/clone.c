@@ -82,8 +82,7 @@ static mill_status read_statement(const char *consent, struct mill_buffer *out,
                              ? mill_file_read(consent, out, err)
                              : mill_buffer_append(out, consent, strlen(consent), err);
     if (status < 0)
-        return mill_context(err, status,
-                            "--consent (a statement in words, or a file that holds one)");
+        return mill_context(err, status, "--consent: one word is a file that holds the statement");
     clean(out);
     if (out->size == 0)
         return mill_fail(err, MILL_E_INPUT, "--consent: the statement is empty");
@@ -205,6 +204,7 @@ static mill_status run(const struct cloning_request *r, struct mill_buffer *stat
     struct mill_model model;
     struct mill_prepared wave = {0};
     MILL_TRY(check_consent(r, err));
+    MILL_TRY(mill_voice_check_output(r->output, err));
     if (r->name)
         MILL_TRY(mill_voice_check_name(r->name, err));
     if (r->consent)

@@ -60,6 +60,15 @@ static mill_status read_text(struct saying *s, struct mill_error *err) {
     return s->text.size > 0 ? MILL_OK : mill_fail(err, MILL_E_INPUT, "the text is empty");
 }
 
+/* What is read is not what is written: it would be lost. */
+static mill_status check_outputs(const struct mill_say_options *o, struct mill_error *err) {
+    const char *const read[] = {o->file, o->dictionary, o->voice};
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+        if (read[i] && mill_file_same(read[i], o->output))
+            return mill_fail(err, MILL_E_INPUT, "-o '%s' would replace what is read", o->output);
+    return o->save_voice ? mill_voice_check_output(o->save_voice, err) : MILL_OK;
+}
+
 static mill_status find_voice(void *context, const char *name, struct mill_engine_request *wish,
                               struct mill_error *err) {
     struct saying *s = context;
@@ -231,9 +240,11 @@ static void report(const struct saying *s) {
     struct rusage usage;
     mill_passage_get_progress(s->passage, &progress);
     getrusage(RUSAGE_SELF, &usage);
-    if (r->end == MILL_REQUEST_LIMIT)
-        fprintf(stderr, "a segment was stopped at the limit of %g seconds\n",
-                s->options.max_seconds);
+    if (progress.n_limited > 0)
+        fprintf(stderr,
+                "%d of %d segments stopped before the end: at --max-seconds %g, or where the model "
+                "has no more room\n",
+                progress.n_limited, progress.n_segments, s->options.max_seconds);
     fprintf(stderr,
             "audio %.2f s in %d segment%s, wall %.2f s (opening %.2f, first sound after %.2f), "
             "real-time factor %.2f, %.1f tokens/s, peak memory %.0f MB\n",
@@ -244,6 +255,7 @@ static void report(const struct saying *s) {
 }
 
 static mill_status run(struct saying *s, struct mill_error *err) {
+    MILL_TRY(check_outputs(&s->options, err));
     MILL_TRY(read_text(s, err));
     if (s->options.dictionary)
         MILL_TRY(mill_dictionary_open(&s->dictionary, s->options.dictionary, err));

@@ -4,10 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
+static bool ends_in(const char *path, const char *ending) {
+    const char *dot = strrchr(path, '.');
+    return dot && strcmp(dot, ending) == 0;
+}
+
 static bool is_file(const char *wanted) {
-    const char *dot = strrchr(wanted, '.');
-    return strchr(wanted, '/') ||
-           (dot && (strcmp(dot, ".voice") == 0 || strcmp(dot, ".json") == 0));
+    return strchr(wanted, '/') || ends_in(wanted, ".voice") || ends_in(wanted, ".json");
 }
 
 mill_status mill_voice_check_registry(const struct mill_registry *registry,
@@ -48,4 +51,17 @@ mill_status mill_voice_open(struct mill_voice *out, const char *wanted,
     if (status < 0)
         mill_voice_deinit(out);
     return status;
+}
+
+mill_status mill_voice_check_output(const char *path, struct mill_error *err) {
+    struct mill_voice there;
+    if (ends_in(path, ".voice"))
+        return MILL_OK;
+    if (!ends_in(path, ".json"))
+        return mill_fail(err, MILL_E_INPUT, "'%s': a voice's file is called NAME.voice", path);
+    if (access(path, F_OK) != 0)
+        return MILL_OK;
+    mill_status status = mill_voice_read(&there, path, NULL, err);
+    mill_voice_deinit(&there);
+    return status == MILL_OK ? MILL_OK : mill_context(err, status, "not replaced");
 }

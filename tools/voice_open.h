@@ -1,5 +1,5 @@
 /* voice_open.h - the voice that a command was asked for: a file where it has a '/' or ends in
- * .voice or .json, else a name in the registry. */
+ * .voice or .json, else a name in the registry; and where a command may write one. */
 #ifndef MILL_TOOLS_VOICE_OPEN_H
 #define MILL_TOOLS_VOICE_OPEN_H
 
@@ -21,5 +21,9 @@ mill_status mill_voice_look(struct mill_voice *out, const char *wanted,
 mill_status mill_voice_open(struct mill_voice *out, const char *wanted,
                             const struct mill_registry *registry,
                             const struct mill_voice_model *model, struct mill_error *err);
+
+/* A voice may be written there: MILL_E_INPUT where the name's ending would keep it from being found
+ * as a file, or something that is no voice would be replaced. */
+mill_status mill_voice_check_output(const char *path, struct mill_error *err);
 
 #endif

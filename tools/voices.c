@@ -63,6 +63,8 @@ static int run_list(struct request *r) {
     if (status < 0)
         return fail(status, &err);
     int result = MILL_EXIT_OK;
+    if (names.n == 0)
+        fprintf(stderr, "no voices in '%s'\n", r->registry.folder);
     for (size_t i = 0; i < names.n; i++) {
         struct mill_voice voice;
         status = mill_registry_get(&r->registry, names.names[i], NULL, &voice, &err);
@@ -166,6 +168,7 @@ static int run_add(struct request *r) {
 
 static mill_status export_voice(const struct request *r, struct mill_error *err) {
     struct mill_voice voice;
+    MILL_TRY(mill_voice_check_output(r->output, err));
     MILL_TRY(mill_voice_open(&voice, r->arguments[0], &r->registry, NULL, err));
     mill_status status = mill_voice_write(&voice, r->output, err);
     mill_voice_deinit(&voice);
@@ -213,12 +216,18 @@ static int run_revoke(struct request *r) {
 
 static const struct action {
     const char *name;
-    int least, most; /* arguments that are no options */
+    const char *takes; /* arguments that are no options, for messages */
+    int least, most;   /* of them */
     int (*run)(struct request *r);
 } actions[] = {
-    {"list", 0, 0, run_list},        {"show", 1, 1, run_show},     {"add", 1, 1, run_add},
-    {"import", 1, 1000, run_add},    {"export", 1, 1, run_export}, {"rename", 2, 2, run_rename},
-    {"remove", 1, 1000, run_remove}, {"revoke", 1, 1, run_revoke},
+    {"list", "nothing", 0, 0, run_list},
+    {"show", "NAME or FILE", 1, 1, run_show},
+    {"add", "FILE", 1, 1, run_add},
+    {"import", "FILE...", 1, 1000, run_add},
+    {"export", "NAME", 1, 1, run_export},
+    {"rename", "NAME NEW", 2, 2, run_rename},
+    {"remove", "NAME...", 1, 1000, run_remove},
+    {"revoke", "NAME or FILE", 1, 1, run_revoke},
 };
 enum { N_ACTIONS = sizeof actions / sizeof *actions };
 
@@ -241,8 +250,7 @@ static int run_action(const struct action *action, int argc, char **argv) {
     r.arguments = argv + first;
     r.n_arguments = argc - first;
     if (r.n_arguments < action->least || r.n_arguments > action->most)
-        return mill_command_usage(command, "%s: %d arguments are not what it takes", action->name,
-                                  r.n_arguments);
+        return mill_command_usage(command, "%s takes %s", action->name, action->takes);
     char *folder = mill_voices_folder(r.voices);
     r.registry.folder = folder;
     mill_status status = mill_voice_check_registry(&r.registry, &err);

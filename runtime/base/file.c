@@ -215,6 +215,11 @@ mill_status mill_file_write(const char *path, const void *data, size_t size,
     return status;
 }
 
+bool mill_file_same(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 bool mill_path_beside_program(char *path, size_t size, const char *name) {
     ssize_t n = readlink("/proc/self/exe", path, size - 1);
     if (n <= 0)
@@ -247,6 +252,9 @@ mill_status mill_folder_make(const char *path, struct mill_error *err) {
         if (kept == '\0')
             break;
     }
+    struct stat info;
+    if (status == MILL_OK && stat(path, &info) == 0 && !S_ISDIR(info.st_mode))
+        status = mill_fail(err, MILL_E_IO, "'%s': there is a file of that name, no folder", path);
     free(copy);
     return status;
 }

@@ -60,6 +60,8 @@ int mill_write_all(int fd, const void *data, size_t size);
  * MILL_E_IO. */
 mill_status mill_write_failure(int cause);
 
+/* Whether two paths lead to one file that is there. */
+bool mill_file_same(const char *a, const char *b);
 /* "<folder of the running program>/<name>" into `path`, of `size` bytes; false where the folder
  * cannot be told, or there is no room. */
 bool mill_path_beside_program(char *path, size_t size, const char *name);

@@ -139,7 +139,7 @@ static void settle(struct mill_passage *p, mill_status status, struct mill_error
         if (p->total.end == MILL_REQUEST_RUNNING)
             p->total.end = MILL_REQUEST_FAILED;
     } else if (status == MILL_DONE) {
-        p->total.end = p->any_limit ? MILL_REQUEST_LIMIT : MILL_REQUEST_COMPLETE;
+        p->total.end = p->n_limited > 0 ? MILL_REQUEST_LIMIT : MILL_REQUEST_COMPLETE;
     }
     if (status < 0 || status == MILL_DONE)
         p->total.total_s = mill_clock_seconds() - p->opened_s;
@@ -187,7 +187,8 @@ void mill_passage_get_progress(struct mill_passage *passage, struct mill_passage
     pthread_mutex_lock(&passage->lock);
     *out = (struct mill_passage_progress){.n_segments = passage->n_pieces,
                                           .n_done = passage->n_done,
-                                          .n_frames = passage->total.n_frames};
+                                          .n_frames = passage->total.n_frames,
+                                          .n_limited = passage->n_limited};
     for (int32_t i = 0; i < passage->n_flights; i++)
         if (passage->flights[i].request)
             out->n_frames += mill_request_get_progress(passage->flights[i].request);

@@ -72,6 +72,7 @@ void mill_passage_close(struct mill_passage *passage);
 struct mill_passage_progress {
     int32_t n_segments, n_done; /* done: the engine has made all of it */
     int32_t n_frames;           /* made so far */
+    int32_t n_limited;          /* read, and stopped at their limit: it is not all said */
 };
 void mill_passage_get_progress(struct mill_passage *passage, struct mill_passage_progress *out);
 

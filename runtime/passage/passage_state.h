@@ -80,7 +80,7 @@ struct mill_passage {
     bool waiting;      /* it wants to be told of the next */
     bool cancelled;
     struct mill_request_result total; /* of the pieces that were read; how it ended */
-    bool any_limit;                   /* some piece had no end */
+    int32_t n_limited;                /* pieces that were read and had no end */
     int32_t n_done;                   /* pieces that the engine has made */
     uint64_t n_read;                  /* samples */
 };

@@ -174,7 +174,7 @@ void mill_passage_land(struct mill_passage *p, struct mill_passage_flight *fligh
     learn_voice(p, flight);
     pthread_mutex_lock(&p->lock);
     const struct mill_request_result *r = &flight->result;
-    p->any_limit |= r->end == MILL_REQUEST_LIMIT;
+    p->n_limited += r->end == MILL_REQUEST_LIMIT;
     if (flight->piece == 0) {
         p->total.seed = r->seed;
         p->total.queued_s = r->queued_s;

@@ -47,6 +47,22 @@ static void assert_content(const char *wanted) {
     mill_buffer_deinit(&b);
 }
 
+static void folders_and_one_file_by_two_names(void **state) {
+    (void)state;
+    static const char link[] = MILL_SCRATCH "/file/deep/link";
+    struct mill_error err;
+    assert_int_equal(mill_file_write(path, "x", 1, &err), MILL_OK);
+    unlink(link);
+    assert_false(mill_file_same(path, link)); /* one is not there */
+    assert_int_equal(symlink("out", link), 0);
+    assert_true(mill_file_same(path, link));
+    assert_true(mill_file_same(path, MILL_SCRATCH "/file/../file/deep/out"));
+    assert_false(mill_file_same(path, folder));
+    assert_int_equal(mill_folder_make(path, &err), MILL_E_IO);
+    assert_non_null(strstr(err.text, "no folder"));
+    unlink(link);
+}
+
 static void atomic_output(void **state) {
     (void)state;
     struct mill_output out;
@@ -211,7 +227,7 @@ int main(void) {
         cmocka_unit_test(atomic_output), cmocka_unit_test(umask_stays),
         cmocka_unit_test(failures),      cmocka_unit_test(whole_files),
         cmocka_unit_test(mappings),      cmocka_unit_test(what_is_replaced),
-        cmocka_unit_test(paths),
+        cmocka_unit_test(paths),         cmocka_unit_test(folders_and_one_file_by_two_names),
     };
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }
