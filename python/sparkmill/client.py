@@ -39,6 +39,12 @@ class Wish(TypedDict, total=False):
     pitch: str
     rate: str
     redraws: int
+    ssml: bool
+    dictionary: str
+    language: str
+    clause_ms: int
+    sentence_ms: int
+    paragraph_ms: int
     priority: int
     deadline_ms: int
     sample_rate: int
