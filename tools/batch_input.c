@@ -6,8 +6,8 @@
 #include "runtime/io/config.h"
 #include "runtime/text/prompt.h"
 #include "runtime/text/script.h"
+#include "runtime/voice/voice_labels.h"
 #include "runtime/voice/voice_use.h"
-#include "tools/voice_labels.h"
 #include "tools/voice_open.h"
 
 #include <inttypes.h>

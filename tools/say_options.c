@@ -3,8 +3,8 @@
 #include "tools/say_options.h"
 
 #include "runtime/audio/time_stretch.h"
+#include "runtime/voice/voice_labels.h"
 #include "tools/command.h"
-#include "tools/voice_labels.h"
 
 #include <string.h>
 #include <unistd.h>

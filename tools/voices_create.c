@@ -7,13 +7,13 @@
 #include "runtime/base/file.h"
 #include "runtime/base/memory.h"
 #include "runtime/engine/engine.h"
+#include "runtime/voice/voice_labels.h"
 #include "tools/cache_folder.h"
 #include "tools/command.h"
 #include "tools/demo_voice.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/user_folders.h"
-#include "tools/voice_labels.h"
 #include "tools/voice_open.h"
 
 #include <stddef.h>

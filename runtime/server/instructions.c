@@ -4,6 +4,8 @@
  * waits for its noun ("a very low pitch"), a noun for its adjective ("pitch: very low"). */
 #include "runtime/server/instructions.h"
 
+#include "runtime/voice/voice_labels.h"
+
 #include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
@@ -165,15 +167,16 @@ mill_status mill_instructions_read(const char *text, struct mill_labels *out,
 
 /* "pitch:high" or "speed:low", up to a comma. */
 static bool take_label(const char *text, size_t size, struct mill_labels *labels) {
-    static const char *const levels[] = {"very_low", "low", "moderate", "high", "very_high"};
     bool is_pitch = strncmp(text, "pitch:", 6) == 0;
     if (size < 6 || (!is_pitch && strncmp(text, "speed:", 6) != 0))
         return false;
-    for (int i = 0; i < 5; i++)
-        if (strlen(levels[i]) == size - 6 && memcmp(levels[i], text + 6, size - 6) == 0) {
+    for (int i = 0; i < MILL_LEVELS; i++) {
+        const char *name = mill_level_names[i];
+        if (strlen(name) == size - 6 && memcmp(name, text + 6, size - 6) == 0) {
             *(is_pitch ? &labels->pitch : &labels->rate) = i;
             return true;
         }
+    }
     return false;
 }
 

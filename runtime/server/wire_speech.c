@@ -3,6 +3,7 @@
 #include "runtime/server/wire_speech.h"
 
 #include "runtime/io/config.h"
+#include "runtime/voice/voice_labels.h"
 
 #include <math.h>
 #include <string.h>
@@ -107,11 +108,9 @@ static bool take_word(const json_t *object, const char *key, const char *const *
 
 static bool take_labels(const json_t *ours, struct mill_labels *labels,
                         struct mill_problem *problem) {
-    static const char *const genders[] = {"female", "male"};
-    static const char *const levels[] = {"very_low", "low", "moderate", "high", "very_high"};
-    return take_word(ours, "gender", genders, 2, &labels->gender, problem) &&
-           take_word(ours, "pitch", levels, 5, &labels->pitch, problem) &&
-           take_word(ours, "rate", levels, 5, &labels->rate, problem);
+    return take_word(ours, "gender", mill_gender_names, MILL_GENDERS, &labels->gender, problem) &&
+           take_word(ours, "pitch", mill_level_names, MILL_LEVELS, &labels->pitch, problem) &&
+           take_word(ours, "rate", mill_level_names, MILL_LEVELS, &labels->rate, problem);
 }
 
 static bool take_ours(const json_t *root, struct mill_speech_wish *wish,
