@@ -141,8 +141,7 @@ int mill_command_synth_model(int argc, char **argv) {
     struct mill_checkpoint_options options = {.seed = (uint64_t)r.seed,
                                               .dtype = r.dtype,
                                               .label = mill_synth_config_name(r.config),
-                                              .progress = mill_progress_update_bytes,
-                                              .progress_context = &progress};
+                                              .progress = {mill_progress_update_bytes, &progress}};
     double start = mill_clock_seconds();
     mill_progress_start(&progress, "writing", "bytes", (double)bytes);
     written = mill_checkpoint_write(r.folder, &shape, &options, &err);

@@ -179,8 +179,7 @@ static mill_status open_replica(struct mill_engine *engine, int32_t i,
                    .memory_limit_bytes = hooks->memory_limit_bytes,
                    .full_head = o->full_head,
                    .ops = hooks->find_backend ? hooks->find_backend(hooks->context, i) : NULL,
-                   .progress = progress ? progress->update : NULL,
-                   .progress_context = progress ? progress->context : NULL},
+                   .progress = {progress->update, progress->context}},
         .lender = lender ? mill_replica_device(lender) : NULL,
         .host = {.context = engine, .ended = mill_engine_on_ended, .lost = mill_engine_on_lost},
         .max_jobs = mill_engine_max_live(engine),
@@ -235,7 +234,8 @@ static void limit_tokens(struct mill_engine *engine) {
 
 mill_status mill_engine_start(struct mill_engine *engine,
                               const struct mill_engine_progress *progress, struct mill_error *err) {
-    MILL_TRY(open_replicas(engine, progress, err));
+    const struct mill_engine_progress silent = {0};
+    MILL_TRY(open_replicas(engine, progress ? progress : &silent, err));
     limit_tokens(engine);
     engine->started_s = mill_clock_seconds();
     for (int32_t i = 0; i < engine->n_replicas; i++)

@@ -94,10 +94,8 @@ mill_status mill_device_plan(struct mill_device *device, const struct mill_model
     device->ops = options->ops ? options->ops : mill_backend_find(name, err);
     if (!device->ops)
         return MILL_E_INPUT;
-    struct mill_weights_options weights = {.full_head = options->full_head,
-                                           .cache = options->cache,
-                                           .progress = options->progress,
-                                           .progress_context = options->progress_context};
+    struct mill_weights_options weights = {
+        .full_head = options->full_head, .cache = options->cache, .progress = options->progress};
     if (!mill_precision_find(options->precision, name, &weights.precision))
         return mill_fail(err, MILL_E_INPUT, "precision '%s': there are auto, fp32, bf16 and int8",
                          options->precision);

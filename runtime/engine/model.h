@@ -42,8 +42,7 @@ struct mill_device_options {
     size_t memory_limit_bytes;          /* of the device, at most; 0 = what it has; for tests */
     bool full_head;                     /* for unrestricted drawing */
     const struct mill_backend_ops *ops; /* in place of the table of that name; for tests */
-    void (*progress)(void *context, size_t done_bytes, size_t all_bytes); /* of the weights */
-    void *progress_context;
+    struct mill_byte_progress progress; /* of the weights */
 };
 
 struct mill_device {

@@ -60,8 +60,7 @@ mill_status mill_tensor_stream_write(struct mill_tensor_stream *stream, struct m
             *crc = (uint32_t)crc32(*crc, data, (uInt)bytes);
         offset += bytes;
         stream->done_bytes += bytes;
-        if (options->progress)
-            options->progress(options->progress_context, stream->done_bytes, stream->all_bytes);
+        mill_byte_progress_update(&options->progress, stream->done_bytes, stream->all_bytes);
     }
     return MILL_OK;
 }

@@ -8,6 +8,7 @@
 #ifndef MILL_MODEL_CHECKPOINT_WRITE_H
 #define MILL_MODEL_CHECKPOINT_WRITE_H
 
+#include "runtime/base/byte_progress.h"
 #include "runtime/model/synth.h"
 
 /* The marker's name below a checkpoint's folder. */
@@ -18,8 +19,7 @@ struct mill_checkpoint_options {
     enum mill_dtype dtype;  /* MILL_F32 (as published), MILL_BF16 or MILL_F16 */
     const char *label;      /* the configuration's name, for the marker; at most 64 bytes */
     bool without_tokenizer; /* the caller brings tokenizer files (another vocabulary) */
-    void (*progress)(void *context, size_t done_bytes, size_t all_bytes); /* NULL = silent */
-    void *progress_context;
+    struct mill_byte_progress progress;
 };
 
 /* Write everything below `folder`, which is made where it is not there; existing files of the same

@@ -55,8 +55,7 @@ static mill_status open_steps(struct mill_encoder_weights *weights, struct openi
                                                     .plan = &opening->plan,
                                                     .files = files,
                                                     .n_files = files[1] ? 2 : 1,
-                                                    .progress = options->progress,
-                                                    .progress_context = options->progress_context};
+                                                    .progress = options->progress};
     MILL_TRY(mill_weight_store_open(weights->store, &source, err));
     weights->from_cache = weights->store->from_cache;
     weights->image_bytes = opening->plan.bytes;

@@ -191,10 +191,9 @@ static void report(const struct filler *filler, int32_t n_rows_done) {
     const struct mill_image_target *target = filler->target;
     const struct mill_image_entry *entry = filler->entry;
     double share = (double)n_rows_done / (double)entry->shape.n_out;
-    if (target->progress)
-        target->progress(target->progress_context,
-                         entry->offset + (size_t)(share * (double)entry->bytes),
-                         filler->plan->bytes);
+    mill_byte_progress_update(&target->progress,
+                              entry->offset + (size_t)(share * (double)entry->bytes),
+                              filler->plan->bytes);
 }
 
 static mill_status fill_entry(struct filler *filler, struct mill_error *err) {

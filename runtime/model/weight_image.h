@@ -10,6 +10,7 @@
 #define MILL_MODEL_WEIGHT_IMAGE_H
 
 #include "kernels/backend.h"
+#include "runtime/base/byte_progress.h"
 #include "runtime/model/weight_rows.h"
 
 enum mill_image_form {
@@ -49,8 +50,7 @@ struct mill_image_target {
     struct mill_output *output; /* used where memory is NULL */
     uint64_t file_offset;       /* of the image's first byte */
     bool write_failed;          /* out: the file, not the checkpoint, is to blame */
-    void (*progress)(void *context, size_t done_bytes, size_t all_bytes); /* or NULL */
-    void *progress_context;
+    struct mill_byte_progress progress;
 };
 mill_status mill_image_fill(struct mill_image_plan *plan, struct mill_image_target *target,
                             struct mill_error *err);

@@ -25,9 +25,7 @@ static mill_status fill_memory(struct mill_weight_store *store,
                                const struct mill_weight_store_source *source,
                                struct mill_error *err) {
     MILL_TRY(mill_image_memory_open(&store->memory, source->plan->bytes, err));
-    struct mill_image_target target = {.memory = store->memory.image,
-                                       .progress = source->progress,
-                                       .progress_context = source->progress_context};
+    struct mill_image_target target = {.memory = store->memory.image, .progress = source->progress};
     return mill_image_fill(source->plan, &target, err);
 }
 
@@ -44,8 +42,7 @@ static mill_status get_image(struct mill_weight_store *store,
     mill_status status = mill_image_cache_open(&store->memory, path, &key, source->plan->bytes);
     store->from_cache = status == MILL_OK;
     if (status < 0) {
-        struct mill_image_target target = {.progress = source->progress,
-                                           .progress_context = source->progress_context};
+        struct mill_image_target target = {.progress = source->progress};
         mill_folder_make(source->cache, NULL); /* where it fails, so does the next step */
         status = mill_image_cache_make(&store->memory, path, &key, source->plan, &target, err);
         if (status < 0 && target.write_failed)

@@ -6,6 +6,7 @@
 #ifndef MILL_MODEL_WEIGHT_STORE_H
 #define MILL_MODEL_WEIGHT_STORE_H
 
+#include "runtime/base/byte_progress.h"
 #include "runtime/model/image_cache.h"
 #include "runtime/model/tensor_table.h"
 
@@ -25,8 +26,7 @@ struct mill_weight_store_source {
     struct mill_image_plan *plan;
     const struct mill_tensors *const *files; /* those that the plan reads */
     int n_files;
-    void (*progress)(void *context, size_t done_bytes, size_t all_bytes); /* or NULL */
-    void *progress_context;
+    struct mill_byte_progress progress;
 };
 
 /* Open a checkpoint's file and check that it holds what the uses (enum mill_tensor_use) need. */

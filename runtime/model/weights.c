@@ -91,9 +91,7 @@ mill_status mill_weights_load(struct mill_weights *weights, struct mill_backend 
                                                     .plan = &s->plan,
                                                     .files = files,
                                                     .n_files = N_FILES,
-                                                    .progress = s->options.progress,
-                                                    .progress_context =
-                                                        s->options.progress_context};
+                                                    .progress = s->options.progress};
     s->store.backend = backend;
     mill_status status = MILL_E_DEVICE;
     if (peer)

@@ -12,6 +12,7 @@
 #define MILL_MODEL_WEIGHTS_H
 
 #include "kernels/backend.h"
+#include "runtime/base/byte_progress.h"
 #include "runtime/model/shape.h"
 #include "runtime/text/control_tokens.h"
 
@@ -113,9 +114,7 @@ struct mill_weights_options {
     enum mill_precision precision;
     bool full_head;    /* also pack all vocabulary rows, for MILL_LEGAL_ANY */
     const char *cache; /* folder for converted images; NULL = none */
-    /* NULL = silent; called on the opening thread. */
-    void (*progress)(void *context, size_t done_bytes, size_t all_bytes);
-    void *progress_context;
+    struct mill_byte_progress progress;
 };
 
 /* In two steps, so that what the weights take is known before anything is taken. Planned: the files

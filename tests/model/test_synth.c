@@ -213,8 +213,7 @@ static void write_and_check(const struct mill_shape *shape, enum mill_dtype dtyp
                                               .dtype = dtype,
                                               .label = "test",
                                               .without_tokenizer = true,
-                                              .progress = count_progress,
-                                              .progress_context = &done};
+                                              .progress = {count_progress, &done}};
     if (mill_checkpoint_write(folder, shape, &options, &err) < 0)
         fail_msg("%s", err.text);
     assert_true(done > 0);

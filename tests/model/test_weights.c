@@ -544,7 +544,7 @@ static void test_progress(void **state) {
     struct model *model = *state;
     struct mill_weights *weights;
     size_t last = 0;
-    struct mill_weights_options options = {.progress = note_progress, .progress_context = &last};
+    struct mill_weights_options options = {.progress = {note_progress, &last}};
     assert_int_equal(mill_weights_open(&weights, FOLDER, &model->shape, &model->tokens.tokens,
                                        model->ops, model->backend, &options, NULL),
                      MILL_OK);
