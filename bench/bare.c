@@ -14,7 +14,7 @@ mill_status bench_bare_open(struct bench_bare *bare, const struct mill_device_op
                             int32_t max_batch, int32_t max_tokens, int32_t max_rows,
                             struct mill_error *err) {
     MILL_TRY(mill_model_open(&bare->model, options->folder, options->cache, err));
-    MILL_TRY(mill_device_open(&bare->device, &bare->model, options, NULL, err));
+    MILL_TRY(mill_device_open(&bare->device, &bare->model, options, err));
     bare->pages_a_sequence = max_tokens / PAGE_TOKENS + 1;
     const struct mill_qwen2_options lm = {.max_rows = max_rows,
                                           .max_sequences = max_batch,

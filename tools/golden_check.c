@@ -93,7 +93,7 @@ static mill_status check_folder(struct golden_run *run, const struct options *op
     int64_t longest;
     MILL_TRY(golden_longest_sequence(run, &longest, err));
     MILL_TRY(mill_model_open(&run->model, options->model.folder, NULL, err));
-    MILL_TRY(mill_device_open(&run->device, &run->model, &options->model, NULL, err));
+    MILL_TRY(mill_device_open(&run->device, &run->model, &options->model, err));
     MILL_TRY(open_speech(run, longest, err));
     printf("%s against %s: backend %s (%s), %s\n\n", options->model.folder, options->golden,
            run->device.ops->name, run->device.ops->describe(run->device.backend),

@@ -209,7 +209,7 @@ static mill_status open_language_model(struct selftest *t, int32_t n_rows, struc
                                           .max_pages = 1,
                                           .n_pages = 1,
                                           .page_tokens = n_rows};
-    MILL_TRY(mill_device_open(&t->device, &t->model, &options, NULL, err));
+    MILL_TRY(mill_device_open(&t->device, &t->model, &options, err));
     return mill_qwen2_open(&t->lm, t->device.ops, t->device.backend, &t->device.weights->lm, &lm,
                            err);
 }

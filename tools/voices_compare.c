@@ -93,7 +93,7 @@ static mill_status open_decoder(struct comparison *c, struct mill_error *err) {
                                                 .cache = c->cache,
                                                 .backend = c->backend,
                                                 .precision = c->precision};
-    MILL_TRY(mill_device_open(&c->device, &c->model, &options, NULL, err));
+    MILL_TRY(mill_device_open(&c->device, &c->model, &options, err));
     return mill_bicodec_decoder_open(&c->decoder, c->device.ops, c->device.backend,
                                      &c->device.weights->decoder, 1, err);
 }

@@ -119,9 +119,8 @@ mill_status mill_device_load(struct mill_device *device, struct mill_error *err)
 }
 
 mill_status mill_device_open(struct mill_device *device, const struct mill_model *model,
-                             const struct mill_device_options *options,
-                             const struct mill_device *lender, struct mill_error *err) {
-    MILL_TRY(mill_device_plan(device, model, options, lender, err));
+                             const struct mill_device_options *options, struct mill_error *err) {
+    MILL_TRY(mill_device_plan(device, model, options, NULL, err));
     return mill_device_load(device, err);
 }
 

@@ -62,10 +62,9 @@ mill_status mill_device_plan(struct mill_device *device, const struct mill_model
                              const struct mill_device_options *options,
                              const struct mill_device *lender, struct mill_error *err);
 mill_status mill_device_load(struct mill_device *device, struct mill_error *err);
-/* Both. */
+/* Both, of a device by itself. */
 mill_status mill_device_open(struct mill_device *device, const struct mill_model *model,
-                             const struct mill_device_options *options,
-                             const struct mill_device *lender, struct mill_error *err);
+                             const struct mill_device_options *options, struct mill_error *err);
 void mill_device_close(struct mill_device *device);
 
 /* One more backend on the device that the options name; the caller closes it, before that one. */
