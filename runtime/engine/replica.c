@@ -11,19 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Seconds: how long a replica waits that holds requests but may not go on with any; how long close
- * waits for a step that does not come back. Frames a second and thread, or GPU, that are
- * believed in before any were made, for so many seconds of work. */
+/* How long a replica waits that holds requests but may not go on with any. */
 #define HELD_NAP_S 0.002
+/* How long close waits for a step that does not come back. */
 #define CLOSE_PATIENCE_S 2
+/* Frames a second of a thread, or of a GPU, that are believed in before any were made: as much as
+ * if they had been measured for so long. */
 #define GUESSED_RATE 60.0
 #define GUESSED_GPU_RATE 3000.0
 #define GUESS_WEIGHT_S 0.5
+/* Of a device that gets two backends. */
+#define LEAST_BYTES_OF_TWO ((size_t)7 << 30)
 
 /* A started job that idled so long goes first; one that waited so long is above every rule; a
  * deadline that near counts. See scheduler.h. */
 enum { MAX_IDLE_STEPS = 32, PATIENCE_STEPS = 5000 };
-#define LEAST_BYTES_OF_TWO ((size_t)7 << 30) /* of a device, for two backends on it */
 #define URGENT_S 2.0
 
 /* ------------------------------------------------------------------ open */
