@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { BAR_CELLS = 24 };
+enum { BAR_CELLS = 16 }; /* with the longest amounts a line has 79 columns */
 
 void mill_progress_start(struct mill_progress *progress, const char *label, const char *unit,
                          double total) {
@@ -25,7 +25,7 @@ void mill_progress_skip(struct mill_progress *progress, double done) {
 
 static void write_amount(char *out, size_t size, double amount, const char *unit) {
     if (strcmp(unit, "audio") == 0)
-        snprintf(out, size, "%.1f s of audio", amount);
+        snprintf(out, size, "%.1f s", amount);
     else if (strcmp(unit, "bytes") != 0)
         snprintf(out, size, "%.1f %s", amount, unit);
     else if (amount >= 1e9)

@@ -191,7 +191,7 @@ static mill_status open_output(struct saying *s, struct mill_error *err) {
 static mill_status speak(struct saying *s, struct mill_error *err) {
     float samples[READ_SAMPLES];
     mill_status status = MILL_OK;
-    mill_progress_start(&s->progress, "speaking", "s", 0);
+    mill_progress_start(&s->progress, "speaking", "audio", 0);
     while (status == MILL_OK || status == MILL_AGAIN) {
         struct mill_passage_progress progress;
         size_t n;
@@ -201,7 +201,10 @@ static mill_status speak(struct saying *s, struct mill_error *err) {
         if (status == MILL_OK)
             status = mill_audio_writer_write(s->writer, samples, n, err);
         mill_passage_get_progress(s->passage, &progress);
-        mill_progress_update(&s->progress, progress.n_frames / s->frames_per_second);
+        double audio_s = progress.n_frames / s->frames_per_second;
+        if (progress.n_done > 0)
+            s->progress.total = audio_s * progress.n_segments / progress.n_done;
+        mill_progress_update(&s->progress, audio_s);
     }
     mill_progress_end(&s->progress);
     mill_passage_get_result(s->passage, &s->result);
