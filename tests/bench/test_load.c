@@ -21,6 +21,7 @@ enum { RATE = 1000, HOP = 20 };
 struct fake {
     atomic_int flying, most, started, finished;
     int refuse_from; /* requests from this number on are refused; 0 = none */
+    int refuse_to;   /* and those up to this one */
     int fail_every;  /* every n-th request fails; 0 = none */
     long pause_ms;
     size_t piece; /* samples; 0 = 50 */
@@ -54,7 +55,7 @@ static mill_status start(void *context, struct bench_request *request, struct mi
     struct fake *fake = context;
     int number = atomic_fetch_add(&fake->started, 1) + 1;
     bench_request_sent(request);
-    if (fake->refuse_from && number >= fake->refuse_from)
+    if ((fake->refuse_from && number >= fake->refuse_from) || number <= fake->refuse_to)
         return mill_fail(err, MILL_E_DEVICE, "no device");
     struct answer *a = calloc(1, sizeof *a);
     assert_non_null(a);
@@ -160,6 +161,17 @@ static void test_failures_are_counted(void **state) {
     assert_int_equal(out.failures[2].n, 0);
 }
 
+static void test_refused_at_first(void **state) {
+    (void)state;
+    struct fake fake = {.refuse_to = 2};
+    const struct bench_load load = {.concurrency = 1, .n_requests = 5, .n_warmup = 1, .seed = 1};
+    struct bench_outcome out;
+    struct mill_error err = {""};
+    assert_int_equal(run(&fake, &load, &out, &err), MILL_OK);
+    assert_int_equal(out.n_failed, 1);
+    assert_int_equal(out.n_done, 4);
+}
+
 static void test_many_kinds_of_failure(void **state) {
     (void)state;
     struct bench_failure list[BENCH_MAX_FAILURES] = {0};
@@ -226,6 +238,7 @@ int main(void) {
                                        cmocka_unit_test(test_many_kinds_of_failure),
                                        cmocka_unit_test(test_failures_are_counted),
                                        cmocka_unit_test(test_nothing_starts),
+                                       cmocka_unit_test(test_refused_at_first),
                                        cmocka_unit_test(test_open_loop),
                                        cmocka_unit_test(test_passages)};
     return cmocka_run_group_tests(tests, NULL, NULL);
