@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 enum { LARGEST_RESULT = 1 << 24 }; /* bytes */
 
@@ -60,8 +61,19 @@ static bool compare_figure(const struct bench_figure *figure, const json_t *befo
     return worse;
 }
 
-static int compare_points(const json_t *before, const json_t *after, double least, FILE *out) {
-    int n_worse = 0;
+/* What was not the same may be why the figures are not. */
+static void print_text_where_different(const json_t *before, const json_t *after, const char *name,
+                                       FILE *out) {
+    const char *a = json_string_value(json_object_get(before, name));
+    const char *b = json_string_value(json_object_get(after, name));
+    if (a && b && strcmp(a, b) != 0)
+        fprintf(out, "different %s\n  before: %s\n  after:  %s\n", name, a, b);
+}
+
+/* Points that both have; *n_worse counts figures. */
+static int compare_points(const json_t *before, const json_t *after, double least, FILE *out,
+                          int *n_worse) {
+    int n_common = 0;
     size_t p;
     json_t *point;
     json_array_foreach((json_t *)before, p, point) {
@@ -72,10 +84,11 @@ static int compare_points(const json_t *before, const json_t *after, double leas
             fprintf(out, "%.0f at once\n", number_of(point, "concurrency"));
         else
             fprintf(out, "%.3g requests a second\n", number_of(point, "rate"));
+        n_common++;
         for (size_t i = 0; i < bench_n_figures; i++)
-            n_worse += compare_figure(&bench_figures[i], point, other, least, out);
+            *n_worse += compare_figure(&bench_figures[i], point, other, least, out);
     }
-    return n_worse;
+    return n_common;
 }
 
 mill_status bench_result_compare(const char *before, const char *after, double least, FILE *out,
@@ -84,8 +97,15 @@ mill_status bench_result_compare(const char *before, const char *after, double l
     mill_status status = read_points(before, &roots[0], &points[0], err);
     if (status == MILL_OK)
         status = read_points(after, &roots[1], &points[1], err);
-    if (status == MILL_OK)
-        *n_worse = compare_points(points[0], points[1], least, out);
+    *n_worse = 0;
+    if (status == MILL_OK) {
+        print_text_where_different(json_object_get(roots[0], "machine"),
+                                   json_object_get(roots[1], "machine"), "cpu", out);
+        print_text_where_different(roots[0], roots[1], "settings", out);
+        if (compare_points(points[0], points[1], least, out, n_worse) == 0)
+            status = mill_fail(err, MILL_E_INPUT, "'%s' and '%s' have no point of load in common",
+                               before, after);
+    }
     json_decref(roots[0]);
     json_decref(roots[1]);
     return status;

@@ -54,8 +54,9 @@ void bench_result_print_point(FILE *out, const struct bench_point *point);
 mill_status bench_result_write(const struct bench_result *result, const char *folder,
                                struct mill_error *err);
 
-/* Two JSON files side by side, on `out`: every figure of every point that both have; *n_worse
- * counts those that got worse beyond noise and by more than `least` (0.05 = 5 %). */
+/* Two JSON files side by side, on `out`: settings where they differ, and every figure of every
+ * point that both have, of which there must be one; *n_worse counts figures that got worse beyond
+ * noise and by more than `least` (0.05 = 5 %). */
 mill_status bench_result_compare(const char *before, const char *after, double least, FILE *out,
                                  int *n_worse, struct mill_error *err);
 

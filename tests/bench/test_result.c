@@ -95,6 +95,36 @@ static void test_files(void **state) {
     mill_buffer_deinit(&text);
 }
 
+/* Other settings are shown; results without a point in common are no comparison. */
+static void test_different_loads(void **state) {
+    (void)state;
+    struct bench_result one = result_with(100, 0.2), other = result_with(100, 0.2);
+    struct mill_error err = {""};
+    struct mill_buffer text;
+    int n_worse;
+    snprintf(other.settings, sizeof other.settings, "seed=2");
+    write_result(&one, MILL_SCRATCH "/one");
+    write_result(&other, MILL_SCRATCH "/other");
+    FILE *out = fopen(MILL_SCRATCH "/comparison", "w");
+    assert_non_null(out);
+    assert_int_equal(bench_result_compare(MILL_SCRATCH "/one/engine.json",
+                                          MILL_SCRATCH "/other/engine.json", 0, out, &n_worse,
+                                          &err),
+                     MILL_OK);
+    for (int i = 0; i < other.n_points; i++)
+        other.points[i].concurrency += 100;
+    write_result(&other, MILL_SCRATCH "/other");
+    assert_int_equal(bench_result_compare(MILL_SCRATCH "/one/engine.json",
+                                          MILL_SCRATCH "/other/engine.json", 0, out, &n_worse,
+                                          &err),
+                     MILL_E_INPUT);
+    assert_non_null(strstr(err.text, "in common"));
+    fclose(out);
+    read_text(MILL_SCRATCH "/comparison", &text);
+    assert_non_null(strstr(text.data, "  before: model=\"x\" & <y>\n  after:  seed=2\n"));
+    mill_buffer_deinit(&text);
+}
+
 static void test_bad_files(void **state) {
     (void)state;
     struct mill_error err = {""};
@@ -115,6 +145,7 @@ static void test_bad_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_compare), cmocka_unit_test(test_files),
+                                       cmocka_unit_test(test_different_loads),
                                        cmocka_unit_test(test_bad_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
