@@ -9,6 +9,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/io/config.h"
 #include "runtime/server/call_state.h"
+#include "runtime/server/origin.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -118,6 +119,15 @@ static void find_route(struct mill_call *call, const char *method, const char *p
     }
 }
 
+static void check_origin(struct mill_call *call) {
+    if (call->route->scope == MILL_SCOPE_PUBLIC || !call->http->options.refuses_pages ||
+        mill_origin_is_local(mill_call_header(call, "Host"), mill_call_header(call, "Origin")))
+        return;
+    mill_problem_set(&call->problem, 403, "origin_not_allowed", NULL,
+                     "Host or Origin is not this machine, and without keys a page from elsewhere "
+                     "may not ask: use localhost, or give the server keys");
+}
+
 static void check_body(struct mill_call *call, const struct framing *framing) {
     size_t most = call->http->options.max_body[call->route->body];
     mill_body_init(&call->body, most, call->http->options.body_folder);
@@ -137,6 +147,8 @@ static void begin(struct mill_call *call, const char *method, const char *path,
     check_framing(call, version, path, &framing);
     if (!call->problem.status)
         find_route(call, method, path);
+    if (!call->problem.status)
+        check_origin(call);
     if (!call->problem.status)
         o->admit(o->server, call->route, mill_call_header(call, "Authorization"), &call->client,
                  &call->problem);

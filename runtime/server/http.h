@@ -20,6 +20,7 @@ struct mill_http_options {
     const char *tls_cert, *tls_key;       /* PEM, or NULL */
     struct mill_connection_limits limits; /* `leave` is filled in */
     const struct mill_route *routes;
+    bool refuses_pages; /* of other machines: see origin.h. Public routes are for all */
     size_t max_body[MILL_BODY_COUNT];
     const char *body_folder;
     const struct mill_log *log;

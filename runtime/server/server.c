@@ -127,6 +127,7 @@ static mill_status open_http(struct mill_server *server, int listener, struct mi
                    .slow_client_s = o->slow_client_s,
                    .min_body_rate = (double)o->min_body_rate},
         .routes = mill_routes,
+        .refuses_pages = !o->keys[0] && !o->anonymous && strncmp(o->host, "unix:", 5) != 0,
         /* A character may be written as 12 bytes of escapes; fields beside the text are small. */
         .max_body = {[MILL_BODY_JSON] = (size_t)o->max_input_chars * 12 + MULTIPART_BYTES,
                      [MILL_BODY_UPLOAD] = (size_t)o->max_upload_bytes + MULTIPART_BYTES,

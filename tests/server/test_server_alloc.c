@@ -170,7 +170,7 @@ static long count_settled(void) {
 
 /* ------------------------------------------------------------------ the requests */
 
-#define HEAD " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+#define HEAD " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 #define SPEECH(more) "{\"model\":\"tts-1\",\"input\":\"Hello.\",\"voice\":\"alloy\"," more "}"
 
 /* No format of libavcodec's, which ends the program in places, and no changed speed: libsonic
