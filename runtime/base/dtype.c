@@ -71,70 +71,47 @@ uint16_t mill_f16_from_f32(float f) {
 
 void mill_dtype_to_f32(enum mill_dtype dtype, const void *from, float *to, size_t n) {
     const uint8_t *p = from;
-    size_t bytes = mill_dtype_bytes(dtype);
-    if (dtype == MILL_F32) {
+#define CONVERT(type, value)                                                                       \
+    for (size_t i = 0; i < n; i++) {                                                               \
+        type v;                                                                                    \
+        memcpy(&v, p + i * sizeof v, sizeof v);                                                    \
+        to[i] = value;                                                                             \
+    }                                                                                              \
+    return
+    switch (dtype) {
+    case MILL_F32:
         memcpy(to, from, n * sizeof *to);
         return;
+    case MILL_F64:
+        CONVERT(double, (float)v);
+    case MILL_F16:
+        CONVERT(uint16_t, mill_f16_to_f32(v));
+    case MILL_BF16:
+        CONVERT(uint16_t, mill_bf16_to_f32(v));
+    case MILL_F8_E4M3:
+        CONVERT(uint8_t, small_float(v, 4, 3, true));
+    case MILL_F8_E5M2:
+        CONVERT(uint8_t, small_float(v, 5, 2, false));
+    case MILL_I64:
+        CONVERT(int64_t, (float)v);
+    case MILL_I32:
+        CONVERT(int32_t, (float)v);
+    case MILL_I16:
+        CONVERT(int16_t, (float)v);
+    case MILL_I8:
+        CONVERT(int8_t, (float)v);
+    case MILL_U64:
+        CONVERT(uint64_t, (float)v);
+    case MILL_U32:
+        CONVERT(uint32_t, (float)v);
+    case MILL_U16:
+        CONVERT(uint16_t, (float)v);
+    case MILL_U8:
+        CONVERT(uint8_t, (float)v);
+    case MILL_BOOL:
+        CONVERT(uint8_t, v ? 1.0f : 0.0f);
+    case MILL_DTYPE_COUNT:
+        return;
     }
-    for (size_t i = 0; i < n; i++, p += bytes) {
-        union {
-            double f64;
-            uint16_t u16;
-            int64_t i64;
-            int32_t i32;
-            int16_t i16;
-            int8_t i8;
-            uint64_t u64;
-            uint32_t u32;
-            uint8_t u8;
-        } v;
-        memcpy(&v, p, bytes);
-        switch (dtype) {
-        case MILL_F64:
-            to[i] = (float)v.f64;
-            break;
-        case MILL_F16:
-            to[i] = mill_f16_to_f32(v.u16);
-            break;
-        case MILL_BF16:
-            to[i] = mill_bf16_to_f32(v.u16);
-            break;
-        case MILL_F8_E4M3:
-            to[i] = small_float(v.u8, 4, 3, true);
-            break;
-        case MILL_F8_E5M2:
-            to[i] = small_float(v.u8, 5, 2, false);
-            break;
-        case MILL_I64:
-            to[i] = (float)v.i64;
-            break;
-        case MILL_I32:
-            to[i] = (float)v.i32;
-            break;
-        case MILL_I16:
-            to[i] = (float)v.i16;
-            break;
-        case MILL_I8:
-            to[i] = (float)v.i8;
-            break;
-        case MILL_U64:
-            to[i] = (float)v.u64;
-            break;
-        case MILL_U32:
-            to[i] = (float)v.u32;
-            break;
-        case MILL_U16:
-            to[i] = (float)v.u16;
-            break;
-        case MILL_U8:
-            to[i] = (float)v.u8;
-            break;
-        case MILL_BOOL:
-            to[i] = v.u8 ? 1.0f : 0.0f;
-            break;
-        case MILL_F32:
-        case MILL_DTYPE_COUNT:
-            break;
-        }
-    }
+#undef CONVERT
 }
