@@ -15,7 +15,7 @@
 #define SMALLEST_MAXIMUM 0x1p-100f
 
 enum {
-    TILE_ROWS = 6, /* rows of a tile */
+    TILE_ROWS = 12, /* rows of a tile, at most; even */
     PANEL =
         64, /* outputs of a weight panel; the last panel is as wide as needed, in steps of LANES */
     LANES = 16,          /* every ISA's vectors divide it */
@@ -33,8 +33,8 @@ struct tile {
     ptrdiff_t b_tap;           /* bytes from tap to tap */
     int32_t n_taps, n_k;       /* n_k: elements a tap, in pairs for bf16 and i8 */
     int32_t n_rows, n_columns; /* 1 .. TILE_ROWS; 16, 32, 48 or 64 = the panel's width */
-    const char *next;          /* to be on its way into the cache meanwhile, */
-    int32_t next_bytes;        /* so many bytes with every k; 0 = nothing */
+    const char *next;          /* to be on its way into the cache meanwhile: */
+    int64_t next_bytes;        /* so many bytes */
     float (*sums)[PANEL];      /* [n_rows]: out */
 };
 

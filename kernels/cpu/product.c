@@ -3,17 +3,17 @@
  *
  * Input rows are first prepared (snake, conversion) into backend->prepared, once, however many taps
  * and panels read them. A product is then a grid of (group of rows) x (group of panels); a task
- * walks its panels, and for each its rows in tiles of TILE_ROWS, so that a panel is read from the
- * cache and the group's rows stay in it. With few rows the grid is split along panels, with many
- * along rows. Rows may lie in several pieces (the spans of a convolution): a tile stays within one,
- * a group does not care. */
+ * walks its panels, and for each its rows in tiles of up to TILE_ROWS, so that a panel is read from
+ * the cache and the group's rows stay in it. With few rows the grid is split along panels, with
+ * many along rows. Rows may lie in several pieces (the spans of a convolution): a tile stays within
+ * one, a group does not care. */
 #include "kernels/cpu/cpu_backend.h"
 
 enum {
     GROUP_ROWS =
         96, /* 96 rows x 768 channels x 2 bytes beside a 700 KB panel: within a 1 MB cache */
-    MANY_ROWS = 2 * TILE_ROWS, /* from here on the next panel can come in while tiles multiply;
-                                  below, memory is busy with this one */
+    MANY_ROWS = TILE_ROWS / 2 + 1, /* from here on the next panel can come in while tiles multiply;
+                                      below, memory is busy with this one */
     TASKS_PER_WORKER = 6 /* so that a thread that loses its processor for a moment does not hold up
                             the rest for long */
 };
@@ -32,20 +32,49 @@ struct tile_rows {
     int32_t row, inside, n;
 };
 
-static void finish_rows(const struct product_run *run, const struct tile_rows *rows, int32_t column,
-                        int32_t n_columns, float (*sums)[PANEL]) {
+/* Where a tile's results go, and what is added to them. */
+struct results {
+    float *y;
+    const float *residual; /* or NULL */
+};
+
+static struct results results_of(const struct product *p, const struct tile_rows *rows,
+                                 int32_t column) {
+    int32_t at = p->pairs ? column / 2 : column;
+    return (struct results){
+        .y = p->y + rows->piece->y + rows->inside * p->y_stride + at,
+        .residual = p->residual ? p->residual + rows->piece->residual +
+                                      rows->inside * p->residual_stride + at
+                                : NULL,
+    };
+}
+
+/* They come into the cache while the tile is multiplied. (Inlined always: a function that only
+ * prefetches has no effects in GCC's eyes, and calls of it are dropped.) */
+static inline __attribute__((always_inline)) void ask_results(const struct product *p,
+                                                              const struct tile_rows *rows,
+                                                              const struct results *results,
+                                                              int32_t n_columns) {
+    int32_t n = p->pairs ? n_columns / 2 : n_columns;
+    for (int32_t r = 0; r < rows->n; r++)
+        for (int32_t i = 0; i < n; i += 16) {
+            __builtin_prefetch(results->y + r * p->y_stride + i, 1);
+            if (results->residual)
+                __builtin_prefetch(results->residual + r * p->residual_stride + i);
+        }
+}
+
+static void finish_rows(const struct product_run *run, const struct tile_rows *rows,
+                        const struct results *results, int32_t column, int32_t n_columns,
+                        float (*sums)[PANEL]) {
     const struct product *p = run->product;
     const struct mill_weight *w = p->w;
-    int32_t out = p->first_out + column, at = p->pairs ? column / 2 : column;
-    float *y = p->y + rows->piece->y + rows->inside * p->y_stride + at;
-    const float *residual =
-        p->residual ? p->residual + rows->piece->residual + rows->inside * p->residual_stride + at
-                    : NULL;
+    int32_t out = p->first_out + column;
     for (int32_t r = 0; r < rows->n; r++) {
         struct finish f = {
-            .y = y + r * p->y_stride,
+            .y = results->y + r * p->y_stride,
             .sums = sums[r],
-            .residual = residual ? residual + r * p->residual_stride : NULL,
+            .residual = results->residual ? results->residual + r * p->residual_stride : NULL,
             .act = p->act,
             .pairs = p->pairs,
             .n = n_columns,
@@ -61,7 +90,8 @@ static void finish_rows(const struct product_run *run, const struct tile_rows *r
     }
 }
 
-/* The rows behind `rows`, at most a tile, before row `end`. */
+/* The rows behind `rows` and before row `end`, in as few tiles as can be, of like sizes: a tile of
+ * one or two rows takes as long as one of three. */
 static void next_rows(struct tile_rows *rows, int32_t end) {
     rows->row += rows->n;
     rows->inside += rows->n;
@@ -72,7 +102,8 @@ static void next_rows(struct tile_rows *rows, int32_t end) {
     int32_t left = end - rows->row;
     if (left > 0 && left > rows->piece->n_rows - rows->inside)
         left = rows->piece->n_rows - rows->inside;
-    rows->n = left < TILE_ROWS ? left : TILE_ROWS;
+    int32_t n_tiles = (left + TILE_ROWS - 1) / TILE_ROWS;
+    rows->n = n_tiles > 0 ? (left + n_tiles - 1) / n_tiles : 0;
 }
 
 /* The first tile of a task that begins at `row`. */
@@ -85,6 +116,13 @@ static struct tile_rows find_rows(const struct product_run *run, int32_t row, in
     return rows;
 }
 
+/* Of a group of panels; the larger groups come first, so that no thread is left alone with one at
+ * the end. */
+static int32_t first_panel(const struct product_run *run, int32_t group) {
+    int32_t larger = run->n_panels % run->n_panel_groups;
+    return run->n_panels / run->n_panel_groups * group + (group < larger ? group : larger);
+}
+
 static void product_task(void *context, int task, int worker) {
     (void)worker;
     const struct product_run *run = context;
@@ -93,10 +131,9 @@ static void product_task(void *context, int task, int worker) {
     int32_t row_group = task % run->n_row_groups, panel_group = task / run->n_row_groups;
     int32_t row_end = (int32_t)((int64_t)p->n_rows * (row_group + 1) / run->n_row_groups);
     int32_t row_first = (int32_t)((int64_t)p->n_rows * row_group / run->n_row_groups);
-    int32_t panel_end = (int32_t)((int64_t)run->n_panels * (panel_group + 1) / run->n_panel_groups);
-    int32_t panel = (int32_t)((int64_t)run->n_panels * panel_group / run->n_panel_groups);
+    int32_t panel = first_panel(run, panel_group), panel_end = first_panel(run, panel_group + 1);
     const struct tile_rows first = find_rows(run, row_first, row_end);
-    int32_t n_rows = row_end - row_first, n_k = p->n_taps * run->panels.n_groups;
+    int32_t n_rows = row_end - row_first;
     void (*tile)(const struct tile *) = shape->dtype == MILL_F32    ? run->isa->tile_f32
                                         : shape->dtype == MILL_BF16 ? run->isa->tile_bf16
                                                                     : run->isa->tile_i8;
@@ -108,9 +145,11 @@ static void product_task(void *context, int task, int worker) {
                         (size_t)out * (size_t)shape->n_taps * run->panels.tap_bytes_a_column;
         int32_t wanted = p->n_out - column < columns ? p->n_out - column : columns;
         size_t panel_bytes = tap_bytes * (size_t)shape->n_taps;
-        size_t a_row = n_rows >= MANY_ROWS && n_k > 0 ? panel_bytes / (size_t)n_rows : 0;
+        size_t a_row = n_rows >= MANY_ROWS ? panel_bytes / (size_t)n_rows : 0;
         for (struct tile_rows rows = first; rows.n > 0; next_rows(&rows, row_end)) {
             _Alignas(64) float sums[TILE_ROWS][PANEL];
+            const struct results results = results_of(p, &rows, column);
+            ask_results(p, &rows, &results, wanted);
             tile(&(struct tile){
                 .a = p->a + rows.piece->a + rows.inside * p->a_row,
                 .a_row = p->a_row,
@@ -121,11 +160,11 @@ static void product_task(void *context, int task, int worker) {
                 .n_k = run->panels.n_groups,
                 .n_rows = rows.n,
                 .n_columns = columns,
-                .next = b + panel_bytes + a_row * (size_t)(rows.row - row_first),
-                .next_bytes = a_row > 0 ? (int32_t)(a_row * (size_t)rows.n / (size_t)n_k) : 0,
+                .next = (a_row > 0 ? b + panel_bytes : b) + a_row * (size_t)(rows.row - row_first),
+                .next_bytes = (int64_t)(a_row * (size_t)rows.n),
                 .sums = sums,
             });
-            finish_rows(run, &rows, column, wanted, sums);
+            finish_rows(run, &rows, &results, column, wanted, sums);
         }
     }
 }
