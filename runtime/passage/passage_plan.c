@@ -115,6 +115,8 @@ static double usual_pause_s(const struct mill_passage_options *o, enum mill_segm
 static mill_status add_pieces(struct mill_passage *p, const struct mill_script_span *span,
                               const char *language, struct mill_buffer *pieces,
                               struct mill_error *err) {
+    if (span->bytes == 0)
+        return MILL_OK;
     const struct mill_segment_limits limits = limits_of(p, &p->speakers[1 + span->voice].wish);
     struct mill_segments segments;
     MILL_TRY(
@@ -157,9 +159,9 @@ static mill_status add_spans(struct mill_passage *p, const struct mill_script *s
         size_t before = pieces->size;
         MILL_TRY(add_pieces(p, &spans[i], language, pieces, err));
         asked &= pieces->size == before;
-        struct mill_passage_piece *behind =
-            (struct mill_passage_piece *)(void *)(pieces->data + pieces->size);
-        double *pause_s = pieces->size > 0 ? &behind[-1].pause_s : &p->first_pause_s;
+        struct mill_passage_piece *all = (struct mill_passage_piece *)(void *)pieces->data;
+        size_t n_pieces = pieces->size / sizeof *all;
+        double *pause_s = n_pieces > 0 ? &all[n_pieces - 1].pause_s : &p->first_pause_s;
         if (spans[i].pause_ms >= 0)
             add_pause(pause_s, &asked, spans[i].pause_ms);
         else if (pieces->size == before && pieces->size > 0 && !asked)

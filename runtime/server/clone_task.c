@@ -6,6 +6,7 @@
 
 #include "runtime/base/memory.h"
 #include "runtime/io/sha256.h"
+#include "runtime/server/base64.h"
 #include "runtime/server/worker.h"
 #include "runtime/voice/cloner.h"
 
@@ -158,40 +159,19 @@ static bool copy_text(const struct mill_form_field *field, char *out, size_t cap
     return true;
 }
 
-static int base64_digit(char c) {
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+' || c == '-' ? 62
-           : c == '/' || c == '_' ? 63
-                                  : -1;
-}
-
-/* "data:audio/wav;base64,..." or the digits alone. */
-static bool decode_base64(struct clone *c) {
-    const char *text = c->recording, *end = text + c->recording_bytes;
-    const char *comma = memchr(text, ',', c->recording_bytes < 100 ? c->recording_bytes : 100);
-    uint32_t bits = 0;
-    int n_bits = 0;
-    size_t n = 0;
-    text = comma ? comma + 1 : text;
-    c->bytes = mill_alloc_array((size_t)(end - text) / 4 * 3 + 3, 1);
-    for (; c->bytes && text < end && *text != '='; text++) {
-        if (*text == '\r' || *text == '\n' || *text == ' ')
-            continue;
-        int digit = base64_digit(*text);
-        if (digit < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)digit;
-        n_bits += 6;
-        if (n_bits >= 8) {
-            n_bits -= 8;
-            c->bytes[n++] = (char)(bits >> n_bits & 0xff);
-        }
-    }
+/* The recording was sent as base64. */
+static bool decode_recording(struct clone *c, const struct mill_form_field *field,
+                             struct mill_problem *problem) {
+    struct mill_error err;
+    mill_status status =
+        mill_base64_decode(field->data, field->size, &c->bytes, &c->recording_bytes, &err);
     c->recording = c->bytes;
-    c->recording_bytes = n;
-    return n > 0;
+    if (status == MILL_E_INPUT)
+        mill_problem_set(problem, 400, "invalid_value", field->name, "%s: %s", field->name,
+                         err.text);
+    else if (status < 0)
+        mill_problem_of_status(problem, status, &err);
+    return status == MILL_OK;
 }
 
 static bool take_recording(struct clone *c, const struct mill_clone_order *order,
@@ -209,11 +189,8 @@ static bool take_recording(struct clone *c, const struct mill_clone_order *order
                          field->name);
         return false;
     }
-    if (order->is_base64 && !decode_base64(c)) {
-        mill_problem_set(problem, 400, "invalid_value", field->name, "%s: base64 is wanted",
-                         field->name);
+    if (order->is_base64 && !decode_recording(c, field, problem))
         return false;
-    }
     if (c->recording_bytes <= (size_t)c->server->options->max_upload_bytes)
         return true;
     mill_problem_set(problem, 413, "request_too_large", field->name,

@@ -5,6 +5,7 @@
  * Of its fields, max_tokens, length_threshold, window_size and stream are checked and change
  * nothing: texts are split by our own rules, and sound leaves while it is made. */
 #include "runtime/server/clone_task.h"
+#include "runtime/server/dialogue.h"
 #include "runtime/server/file_task.h"
 #include "runtime/server/speech.h"
 
@@ -118,44 +119,6 @@ void mill_route_server_info(struct mill_call *call) {
 
 /* ------------------------------------------------------------------ speaking */
 
-/* Text as it stands in markup. */
-static mill_status append_escaped(struct mill_buffer *out, const char *text, size_t size,
-                                  struct mill_error *err) {
-    for (size_t i = 0; i < size; i++) {
-        const char *escape = text[i] == '<'   ? "&lt;"
-                             : text[i] == '>' ? "&gt;"
-                             : text[i] == '&' ? "&amp;"
-                             : text[i] == '"' ? "&quot;"
-                                              : NULL;
-        MILL_TRY(
-            mill_buffer_append(out, escape ? escape : text + i, escape ? strlen(escape) : 1, err));
-    }
-    return MILL_OK;
-}
-
-/* "<role:NAME,pitch:high>Hello." and so on, in markup: each a paragraph in its voice. */
-static mill_status mark_up(const char *text, struct mill_buffer *out, struct mill_error *err) {
-    static const char open[] = "<role:";
-    const char *tag = strstr(text, open);
-    if (!tag || strspn(text, " \t\r\n") != (size_t)(tag - text))
-        return mill_fail(err, MILL_E_INPUT, "text: it begins with <role:NAME>, who speaks first");
-    MILL_TRY(mill_buffer_printf(out, err, "<speak>"));
-    while (tag) {
-        tag += sizeof open - 1;
-        const char *close = strchr(tag, '>'), *next = close ? strstr(close, open) : NULL;
-        if (!close)
-            return mill_fail(err, MILL_E_INPUT, "text: a role's tag has no end");
-        const char *said = close + 1;
-        MILL_TRY(mill_buffer_printf(out, err, "<voice name=\""));
-        MILL_TRY(append_escaped(out, tag, (size_t)(close - tag), err));
-        MILL_TRY(mill_buffer_printf(out, err, "\">"));
-        MILL_TRY(append_escaped(out, said, next ? (size_t)(next - said) : strlen(said), err));
-        MILL_TRY(mill_buffer_printf(out, err, "</voice>"));
-        tag = next;
-    }
-    return mill_buffer_printf(out, err, "</speak>");
-}
-
 /* A dialogue: its text, which is checked as any other, becomes markup. */
 static mill_status read_dialogue(const struct mill_server *server, const json_t *theirs,
                                  struct mill_speech_wish *out, struct mill_problem *problem) {
@@ -163,7 +126,7 @@ static mill_status read_dialogue(const struct mill_server *server, const json_t 
     struct mill_buffer markup;
     MILL_TRY(read_wish(server, theirs, out, problem));
     mill_buffer_init(&markup, MARKUP_BYTES);
-    mill_status status = mark_up(out->input, &markup, &err);
+    mill_status status = mill_dialogue_mark_up(out->input, &markup, &err);
     if (status == MILL_OK &&
         json_object_set_new(out->source, "input", json_stringn(markup.data, markup.size)) != 0)
         status = MILL_E_MEMORY;

@@ -1,6 +1,7 @@
 /* fuzz_recording.c - the bytes as a recording, decoded in this process and without the lock; what
  * the decoder writes is then read as its parent reads it, and must make sense. libsndfile itself is
  * not instrumented: what is exercised is our use of it, and our reader. */
+#include "runtime/audio/recording_check.h"
 #include "runtime/audio/recording_decode.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -42,6 +43,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < recording.n_samples; i++)
         sum += fabsf(recording.samples[i]);
     require(sum >= 0);
+    if (status == MILL_OK) {
+        struct mill_recording_report report;
+        require(mill_recording_check(&recording, 0.25, &report, NULL) == MILL_OK);
+        require(report.use_first_s >= 0 && report.use_end_s >= report.use_first_s);
+    }
     free(answer);
     close(in);
     close(out);
