@@ -2,10 +2,9 @@
 #include "runtime/jobs/flights.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/base/wait.h"
 
-#include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { READ_SAMPLES = 4096 };
 
@@ -34,20 +33,16 @@ struct mill_flights {
 mill_status mill_flights_open(struct mill_flights **out, int capacity,
                               const struct mill_flight_hands *hands, struct mill_error *err) {
     struct mill_flights *all = mill_alloc_array(1, sizeof *all);
-    if (all)
-        all->flights = mill_alloc_array((size_t)capacity, sizeof *all->flights);
-    if (!all || !all->flights) {
+    struct flight *flights = mill_alloc_array((size_t)capacity, sizeof *flights);
+    if (!all || !flights || mill_wait_init(&all->changed) < 0) {
         free(all);
+        free(flights);
         return mill_fail(err, MILL_E_MEMORY, "no memory");
     }
     all->hands = *hands;
+    all->flights = flights;
     all->capacity = capacity;
-    pthread_condattr_t clock;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_mutex_init(&all->lock, NULL);
-    pthread_cond_init(&all->changed, &clock);
-    pthread_condattr_destroy(&clock);
     *out = all;
     return MILL_OK;
 }
@@ -153,15 +148,11 @@ static struct flight *find_readable(struct mill_flights *flights) {
 
 /* NULL after a while, or when woken. */
 static struct flight *wait_for_readable(struct mill_flights *flights, double timeout_s) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + (int64_t)(1e9 * timeout_s);
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
+    double until_s = mill_wait_deadline(timeout_s);
     struct flight *found;
     pthread_mutex_lock(&flights->lock);
     while (!(found = find_readable(flights)) && !flights->woken)
-        if (pthread_cond_timedwait(&flights->changed, &flights->lock, &until) != 0)
+        if (!mill_wait_until(&flights->changed, &flights->lock, until_s))
             break;
     if (found)
         found->readable = false;
