@@ -122,7 +122,8 @@ mill_status mill_output_open(struct mill_output *output, const char *path, struc
     if (!mill_hex_random(digits, 6))
         return mill_fail(err, MILL_E_IO, "'%s': no random numbers: %s", path, strerror(errno));
     output->path = final_name(path);
-    if (!output->path || asprintf(&output->temporary_path, "%s.%s", output->path, digits) < 0) {
+    if (!output->path ||
+        asprintf(&output->temporary_path, "%s.%s.unfinished", output->path, digits) < 0) {
         output->temporary_path = NULL;
         mill_output_close(output);
         return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", path);
