@@ -4,6 +4,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/io/config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct mill_file_task *file_task_of(struct mill_task *task) {
@@ -54,15 +55,18 @@ struct mill_file_task *mill_file_task_new(struct mill_call *call,
     task->server = mill_call_server(call);
     task->worker = task->server->worker;
     task->run = run;
+    snprintf(task->subject, sizeof task->subject, "%s", mill_call_param(call));
     mill_body_init(&task->body, 0, NULL);
     return task;
 }
 
 void mill_file_task_submit(struct mill_call *call, struct mill_file_task *taken) {
-    mill_worker_submit(taken->worker, call, &taken->task);
-}
-
-void mill_file_task_refuse(struct mill_call *call, struct mill_file_task *taken) {
+    if (!taken)
+        return;
+    if (!taken->problem.status) {
+        mill_worker_submit(taken->worker, call, &taken->task);
+        return;
+    }
     mill_call_refuse(call, &taken->problem);
     free_task(&taken->task);
 }

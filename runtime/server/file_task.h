@@ -12,7 +12,7 @@ struct mill_file_task {
     struct mill_server *server;
     /* On the worker's thread: fills in `reply` or `problem`. */
     void (*run)(struct mill_file_task *task);
-    char subject[MILL_CALL_PARAM_BYTES]; /* id or name that it is about */
+    char subject[MILL_CALL_PARAM_BYTES]; /* id or name that it is about: the path's, unless said */
     char after[MILL_CALL_PARAM_BYTES];   /* of a list: the id before its first */
     int limit;                           /* of a list */
     struct mill_worker *worker;          /* that does it; the server's, unless said */
@@ -27,11 +27,10 @@ struct mill_file_task {
     struct mill_problem problem;
 };
 
-/* NULL, with the call refused, when memory is short. */
+/* NULL, with the call refused, when memory is short: then submit does nothing. */
 struct mill_file_task *mill_file_task_new(struct mill_call *call,
                                           void (*run)(struct mill_file_task *task));
+/* Where it has a problem already, the call is refused with that. */
 void mill_file_task_submit(struct mill_call *call, struct mill_file_task *taken);
-/* Instead: the call is refused with its problem. */
-void mill_file_task_refuse(struct mill_call *call, struct mill_file_task *taken);
 
 #endif

@@ -206,10 +206,7 @@ void mill_route_create_batch(struct mill_call *call) {
     if (mill_problem_read_json(&root, body->data, body->size, &task->problem) == MILL_OK)
         read_order(root, &task->batch, &task->problem);
     json_decref(root);
-    if (task->problem.status)
-        mill_file_task_refuse(call, task);
-    else
-        mill_file_task_submit(call, task);
+    mill_file_task_submit(call, task);
 }
 
 /* ------------------------------------------------------------------ cancelling */
@@ -228,7 +225,5 @@ static void cancel_batch(struct mill_file_task *task) {
 }
 
 void mill_route_cancel_batch(struct mill_call *call) {
-    struct mill_file_task *task = mill_jobs_new_task(call, cancel_batch);
-    if (task)
-        mill_file_task_submit(call, task);
+    mill_file_task_submit(call, mill_jobs_new_task(call, cancel_batch));
 }

@@ -54,29 +54,17 @@ static void remove_consent(struct mill_file_task *task) {
                      "deleted", 1));
 }
 
-static struct mill_file_task *new_task(struct mill_call *call,
-                                       void (*run)(struct mill_file_task *task)) {
-    struct mill_file_task *task = mill_file_task_new(call, run);
-    if (task)
-        snprintf(task->subject, sizeof task->subject, "%s", mill_call_param(call));
-    return task;
-}
-
 void mill_route_consent(struct mill_call *call) {
-    struct mill_file_task *task = new_task(call, get_consent);
-    if (task)
-        mill_file_task_submit(call, task);
+    mill_file_task_submit(call, mill_file_task_new(call, get_consent));
 }
 
 void mill_route_delete_consent(struct mill_call *call) {
-    struct mill_file_task *task = new_task(call, remove_consent);
-    if (task)
-        mill_file_task_submit(call, task);
+    mill_file_task_submit(call, mill_file_task_new(call, remove_consent));
 }
 
 void mill_route_update_consent(struct mill_call *call) {
     const struct mill_body *body = mill_call_body(call);
-    struct mill_file_task *task = new_task(call, rename_consent);
+    struct mill_file_task *task = mill_file_task_new(call, rename_consent);
     json_t *root = NULL;
     if (!task)
         return;
@@ -90,10 +78,7 @@ void mill_route_update_consent(struct mill_call *call) {
     else if (status == MILL_OK)
         memcpy(task->consent.name, name, strlen(name) + 1);
     json_decref(root);
-    if (task->problem.status)
-        mill_file_task_refuse(call, task);
-    else
-        mill_file_task_submit(call, task);
+    mill_file_task_submit(call, task);
 }
 
 /* ------------------------------------------------------------------ creating */
@@ -183,10 +168,7 @@ void mill_route_create_consent(struct mill_call *call) {
     if (!task)
         return;
     read_consent(call, task);
-    if (task->problem.status)
-        mill_file_task_refuse(call, task);
-    else
-        mill_file_task_submit(call, task);
+    mill_file_task_submit(call, task);
 }
 
 /* ------------------------------------------------------------------ the list */
@@ -214,8 +196,5 @@ void mill_route_consents(struct mill_call *call) {
         return;
     snprintf(task->after, sizeof task->after, "%s", after ? after : "");
     task->limit = mill_call_read_limit(call, USUAL_LIMIT, MAX_LIMIT, &task->problem);
-    if (task->problem.status)
-        mill_file_task_refuse(call, task);
-    else
-        mill_file_task_submit(call, task);
+    mill_file_task_submit(call, task);
 }

@@ -57,7 +57,6 @@ struct mill_file_task *mill_jobs_new_task(struct mill_call *call,
         return NULL;
     const char *owner = mill_client_name(mill_call_client(call));
     task->worker = task->server->jobs_worker;
-    snprintf(task->subject, sizeof task->subject, "%s", mill_call_param(call));
     snprintf(task->file.owner, sizeof task->file.owner, "%s", owner);
     snprintf(task->batch.owner, sizeof task->batch.owner, "%s", owner);
     return task;
@@ -229,9 +228,7 @@ static void remove_file(struct mill_file_task *task) {
 }
 
 void mill_route_delete_file(struct mill_call *call) {
-    struct mill_file_task *task = mill_jobs_new_task(call, remove_file);
-    if (task)
-        mill_file_task_submit(call, task);
+    mill_file_task_submit(call, mill_jobs_new_task(call, remove_file));
 }
 
 /* The last part of a path, as far as it is plain text. */

@@ -17,7 +17,7 @@ bool mill_jobs_check_lifetime(const char *field, const char *anchor, int64_t sec
                               struct mill_problem *problem);
 /* Of a list: `after` and `limit`; false with the call refused. */
 bool mill_jobs_read_page(struct mill_call *call, int usual, int most, struct mill_job_page *out);
-/* A change on the jobs' worker, with subject and owner; NULL with the call refused. */
+/* A change on the jobs' worker, with its owner; NULL with the call refused. */
 struct mill_file_task *mill_jobs_new_task(struct mill_call *call,
                                           void (*run)(struct mill_file_task *task));
 

@@ -2,7 +2,6 @@
 #include "runtime/server/clone_task.h"
 #include "runtime/server/file_task.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static json_t *describe(const struct mill_shelf_voice *voice) {
@@ -122,9 +121,5 @@ static void remove_voice(struct mill_file_task *task) {
 }
 
 void mill_route_delete_voice(struct mill_call *call) {
-    struct mill_file_task *task = mill_file_task_new(call, remove_voice);
-    if (!task)
-        return;
-    snprintf(task->subject, sizeof task->subject, "%s", mill_call_param(call));
-    mill_file_task_submit(call, task);
+    mill_file_task_submit(call, mill_file_task_new(call, remove_voice));
 }
