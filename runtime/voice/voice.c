@@ -200,6 +200,7 @@ mill_status mill_voice_consent_id(char id[MILL_VOICE_ID_BYTES], const struct mil
 mill_status mill_voice_check_revoked(const struct mill_voice *voice, struct mill_error *err) {
     if (!voice->revoked.when)
         return MILL_OK;
-    return mill_fail(err, MILL_E_INPUT, "voice '%s' was revoked at %s and may not be used: %.200s",
-                     voice->name, voice->revoked.when, voice->revoked.why);
+    return mill_fail(err, MILL_E_INPUT, "voice '%s' was revoked at %s and may not be used%s%.200s",
+                     voice->name, voice->revoked.when, voice->revoked.why[0] ? ": " : "",
+                     voice->revoked.why);
 }
