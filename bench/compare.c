@@ -55,9 +55,10 @@ static bool compare_figure(const struct bench_figure *figure, const json_t *befo
         change.beyond_noise && (b.mean > a.mean) == (figure->better == BENCH_LESS_IS_BETTER);
     fprintf(out, "  %-16s %12.5g +- %-8.2g -> %12.5g +- %-8.2g %+7.1f %%  %s\n", figure->name,
             a.mean, a.half_width, b.mean, b.half_width, 100 * change.share,
-            !change.beyond_noise ? "same within noise"
-            : worse              ? "WORSE"
-                                 : "better");
+            !change.noise_known    ? "one run: noise not known"
+            : !change.beyond_noise ? "same within noise"
+            : worse                ? "WORSE"
+                                   : "better");
     return worse;
 }
 

@@ -94,7 +94,10 @@ void bench_result_print_point(FILE *out, const struct bench_point *point) {
     else
         snprintf(load, sizeof load, "%.3g a second", point->rate);
     struct bench_mean frames = bench_point_mean(point, figure_named("frames_per_s"));
-    snprintf(rate, sizeof rate, "%.5g +- %.2g", frames.mean, frames.half_width);
+    if (frames.n > 1)
+        snprintf(rate, sizeof rate, "%.5g +- %.2g", frames.mean, frames.half_width);
+    else
+        snprintf(rate, sizeof rate, "%.5g", frames.mean);
     snprintf(first, sizeof first, "%.3f %.3f %.3f s", mean_named(point, "first_p50"),
              mean_named(point, "first_p90"), mean_named(point, "first_p99"));
     fprintf(out, "%-14s %18s %9.2f %9s %9s %24s %7.3f s %7.3f s %7.0f %% %8.3g\n", load, rate,

@@ -51,7 +51,9 @@ struct bench_change bench_change_of(struct bench_mean a, struct bench_mean b, do
     double difference = b.mean - a.mean;
     if (a.mean != 0)
         change.share = difference / a.mean;
-    change.beyond_noise = fabs(difference) > hypot(a.half_width, b.half_width) &&
+    change.noise_known = a.n > 1 && b.n > 1;
+    change.beyond_noise = change.noise_known &&
+                          fabs(difference) > hypot(a.half_width, b.half_width) &&
                           fabs(difference) > least * fabs(a.mean);
     return change;
 }

@@ -21,10 +21,11 @@ struct bench_mean {
 struct bench_mean bench_mean_of(const double *values, size_t n);
 
 /* How likely equal runs differ as these two do: beyond_noise is set where the difference is larger
- * than both intervals together allow, |a - b| > sqrt(ha^2 + hb^2), and than `least` of a. */
+ * than both intervals together allow, |a - b| > sqrt(ha^2 + hb^2), and than `least` of a. Of a
+ * single run nobody knows how far the next one is: noise_known is not set. */
 struct bench_change {
     double share; /* (b - a) / a; 0 where a is 0 */
-    int beyond_noise;
+    int beyond_noise, noise_known;
 };
 struct bench_change bench_change_of(struct bench_mean a, struct bench_mean b, double least);
 

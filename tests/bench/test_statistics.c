@@ -48,7 +48,11 @@ static void test_change(void **state) {
     assert_true(change.beyond_noise && near(change.share, 0.06));
     assert_false(bench_change_of(before, after, 0.07).beyond_noise); /* too small to matter */
     after.mean = 94;
-    assert_true(bench_change_of(before, after, 0.05).beyond_noise);
+    change = bench_change_of(before, after, 0.05);
+    assert_true(change.beyond_noise && change.noise_known);
+    after = (struct bench_mean){.mean = 50, .n = 1};
+    change = bench_change_of(before, after, 0.05);
+    assert_false(change.beyond_noise || change.noise_known);
 }
 
 int main(void) {
