@@ -11,53 +11,106 @@ namespace emulator {
 /* ------------------------------------------------------------------ mma */
 
 struct mma_argument {
-    void *d;
+    uint32_t *d; /* float or int32_t */
     const uint32_t *a, *b;
 };
 
-static float element_of(uint32_t bits, int i, float) {
-    uint32_t f = i ? bits & 0xffff0000 : bits << 16;
-    float value;
-    memcpy(&value, &f, sizeof value);
-    return value;
-}
-static int32_t element_of(uint32_t bits, int i, int8_t) {
-    return (int8_t)(bits >> 8 * i);
-}
-static int32_t element_of(uint32_t bits, int i, uint8_t) {
-    return (uint8_t)(bits >> 8 * i);
-}
+/* Eight of a matrix's row. Unsigned: an integer sum wraps. */
+typedef uint32_t words __attribute__((vector_size(8 * sizeof(uint32_t))));
+typedef int32_t ints __attribute__((vector_size(8 * sizeof(int32_t))));
+typedef float floats __attribute__((vector_size(8 * sizeof(float))));
+typedef double doubles __attribute__((vector_size(8 * sizeof(double))));
 
-template <class T> static T fragment(void *const arguments[32], int lane, int e) {
-    return static_cast<T *>(static_cast<mma_argument *>(arguments[lane])->d)[e];
-}
-
-/* Sum is double or int32_t, D float or int32_t; A and B choose element_of; K products a sum. */
-template <class Sum, class D, class A, class B, int K>
-static void do_mma(void *const arguments[32], uint32_t) {
-    const int per = K / 8; /* elements a register */
-    Sum a[16][K], b[K][8], d[16][8];
-    for (int lane = 0; lane < LANES; lane++) {
-        const auto *from = static_cast<mma_argument *>(arguments[lane]);
-        int g = lane / 4, q = lane % 4;
-        for (int r = 0; r < 4; r++)
-            for (int i = 0; i < per; i++)
-                a[g + 8 * (r & 1)][q * per + i + K / 2 * (r >> 1)] =
-                    (Sum)element_of(from->a[r], i, A());
-        for (int r = 0; r < 2; r++)
-            for (int i = 0; i < per; i++)
-                b[q * per + i + K / 2 * r][g] = (Sum)element_of(from->b[r], i, B());
-        for (int e = 0; e < 4; e++)
-            d[g + 8 * (e >> 1)][2 * q + (e & 1)] = (Sum)fragment<D>(arguments, lane, e);
+/* What a register holds: element i of eight, in the type of the sums; sums from and to d. */
+struct bf16_registers {
+    enum { n_elements = 2 };
+    typedef doubles sums;
+    static void left(sums &to, const words &from, int i) {
+        from_d(to, i ? from & 0xffff0000 : from << 16);
     }
-    for (int row = 0; row < 16; row++)
-        for (int k = 0; k < K; k++)
-            for (int column = 0; column < 8; column++)
-                d[row][column] += a[row][k] * b[k][column];
-    for (int lane = 0; lane < LANES; lane++)
-        for (int e = 0; e < 4; e++)
-            static_cast<D *>(static_cast<mma_argument *>(arguments[lane])->d)[e] =
-                (D)d[lane / 4 + 8 * (e >> 1)][2 * (lane % 4) + (e & 1)];
+    static void right(sums &to, const words &from, int i) {
+        left(to, from, i);
+    }
+    static void from_d(sums &to, const words &d) {
+        to = __builtin_convertvector((floats)d, doubles);
+    }
+    static void to_d(words &d, const sums &from) {
+        d = (words) __builtin_convertvector(from, floats);
+    }
+};
+struct s8_registers {
+    enum { n_elements = 4 };
+    typedef words sums;
+    static void left(sums &to, const words &from, int i) {
+        right(to, from, i);
+    }
+    static void right(sums &to, const words &from, int i) {
+        to = (words)((ints)(from << (24 - 8 * i)) >> 24);
+    }
+    static void from_d(sums &to, const words &d) {
+        to = d;
+    }
+    static void to_d(words &d, const sums &from) {
+        d = from;
+    }
+};
+struct u8_s8_registers : s8_registers {
+    static void left(sums &to, const words &from, int i) {
+        to = from << (24 - 8 * i) >> 24;
+    }
+};
+
+/* Of a warp, by rows: A 16 x 8 registers, B 8 registers x 8 columns, D 16 x 8. */
+struct mma_matrices {
+    words a[16], b[8], d[16];
+};
+
+static void gather(mma_matrices &m, void *const arguments[32]) {
+    for (int lane = 0; lane < LANES; lane++) {
+        const auto *from = static_cast<const mma_argument *>(arguments[lane]);
+        int g = lane / 4, q = lane % 4;
+        m.a[g][q] = from->a[0];
+        m.a[g + 8][q] = from->a[1];
+        m.a[g][q + 4] = from->a[2];
+        m.a[g + 8][q + 4] = from->a[3];
+        m.b[q][g] = from->b[0];
+        m.b[q + 4][g] = from->b[1];
+        m.d[g][2 * q] = from->d[0];
+        m.d[g][2 * q + 1] = from->d[1];
+        m.d[g + 8][2 * q] = from->d[2];
+        m.d[g + 8][2 * q + 1] = from->d[3];
+    }
+}
+
+static void scatter(void *const arguments[32], const mma_matrices &m) {
+    for (int lane = 0; lane < LANES; lane++) {
+        uint32_t *d = static_cast<mma_argument *>(arguments[lane])->d;
+        int g = lane / 4, q = lane % 4;
+        d[0] = m.d[g][2 * q];
+        d[1] = m.d[g][2 * q + 1];
+        d[2] = m.d[g + 8][2 * q];
+        d[3] = m.d[g + 8][2 * q + 1];
+    }
+}
+
+template <class Registers> static void do_mma(void *const arguments[32], uint32_t) {
+    typedef typename Registers::sums sums;
+    const int n = Registers::n_elements;
+    mma_matrices m;
+    gather(m, arguments);
+    sums right[8 * n]; /* [k] */
+    for (int k = 0; k < 8 * n; k++)
+        Registers::right(right[k], m.b[k / n], k % n);
+    for (words *row = m.a, *d = m.d; row < m.a + 16; row++, d++) {
+        sums left[n], sum; /* left: [k % n][k / n] */
+        for (int i = 0; i < n; i++)
+            Registers::left(left[i], *row, i);
+        Registers::from_d(sum, *d);
+        for (int k = 0; k < 8 * n; k++)
+            sum += left[k % n][k / n] * right[k];
+        Registers::to_d(*d, sum);
+    }
+    scatter(arguments, m);
 }
 
 static void check_whole_warp(const char *what, site at) {
@@ -66,10 +119,10 @@ static void check_whole_warp(const char *what, site at) {
 }
 
 void mma(void *d, const uint32_t a[4], const uint32_t b[2], element of_a, site at) {
-    mma_argument argument = {d, a, b};
-    meeting_function model = of_a == element::bf16 ? do_mma<double, float, float, float, 16>
-                             : of_a == element::s8 ? do_mma<int32_t, int32_t, int8_t, int8_t, 32>
-                                                   : do_mma<int32_t, int32_t, uint8_t, int8_t, 32>;
+    mma_argument argument = {static_cast<uint32_t *>(d), a, b};
+    meeting_function model = of_a == element::bf16 ? do_mma<bf16_registers>
+                             : of_a == element::s8 ? do_mma<s8_registers>
+                                                   : do_mma<u8_s8_registers>;
     check_whole_warp("mma", at);
     meet(~0u, model, &argument, "mma", at);
 }
