@@ -102,6 +102,10 @@ int mill_options_read(const struct mill_command_line *line, int argc, char **arg
     for (int c; (c = getopt_long(argc, argv, letters, table, NULL)) != -1;) {
         if (c == ':')
             return mill_command_usage(command, "option '%s' needs a value", argv[optind - 1]);
+        if (c == '?' && optopt > 0 && optopt < BEHIND_LETTERS) /* a letter, maybe of several */
+            return mill_command_usage(command,
+                                      "unknown option '-%c': behind '--' all is text, not options",
+                                      optopt > ' ' && optopt < 0x7f ? optopt : '?');
         if (c == '?')
             return mill_command_usage(command, "unknown option '%s'", argv[optind - 1]);
         if (c == 'h') {

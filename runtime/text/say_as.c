@@ -83,7 +83,9 @@ static mill_status read_number(const char *text, size_t bytes, bool whole, doubl
         digits[n++] = c;
     }
     digits[n] = '\0';
-    if (n_digits == 0 || n_digits > 15 || n_points > (whole ? 0 : 1))
+    if (n_digits > 15)
+        return mill_fail(err, MILL_E_INPUT, "'%.40s' has more than 15 digits", digits);
+    if (n_digits == 0 || n_points > (whole ? 0 : 1))
         return mill_fail(err, MILL_E_INPUT, "'%.40s' is no %snumber", digits,
                          whole ? "whole " : "");
     *out = strtod(digits, NULL);
@@ -224,6 +226,8 @@ mill_status mill_say_as(struct mill_buffer *out, const char *language, const cha
     bool ordinal = strcmp(kind, "ordinal") == 0;
     if (!ordinal && strcmp(kind, "cardinal") != 0 && strcmp(kind, "number") != 0)
         return mill_fail(err, MILL_E_INPUT, "'%.40s': there are " MILL_SAY_AS_KINDS, kind);
+    if (ordinal && bytes > 1 && text[bytes - 1] == '.')
+        bytes--; /* "3.", as several languages write it */
     MILL_TRY(read_number(text, bytes, ordinal, &number, err));
     return append_number(out, language, ordinal ? ordinal_rules : cardinal_rules, number, err);
 }

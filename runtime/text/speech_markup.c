@@ -158,6 +158,11 @@ static double read_factor(const char *text, const struct label *labels, bool abs
     return change ? 1 + percent / 100 : absolute ? percent / 100 : 0;
 }
 
+/* What a range of factors is said of. */
+static const char *around(double factor_outside) {
+    return factor_outside == 1 ? "" : ", together with the elements around it";
+}
+
 static void start_prosody(struct parser *p, const char **attributes, struct frame *frame) {
     static const struct label rates[] = {{"x-slow", 0.6}, {"slow", 0.8},  {"medium", 1},
                                          {"default", 1},  {"fast", 1.25}, {"x-fast", 1.5},
@@ -171,11 +176,11 @@ static void start_prosody(struct parser *p, const char **attributes, struct fram
     if (!rate && !pitch)
         STOP(p, "<prosody>: rate or pitch is wanted");
     else if (!(frame->speed * speed >= LEAST_FACTOR && frame->speed * speed <= MOST_FACTOR))
-        STOP(p, "<prosody>: rate '%.40s': x-slow, slow, medium, fast, x-fast, or 25%% to 400%%",
-             rate);
+        STOP(p, "<prosody>: rate '%.40s': x-slow, slow, medium, fast, x-fast, or 25%% to 400%%%s",
+             rate ? rate : "", around(frame->speed));
     else if (!(frame->pitch * height >= 0.5 && frame->pitch * height <= 2))
-        STOP(p, "<prosody>: pitch '%.40s': x-low, low, medium, high, x-high, or -50%% to +100%%",
-             pitch);
+        STOP(p, "<prosody>: pitch '%.40s': x-low, low, medium, high, x-high, or -50%% to +100%%%s",
+             pitch ? pitch : "", around(frame->pitch));
     frame->speed *= speed;
     frame->pitch *= height;
 }

@@ -122,6 +122,10 @@ static void test_refused(void **state) {
         {"<speak><prosody>a</prosody></speak>", "rate or pitch"},
         {"<speak><prosody rate='900%'>a</prosody></speak>", "rate '900%'"},
         {"<speak><prosody rate='inf%'>a</prosody></speak>", "rate 'inf%'"},
+        {"<speak><prosody rate='x-fast'><prosody rate='x-fast'><prosody rate='200%'>a</prosody>"
+         "</prosody></prosody></speak>",
+         "rate '200%': x-slow, slow, medium, fast, x-fast, or 25% to 400%, together with the"},
+        {"<speak><say-as interpret-as='cardinal'>9999999999999999</say-as></speak>", "15 digits"},
         {"<speak><prosody pitch='50%'>a</prosody></speak>", "pitch '50%'"},
         {"<speak><prosody volume='loud'>a</prosody></speak>", "attribute 'volume'"},
         {"<speak><voice gender='male'>a</voice></speak>", "attribute 'gender'"},
@@ -159,6 +163,7 @@ static void test_say_as(void **state) {
     static const struct {
         const char *language, *kind, *format, *text, *want;
     } cases[] = {
+        {"de", "ordinal", NULL, "3.", "dritte"},
         {"en", "characters", NULL, "ABC", "A B C"},
         {"en", "digits", NULL, "20-7", "two zero seven"},
         {"en", "cardinal", NULL, "-3.5", "minus three point five"},
