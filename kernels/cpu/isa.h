@@ -1,10 +1,10 @@
 /* isa.h - the inner loops, compiled once per instruction set, behind one table.
  *
- * Everything that loops over registers lies behind this table (isa_*.c, which include lanes.inc and
- * tile.inc); everything that decides what to compute, in which order and on which thread is
- * compiled once, above it. Every function here computes a row, or a small tile of rows, in an order
- * that does not depend on how many rows there are: that is what makes results independent of batch,
- * window and thread. */
+ * Everything that loops over registers lies behind this table (isa_*.c, which include lanes.inc,
+ * tile.inc and attn.inc); everything that decides what to compute, in which order and on which
+ * thread is compiled once, above it. Every function here computes a row, or a small tile of rows,
+ * in an order that does not depend on how many rows there are: that is what makes results
+ * independent of batch, window and thread. */
 #ifndef MILL_KERNELS_CPU_ISA_H
 #define MILL_KERNELS_CPU_ISA_H
 

@@ -23,6 +23,13 @@ static inline vf vf_sqrt(vf a) {
     return (vf)_mm256_sqrt_ps((__m256)a);
 }
 
+static inline float vf_largest(vf v) {
+    __m128 four =
+        _mm_max_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 static inline float vf_sum(vf v) {
     __m128 four =
         _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
@@ -30,20 +37,24 @@ static inline float vf_sum(vf v) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-/* Three levels of adding pairs of vectors; each halves what is left to add in a lane and doubles
- * the number of vectors whose sums a register holds, within halves first, then across them. */
-static inline __attribute__((always_inline)) vf vf_sums(vf *v) {
-    __m256 s[VL];
-    memcpy(s, v, sizeof s);
-    for (int i = 0; i < 4; i++)
-        s[i] = _mm256_add_ps(_mm256_unpacklo_ps(s[2 * i], s[2 * i + 1]),
-                             _mm256_unpackhi_ps(s[2 * i], s[2 * i + 1]));
-    for (int i = 0; i < 2; i++) {
-        __m256d a = (__m256d)s[2 * i], b = (__m256d)s[2 * i + 1];
-        s[i] = _mm256_add_ps((__m256)_mm256_unpacklo_pd(a, b), (__m256)_mm256_unpackhi_pd(a, b));
+/* Pairs of rows, then fours, within halves; then the halves of fours. */
+static inline __attribute__((always_inline)) void vf_transpose(vf *v) {
+    __m256 pairs[VL];
+    __m256d fours[VL];
+    for (int i = 0; i < VL; i += 2) {
+        pairs[i] = _mm256_unpacklo_ps((__m256)v[i], (__m256)v[i + 1]);
+        pairs[i + 1] = _mm256_unpackhi_ps((__m256)v[i], (__m256)v[i + 1]);
     }
-    return (vf)_mm256_add_ps(_mm256_permute2f128_ps(s[0], s[1], 0x20),
-                             _mm256_permute2f128_ps(s[0], s[1], 0x31));
+    for (int i = 0; i < VL; i += 4)
+        for (int j = 0; j < 2; j++) {
+            __m256d a = (__m256d)pairs[i + j], b = (__m256d)pairs[i + j + 2];
+            fours[i + 2 * j] = _mm256_unpacklo_pd(a, b);
+            fours[i + 2 * j + 1] = _mm256_unpackhi_pd(a, b);
+        }
+    for (int i = 0; i < 4; i++) {
+        v[i] = (vf)_mm256_permute2f128_pd(fours[i], fours[i + 4], 0x20);
+        v[i + 4] = (vf)_mm256_permute2f128_pd(fours[i], fours[i + 4], 0x31);
+    }
 }
 
 static inline vf vf_load_i8(const int8_t *p) {
@@ -90,6 +101,8 @@ static inline vi vi_dot_i8(vi sum, uint32_t pair, const int8_t *b) {
 
 #include "kernels/cpu/lanes.inc"
 #include "kernels/cpu/tile.inc"
+
+#include "kernels/cpu/attn.inc"
 
 static bool supported(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");

@@ -26,6 +26,8 @@ static inline vi vi_dot_i8(vi sum, uint32_t pair, const int8_t *b) {
 #include "kernels/cpu/lanes.inc"
 #include "kernels/cpu/tile.inc"
 
+#include "kernels/cpu/attn.inc"
+
 static bool supported(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
