@@ -55,8 +55,9 @@ struct linear_run {
 
 struct linear_plan;
 
-/* How long a kernel takes, in microseconds, as bench_products measured it on an H200. A
- * multiprocessor takes `abreast` blocks at once, and so many one after the other. */
+/* How long a kernel takes, in microseconds, as bench_products measured it on an H200 or, where it
+ * has changed since, as it is predicted. A multiprocessor takes `abreast` blocks at once, and so
+ * many one after the other. */
 struct linear_pace {
     float start;   /* a launch; also that of the rows' preparation, if they are prepared */
     float block;   /* a block, and */

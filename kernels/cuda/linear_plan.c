@@ -1,7 +1,7 @@
 /* linear_plan.c - which kernel computes a product, and how many blocks share a tile of it: the
- * soonest by what each kernel took on an H200 (linear_pace; bench/results/nvidia-h200/products.csv;
- * test_linear_plan holds the two together). Of other cards that has the order right, not measured.
- * Host only, no state. */
+ * soonest by what each kernel took on an H200, or is predicted to (linear_pace; bench/results/
+ * nvidia-h200/products.csv; test_linear_plan holds the two together). Of other cards that has the
+ * order right, not measured. Host only, no state. */
 #include "kernels/cuda/linear.h"
 
 static int32_t ceil_divide(int32_t a, int32_t b) {
@@ -55,17 +55,26 @@ static int32_t steps_of(const struct linear_size *size, const struct linear_plan
     return ceil_divide(split < chunks ? split : chunks, larger(kernel->n_slices, 1));
 }
 
+/* So many blocks at once. */
+static double turn_microseconds(const struct linear_size *size, const struct linear_plan *plan,
+                                int32_t blocks) {
+    const struct linear_pace *pace = &plan->kernel->pace;
+    double fill = (double)blocks / size->n_processors, rows = size->n_rows;
+    /* A warp group reads a whole tile, however many rows of it there are. */
+    bool is_whole = plan->kernel->n_wide || rows >= plan->kernel->n_rows;
+    double share = is_whole ? 1 : rows / plan->kernel->n_rows;
+    double step = pace->step + pace->more * share * (fill < 1 ? fill : 1);
+    return blocks > 0 ? pace->block + steps_of(size, plan) * step : 0;
+}
+
 double mill_cuda_linear_microseconds(const struct linear_size *size,
                                      const struct linear_plan *plan) {
     const struct linear_pace *pace = &plan->kernel->pace;
-    int32_t blocks = plan->n_tiles * plan->n_splits;
-    double fill = (double)blocks / size->n_processors, rows = size->n_rows;
-    double share = rows < plan->kernel->n_rows ? rows / plan->kernel->n_rows : 1;
-    double step = pace->step + pace->more * share * (fill < 1 ? fill : 1);
+    int32_t blocks = plan->n_tiles * plan->n_splits, abreast = size->n_processors * pace->abreast;
     return pace->start + (size->normed ? pace->norm : 0) +
            (plan->n_splits > 1 ? pace->meeting : 0) +
-           ceil_divide(blocks, size->n_processors * pace->abreast) *
-               (pace->block + steps_of(size, plan) * step);
+           blocks / abreast * turn_microseconds(size, plan, abreast) +
+           turn_microseconds(size, plan, blocks % abreast);
 }
 
 int32_t mill_cuda_linear_wide_groups(int32_t n_groups) {

@@ -51,13 +51,14 @@ static bool is_plan(const struct line *l, const struct linear_plan *plan) {
     return is_of(l, plan->kernel) && l->n_warps == plan->n_warps && l->n_splits == plan->n_splits;
 }
 
-/* Kernels of a type that something was measured of. */
-static int32_t measured_kernels(enum mill_dtype dtype, struct linear_kernel *to) {
+/* Kernels that were measured in a line's case. */
+static int32_t measured_kernels(const struct line *l, enum mill_dtype dtype,
+                                struct linear_kernel *to) {
     int32_t n_kernels, n = 0;
     const struct linear_kernel *kernels = mill_cuda_linear_kernels(dtype, &n_kernels);
     for (int32_t k = 0; k < n_kernels; k++)
         for (int i = 0; i < n_lines; i++)
-            if (is_of(&lines[i], &kernels[k])) {
+            if (is_same_case(&lines[i], l) && is_of(&lines[i], &kernels[k])) {
                 assert_in_range(n, 0, MAX_KERNELS - 1);
                 to[n++] = kernels[k];
                 break;
@@ -74,23 +75,31 @@ static unsigned measured_kinds(const char *type) {
     return kinds;
 }
 
-static struct linear_plan plan_of(const struct line *l) {
-    enum mill_dtype dtype = strcmp(l->type, "I8") == 0 ? MILL_I8 : MILL_BF16;
-    struct mill_weight_shape shape = {l->n_out, 1, l->n_in, dtype};
-    static struct linear_kernel kernels[MAX_KERNELS]; /* plans point to them */
-    int32_t n_kernels = measured_kernels(dtype, kernels);
-    struct linear_size size = {
-        .kinds = mill_cuda_linear_kinds(90, dtype) & measured_kinds(l->type),
-        .normed = strcmp(l->layer, "o") != 0 && strcmp(l->layer, "down") != 0,
-        .n_rows = l->n_rows,
-        .n_out = l->n_out,
-        .n_groups = weight_groups(&shape),
+/* On an H200. */
+static struct linear_size size_of(const struct mill_weight_shape *shape, bool normed,
+                                  int32_t n_rows) {
+    return (struct linear_size){
+        .kinds = mill_cuda_linear_kinds(90, shape->dtype),
+        .normed = normed,
+        .n_rows = n_rows,
+        .n_out = shape->n_out,
+        .n_groups = weight_groups(shape),
         .n_processors = 132,
         .shared_bytes = 226 << 10,
         .prepared_bytes = 16 << 20, /* as it was measured; by now it is more */
         .partial_words = 15 << 18,
         .max_shared_tiles = MILL_CUDA_ARRIVALS,
     };
+}
+
+static struct linear_plan plan_of(const struct line *l) {
+    enum mill_dtype dtype = strcmp(l->type, "I8") == 0 ? MILL_I8 : MILL_BF16;
+    struct mill_weight_shape shape = {l->n_out, 1, l->n_in, dtype};
+    static struct linear_kernel kernels[MAX_KERNELS]; /* plans point to them */
+    int32_t n_kernels = measured_kernels(l, dtype, kernels);
+    bool normed = strcmp(l->layer, "o") != 0 && strcmp(l->layer, "down") != 0;
+    struct linear_size size = size_of(&shape, normed, l->n_rows);
+    size.kinds &= measured_kinds(l->type);
     return mill_cuda_linear_plan(&size, kernels, n_kernels);
 }
 
@@ -125,8 +134,7 @@ static void test_plan_is_nearly_best(void **state) {
     assert_true(n_slow <= 8);
 }
 
-/* gate-up and the head at up to 8 rows: all blocks at once, two a
- * multiprocessor; not measured. */
+/* gate-up and the head at up to 8 rows: all blocks at once, two a multiprocessor; not measured. */
 static void test_wide_layers_are_one_wave(void **state) {
     (void)state;
     const struct mill_weight_shape shapes[] = {{9728, 1, 896, MILL_BF16},
@@ -135,19 +143,28 @@ static void test_wide_layers_are_one_wave(void **state) {
     const struct linear_kernel *kernels = mill_cuda_linear_kernels(MILL_BF16, &n_kernels);
     for (int i = 0; i < 2; i++)
         for (int32_t n_rows = 1; n_rows <= 8; n_rows++) {
-            struct linear_size size = {.kinds = mill_cuda_linear_kinds(90, MILL_BF16),
-                                       .normed = true,
-                                       .n_rows = n_rows,
-                                       .n_out = shapes[i].n_out,
-                                       .n_groups = weight_groups(&shapes[i]),
-                                       .n_processors = 132,
-                                       .shared_bytes = 226 << 10,
-                                       .prepared_bytes = 16 << 20,
-                                       .partial_words = 15 << 18,
-                                       .max_shared_tiles = MILL_CUDA_ARRIVALS};
+            struct linear_size size = size_of(&shapes[i], true, n_rows);
             struct linear_plan plan = mill_cuda_linear_plan(&size, kernels, n_kernels);
             assert_int_equal(plan.kernel->n_outs, 40);
             assert_true(plan.n_tiles <= 2 * 132);
+        }
+}
+
+/* What is predicted of few rows, and of warp groups, goes together: from 64 rows on these have all
+ * layers; not measured. */
+static void test_many_rows_go_by_warp_groups(void **state) {
+    (void)state;
+    const struct mill_weight_shape shapes[] = {{1152, 1, 896, MILL_BF16},
+                                               {896, 1, 896, MILL_BF16},
+                                               {9728, 1, 896, MILL_BF16},
+                                               {896, 1, 4864, MILL_BF16}};
+    int32_t n_kernels;
+    const struct linear_kernel *kernels = mill_cuda_linear_kernels(MILL_BF16, &n_kernels);
+    for (int i = 0; i < 4; i++)
+        for (int32_t n_rows = 64; n_rows <= 1024; n_rows *= 2) {
+            struct linear_size size = size_of(&shapes[i], i % 2 == 0, n_rows);
+            struct linear_plan plan = mill_cuda_linear_plan(&size, kernels, n_kernels);
+            assert_int_equal(plan.kernel->kind, LINEAR_BF16_WIDE);
         }
 }
 
@@ -155,6 +172,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan_is_nearly_best),
         cmocka_unit_test(test_wide_layers_are_one_wave),
+        cmocka_unit_test(test_many_rows_go_by_warp_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
