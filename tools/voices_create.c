@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char command[] = "voices create";
 static const char default_text[] = "The north wind and the sun were disputing which was the "
@@ -169,6 +170,25 @@ static mill_status make_candidates(struct creation *c, struct mill_error *err) {
     return status;
 }
 
+/* Candidates of before may be made again; a recording of that name is none. */
+static mill_status check_replaced(const struct creation *c, struct mill_error *err) {
+    mill_status status = MILL_OK;
+    for (long long k = 1; status == MILL_OK && k <= c->n_candidates; k++) {
+        char *wav = NULL, *voice = NULL;
+        status = candidate_path(c, k, "wav", &wav, err);
+        if (status == MILL_OK)
+            status = candidate_path(c, k, "voice", &voice, err);
+        if (status == MILL_OK && access(wav, F_OK) == 0 && access(voice, F_OK) != 0)
+            status = mill_fail(err, MILL_E_INPUT,
+                               "'%s' is there without a voice beside it, and not replaced: move it "
+                               "away, or take another name",
+                               wav);
+        free(wav);
+        free(voice);
+    }
+    return status;
+}
+
 /* What can be refused before gigabytes are read, is. */
 static mill_status prepare(struct creation *c, struct mill_error *err) {
     char longest[MILL_VOICE_NAME_BYTES + 8];
@@ -176,6 +196,7 @@ static mill_status prepare(struct creation *c, struct mill_error *err) {
     MILL_TRY(mill_voice_check_name(longest, err));
     MILL_TRY(mill_voice_check_name(c->name, err));
     MILL_TRY(mill_folder_make(c->output, err));
+    MILL_TRY(check_replaced(c, err));
     if (c->keep) {
         struct mill_voice voice;
         c->voices = mill_voices_folder(c->voices_option);
