@@ -14,11 +14,11 @@ static void add_point(struct sim_curve *curve, double size, double seconds) {
 
 static void read_line(struct sim_costs *costs, const char *line, double *n_frames, double frame_s) {
     double n, frames, rate;
-    if (sscanf(line, "decode step BF16, batch %lf,%lf", &n, &rate) == 2)
+    if (sscanf(line, "\"decode step BF16, batch %lf\",%lf", &n, &rate) == 2)
         add_point(&costs->step, n, n / rate);
-    if (sscanf(line, "decoder, %lf streams x %lf frames", &n, &frames) == 2)
+    if (sscanf(line, "\"decoder, %lf streams x %lf frames", &n, &frames) == 2)
         *n_frames = n * frames;
-    if (sscanf(line, "the same, seconds of audio a second,%lf", &rate) == 1)
+    if (sscanf(line, "\"the same, seconds of audio a second\",%lf", &rate) == 1)
         add_point(&costs->batch, *n_frames, *n_frames * frame_s / rate);
 }
 
