@@ -144,6 +144,23 @@ static mill_status empty_unfinished(struct mill_batch_results *r, struct mill_er
     return status;
 }
 
+/* Where no results are yet, a file that is called as an item's is no result: it is not replaced. */
+static mill_status check_replaced(const struct mill_batch_results *r,
+                                  const struct mill_batch_input *input, struct mill_error *err) {
+    char name[MAX_NAME];
+    if (faccessat(r->folder_fd, MILL_BATCH_RESULTS_NAME, F_OK, 0) == 0)
+        return MILL_OK;
+    for (size_t i = 0; i < input->n_items; i++) {
+        make_name(r, input->items[i].id, name);
+        if (faccessat(r->folder_fd, name, F_OK, 0) == 0)
+            return mill_fail(err, MILL_E_INPUT,
+                             "'%s/%s' is there without " MILL_BATCH_RESULTS_NAME
+                             ", and not replaced: take another folder",
+                             r->folder, name);
+    }
+    return MILL_OK;
+}
+
 static mill_status open_folder(struct mill_batch_results *r, struct mill_batch_input *input,
                                struct mill_error *err) {
     MILL_TRY(mill_folder_make(r->folder, err));
@@ -154,6 +171,7 @@ static mill_status open_folder(struct mill_batch_results *r, struct mill_batch_i
         return errno == EWOULDBLOCK
                    ? mill_fail(err, MILL_E_IO, "'%s': another process is at work there", r->folder)
                    : fail_errno(err, r->folder);
+    MILL_TRY(check_replaced(r, input, err));
     MILL_TRY(empty_unfinished(r, err));
     char *path = mill_path_join(r->folder, MILL_BATCH_RESULTS_NAME);
     if (!path)

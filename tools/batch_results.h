@@ -6,8 +6,9 @@
  *
  * A line is written after the file that it speaks of is durable, and is durable itself before the
  * item counts as done, so a process that is killed, or a machine that goes off, loses what was
- * under way and nothing else. A line that was cut off is dropped at the next start. One process at
- * a time may have the folder. */
+ * under way and nothing else. A folder without results is only taken where no file of the items'
+ * names is in it: such a one is not ours. A line that was cut off is dropped at the next start. One
+ * process at a time may have the folder. */
 #ifndef MILL_TOOLS_BATCH_RESULTS_H
 #define MILL_TOOLS_BATCH_RESULTS_H
 
