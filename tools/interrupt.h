@@ -8,4 +8,8 @@
  * is ignored: a pipe whose reader has gone is seen where it is written. */
 const atomic_bool *mill_interrupt_listen(void);
 
+/* Where one came: end by it, as if it had never been caught, so that a shell's loop ends as well.
+ */
+void mill_interrupt_pass_on(void);
+
 #endif

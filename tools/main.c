@@ -1,6 +1,7 @@
 /* main.c - the program `sparkmill`: finds the command by name and runs it. A new command is a file
  * beside this one, a line in command.h and a line in the table below. */
 #include "tools/command.h"
+#include "tools/interrupt.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -131,5 +132,7 @@ int main(int argc, char **argv) {
         perror("sparkmill: standard output");
         return result == MILL_EXIT_OK ? MILL_EXIT_FAILED : result;
     }
+    if (result != MILL_EXIT_OK)
+        mill_interrupt_pass_on();
     return result;
 }
