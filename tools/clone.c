@@ -109,8 +109,9 @@ static void print_report(const struct mill_clone_findings *found, bool keep_sile
     for (int i = 0; i < MILL_CHECK_COUNT; i++) {
         const struct mill_recording_check_row *row = &report->rows[i];
         int digits = row->value == nearbyint(row->value) ? 0 : fabs(row->value) >= 10 ? 1 : 2;
-        printf("%-16s %10.*f %-5s %-8s%s%s\n", row->name, digits, row->value, row->unit,
-               mill_check_verdict_name(row->verdict), row->advice[0] ? " " : "", row->advice);
+        printf("%-16s %10.*f %-5s ", row->name, digits, row->value, row->unit);
+        printf(row->advice[0] ? "%-8s %s\n" : "%s%s\n", mill_check_verdict_name(row->verdict),
+               row->advice);
     }
     if (!keep_silence)
         printf("%-16s %10.2f %-5s from %.2f to %.2f s%s\n", "used",

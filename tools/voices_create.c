@@ -152,12 +152,28 @@ static mill_status save(const struct creation *c, long long k, int32_t *global,
     return mill_registry_add(&registry, &voice, err);
 }
 
+/* A small model may have few voices to invent: seeds then lead to the same. */
+static void tell_repeated(const int32_t *globals, size_t n_global, long long n) {
+    long long n_repeated = 0;
+    for (long long k = 1; k < n; k++) {
+        const int32_t *voice = globals + (size_t)k * n_global, *earlier = globals;
+        while (earlier < voice && memcmp(earlier, voice, n_global * sizeof *voice) != 0)
+            earlier += n_global;
+        n_repeated += earlier < voice;
+    }
+    if (n_repeated > 0)
+        fprintf(stderr, "%lld of %lld candidates are the same voice as an earlier one\n",
+                n_repeated, n);
+}
+
 static mill_status make_candidates(struct creation *c, struct mill_error *err) {
     struct mill_progress progress;
-    int32_t *global = mill_alloc_array((size_t)c->voice_model.n_global, sizeof *global);
-    mill_status status = global ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory");
+    size_t n_global = (size_t)c->voice_model.n_global;
+    int32_t *globals = mill_alloc_array((size_t)c->n_candidates * n_global, sizeof *globals);
+    mill_status status = globals ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory");
     mill_progress_start(&progress, "speaking", "voices", (double)c->n_candidates);
     for (long long k = 1; status == MILL_OK && k <= c->n_candidates; k++) {
+        int32_t *global = globals + (size_t)(k - 1) * n_global;
         status = speak(c, k, global, err);
         if (status == MILL_OK)
             status = save(c, k, global, err);
@@ -166,7 +182,9 @@ static mill_status make_candidates(struct creation *c, struct mill_error *err) {
         mill_progress_update(&progress, (double)k);
     }
     mill_progress_end(&progress);
-    free(global);
+    if (status == MILL_OK)
+        tell_repeated(globals, n_global, c->n_candidates);
+    free(globals);
     return status;
 }
 
