@@ -81,13 +81,32 @@ static json_t *translate(const struct mill_server *server, const json_t *theirs,
     return NULL;
 }
 
+/* What is wrong with a field of ours is told of theirs. */
+static void translate_back(struct mill_problem *problem) {
+    const struct field *field = fields;
+    while (field < fields + N_FIELDS && !(field->ours && strcmp(field->ours, problem->param) == 0))
+        field++;
+    size_t size = strlen(problem->param);
+    if (field == fields + N_FIELDS || strcmp(field->theirs, field->ours) == 0)
+        return;
+    struct mill_problem told = *problem;
+    bool is_named = strncmp(problem->message, problem->param, size) == 0;
+    mill_problem_set(&told, problem->status, problem->code, field->theirs, "%s%s",
+                     is_named ? field->theirs : "", problem->message + (is_named ? size : 0));
+    *problem = told;
+}
+
 static mill_status read_wish(const struct mill_server *server, const json_t *theirs,
                              struct mill_speech_wish *out, struct mill_problem *problem) {
     *problem = (struct mill_problem){0};
     json_t *ours = translate(server, theirs, problem);
-    return ours
-               ? mill_wire_speech_take(ours, (size_t)server->options->max_input_chars, out, problem)
-               : MILL_E_INPUT;
+    if (!ours)
+        return MILL_E_INPUT;
+    mill_status status =
+        mill_wire_speech_take(ours, (size_t)server->options->max_input_chars, out, problem);
+    if (status < 0)
+        translate_back(problem);
+    return status;
 }
 
 /* ------------------------------------------------------------------ what there is */
