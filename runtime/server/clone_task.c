@@ -25,6 +25,7 @@ struct clone {
     char *bytes;      /* owned: what was base64; NULL = as it is in the form */
     const char *recording;
     size_t recording_bytes;
+    char recording_field[MILL_FORM_NAME_BYTES]; /* that it came in */
     bool has_wish;
     struct mill_speech_wish wish;
     mill_clone_answer *answer;
@@ -120,13 +121,18 @@ static void work(struct mill_task *task) {
         mill_problem_set(&c->problem, 400, "consent_not_found", "consent", "%s", err.text);
         return;
     }
-    if (status == MILL_OK)
+    const char *field = "";
+    if (status == MILL_OK) {
+        field = c->recording_field;
         status = encode(c, &voice, &err);
-    if (status == MILL_OK)
+    }
+    if (status == MILL_OK) {
+        field = "name";
         status = keep(c, &voice, &err);
+    }
     mill_voice_deinit(&voice);
     if (status < 0) {
-        mill_problem_of_status(&c->problem, status, &err);
+        mill_problem_of_field(&c->problem, status, field, &err);
         if (c->problem.status >= 500)
             mill_log_event(c->server->log, "event=failure part=cloning error=\"%s\"", err.text);
         return;
@@ -183,6 +189,7 @@ static bool take_recording(struct clone *c, const struct mill_clone_order *order
     }
     c->recording = field->data;
     c->recording_bytes = field->size;
+    snprintf(c->recording_field, sizeof c->recording_field, "%s", field->name);
     if (order->is_base64 && memmem(field->data, field->size < 16 ? field->size : 16, "://", 3)) {
         mill_problem_set(problem, 400, "invalid_value", field->name,
                          "%s: nothing is fetched from elsewhere: send the recording itself",
