@@ -1,7 +1,7 @@
 /* engine_fixture.c - see engine_fixture.h. */
 #include "tests/engine/engine_fixture.h"
 
-#include "runtime/model/checkpoint_write.h"
+#include "tests/model/whole_checkpoint.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,12 +21,10 @@ const char *fixture_folder(void) {
 int fixture_write_checkpoint(void **state) {
     (void)state;
     struct mill_shape shape;
-    struct mill_error err = {""};
-    const struct mill_checkpoint_options options = {.dtype = MILL_F32, .label = "tiny"};
     mill_synth_shape(&shape, MILL_SYNTH_TINY);
-    if (mill_checkpoint_write(folder, &shape, &options, &err) != MILL_OK)
-        print_error("%s\n", err.text);
-    return err.text[0] ? -1 : 0;
+    shape.llm.vocab = 13312; /* the published one takes longer to read than all wishes to speak */
+    whole_checkpoint_write(folder, &shape, MILL_F32);
+    return 0;
 }
 
 static const struct mill_backend_ops *used;
@@ -93,7 +91,7 @@ struct mill_engine_request fixture_wish(const struct mill_engine *engine, int i,
         static const int32_t semantic[] = {5, 3, 8, 1};
         wish.text = texts[i % 4 / 2];
         wish.text_bytes = strlen(wish.text);
-        wish.transcript = "One for the master, and one for the dame, and one for the little boy.";
+        wish.transcript = "One for the master, and one for the dame.";
         wish.transcript_bytes = strlen(wish.transcript);
         wish.semantic = semantic;
         wish.n_semantic = 4;

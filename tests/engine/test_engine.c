@@ -256,8 +256,7 @@ static void test_voice(void **state) {
 /* What a request of a voice with a transcript sounds like, and the tokens it found computed. */
 static uint64_t continue_voice(struct mill_engine *engine, int text, struct heard *heard) {
     static const char *const texts[] = {"The mill goes round.", "Another day, another sack."};
-    static const char transcript[] = "One for the master, and one for the dame, and one for the "
-                                     "little boy who lives down the lane.";
+    static const char transcript[] = "One for the little boy.";
     static const int32_t semantic[] = {5, 3, 8, 1, 9, 2, 7, 4};
     *heard = (struct heard){0};
     struct mill_engine_stats before, after;
