@@ -123,7 +123,7 @@ struct mill_linear_args {
     struct mill_matrix y, x; /* y [rows, n_out], of pairs [rows, n_out / 2]; x [rows, n_in] */
     const float *gain;       /* of the norm, [n_in], or NULL */
     float eps;               /* ... */
-    struct mill_weight w;
+    struct mill_weight w;    /* no operator writes it, nor gain; of groups one may write the bias */
     int32_t first_out, n_out;    /* a range of w's outputs, first_out a multiple of MILL_PACK_ROWS;
                                     n_out 0 = all */
     enum mill_activation act;    /* not with MAGNITUDE */

@@ -33,14 +33,17 @@ __global__ void __launch_bounds__(32 * ATTN_DECODE_WARPS, 2)
 /* ------------------------------------------------------------------ launch */
 
 template <class T, int D, bool PARTS>
-static void launch(struct mill_backend *backend, const struct mill_attn_paged_args *args,
-                   const struct mill_attn_plan *plan) {
+static mill_status launch(struct mill_backend *backend, const struct mill_attn_paged_args *args,
+                          const struct mill_attn_plan *plan) {
     dim3 grid((uint32_t)plan->n_tiles, (uint32_t)(args->kv.n_heads * plan->n_chunks),
               (uint32_t)plan->n_parts);
     static_assert(sizeof(attn_decode_shared<T, D, PARTS>) <= MILL_CUDA_PLAIN_SHARED_BYTES, "");
+    MILL_TRY(mill_cuda_prefer_shared(
+        backend, reinterpret_cast<const void *>(attn_decode_rows<T, D, PARTS>)));
     CU_LAUNCH_EARLY((attn_decode_rows<T, D, PARTS>), grid, dim3(32 * ATTN_DECODE_WARPS),
                     sizeof(attn_decode_shared<T, D, PARTS>), backend, *args, *plan,
                     reinterpret_cast<float *>(backend->scratch), backend->arrived);
+    return mill_cuda_launched(backend, "attn_decode");
 }
 
 template <class T, int D>
@@ -49,11 +52,8 @@ static mill_status launch_planned(struct mill_backend *backend,
     const struct mill_attn_shape shape = mill_cuda_attn_shape(backend, args);
     struct mill_attn_plan plan;
     mill_cuda_attn_plan_decode(&shape, &plan);
-    if (plan.n_parts > 1)
-        launch<T, D, true>(backend, args, &plan);
-    else
-        launch<T, D, false>(backend, args, &plan);
-    return mill_cuda_launched(backend, "attn_decode");
+    return plan.n_parts > 1 ? launch<T, D, true>(backend, args, &plan)
+                            : launch<T, D, false>(backend, args, &plan);
 }
 
 bool mill_cuda_attn_decode_fits(const struct mill_backend *backend,

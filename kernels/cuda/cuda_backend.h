@@ -27,11 +27,16 @@ enum {
      * what a launch can add to that without asking, 48 KB in all. */
     MILL_CUDA_STATIC_SHARED_BYTES = 1024,
     MILL_CUDA_PLAIN_SHARED_BYTES = (48 << 10) - MILL_CUDA_STATIC_SHARED_BYTES,
-    MILL_CUDA_LARGE_KERNELS = 64, /* that want more, and are remembered */
+    MILL_CUDA_SETTINGS = 96, /* of kernels, that are remembered */
     /* What CUDA itself takes, context, code and queues: so much, and so much for each
      * multiprocessor. An estimate, not measured; counts towards a limit. */
     MILL_CUDA_CONTEXT_BYTES = 96 << 20,
     MILL_CUDA_CONTEXT_BYTES_EACH = 3 << 20,
+};
+
+struct cuda_setting {
+    const void *kernel;
+    enum cudaFuncAttribute attribute;
 };
 
 struct mill_backend {
@@ -47,8 +52,8 @@ struct mill_backend {
     int32_t n_blocks, max_blocks;
     size_t used_bytes, limit_bytes; /* used: CUDA itself and blocks; limit 0 = none */
 
-    const void *large[MILL_CUDA_LARGE_KERNELS]; /* kernels that have it all: cuda_errors.c */
-    int32_t n_large;
+    struct cuda_setting set[MILL_CUDA_SETTINGS]; /* what kernels have been told: cuda_errors.c */
+    int32_t n_set;
 
     bool spoiled;     /* a call failed since graph_begin */
     const char *call; /* the entry that runs, for `failure` */
@@ -69,6 +74,9 @@ mill_status mill_cuda_launched(struct mill_backend *backend, const char *what);
 /* Before a launch: the kernel may have so much dynamic shared memory. The first time that this is
  * more than any kernel may have, it is given all there is. */
 mill_status mill_cuda_allow_shared(struct mill_backend *backend, const void *kernel, size_t bytes);
+/* Before a launch of a kernel that begins beside others, or others beside it: all memory of a
+ * multiprocessor that can be shared memory is, so that no block waits for it to be divided anew. */
+mill_status mill_cuda_prefer_shared(struct mill_backend *backend, const void *kernel);
 
 /* ---- cuda_open.c */
 

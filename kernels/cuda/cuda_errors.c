@@ -35,22 +35,32 @@ mill_status mill_cuda_launched(struct mill_backend *backend, const char *what) {
     return mill_cuda_check(backend, cudaGetLastError(), what);
 }
 
-/* The attribute is the device's, not the backend's: all backends set the same, so none takes away
+/* Whether this was set before; from now on it was. More than can be remembered is set again. */
+static bool is_set(struct mill_backend *backend, const void *kernel,
+                   enum cudaFuncAttribute attribute) {
+    for (int32_t i = 0; i < backend->n_set; i++)
+        if (backend->set[i].kernel == kernel && backend->set[i].attribute == attribute)
+            return true;
+    if (backend->n_set < MILL_CUDA_SETTINGS)
+        backend->set[backend->n_set++] = (struct cuda_setting){kernel, attribute};
+    return false;
+}
+
+/* An attribute is the device's, not the backend's: all backends set the same, so none takes away
  * what another counts on. */
 mill_status mill_cuda_allow_shared(struct mill_backend *backend, const void *kernel, size_t bytes) {
-    if (bytes <= MILL_CUDA_PLAIN_SHARED_BYTES)
+    enum cudaFuncAttribute attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
+    if (bytes <= MILL_CUDA_PLAIN_SHARED_BYTES || is_set(backend, kernel, attribute))
         return MILL_OK;
-    for (int32_t i = 0; i < backend->n_large; i++)
-        if (backend->large[i] == kernel)
-            return MILL_OK;
     struct cudaFuncAttributes is;
     MILL_TRY(mill_cuda_check(backend, cudaFuncGetAttributes(&is, kernel), backend->call));
-    MILL_TRY(
-        mill_cuda_check(backend,
-                        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                             backend->card_shared_bytes - (int)is.sharedSizeBytes),
-                        backend->call));
-    if (backend->n_large < MILL_CUDA_LARGE_KERNELS)
-        backend->large[backend->n_large++] = kernel;
-    return MILL_OK;
+    int most = backend->card_shared_bytes - (int)is.sharedSizeBytes;
+    return mill_cuda_check(backend, cudaFuncSetAttribute(kernel, attribute, most), backend->call);
+}
+
+mill_status mill_cuda_prefer_shared(struct mill_backend *backend, const void *kernel) {
+    enum cudaFuncAttribute attribute = cudaFuncAttributePreferredSharedMemoryCarveout;
+    if (backend->capability < 90 || is_set(backend, kernel, attribute))
+        return MILL_OK;
+    return mill_cuda_check(backend, cudaFuncSetAttribute(kernel, attribute, 100), backend->call);
 }

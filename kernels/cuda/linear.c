@@ -133,8 +133,10 @@ mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill
     run.split_segments = plan->split_segments;
     run.partial = backend->scratch + PARTIAL_AT;
     run.arrived = backend->arrived;
-    MILL_TRY(mill_cuda_allow_shared(backend, (const void *)plan->kernel->function,
-                                    (size_t)plan->shared_bytes));
+    const void *function = (const void *)plan->kernel->function;
+    MILL_TRY(mill_cuda_allow_shared(backend, function, (size_t)plan->shared_bytes));
+    if (plan->kernel->unit_groups)
+        MILL_TRY(mill_cuda_prefer_shared(backend, function));
     plan->kernel->launch(backend, plan, &run);
     return mill_cuda_launched(backend, "linear");
 }

@@ -72,14 +72,16 @@ struct linear_pace {
 struct linear_kernel {
     enum linear_kind kind;
     int32_t n_rows, n_outs, n_warps; /* of a tile */
-    int32_t unit_groups; /* linear_few.h: that a warp takes at a time; 0 = linear_tile.h */
-    int32_t n_wide;      /* linear_wide.h: warp groups, which take a segment or all; 0 = another */
-    bool is_exact;       /* ... a warp adds up its units, whose sums are not kept apart */
-    int32_t n_slices;    /* parts of a block that take its chunks in turn */
+    int32_t unit_groups;    /* linear_few.h: that a warp takes at a time; 0 = linear_tile.h */
+    int32_t whole_units;    /* ... of a warp, or a multiple; what is missing are zeros */
+    int32_t waiting_bricks; /* ... of a unit's weights that wait in shared memory */
+    int32_t n_wide;   /* linear_wide.h: warp groups, which take a segment or all; 0 = another */
+    bool is_exact;    /* ... a warp adds up its units, whose sums are not kept apart */
+    int32_t n_slices; /* parts of a block that take its chunks in turn */
     int32_t stages_a_chunk, n_stages; /* a chunk is loaded in stages, up to n_stages ahead */
     int32_t stage_bytes;              /* of all slices */
     int32_t exchange_bytes; /* shared memory by which sums meet: beside the stages with slices, else
-                               in their place; of a unit's or warp's sums */
+                               in their place; of a row of a unit's or warp's sums */
     int32_t max_segments;   /* that a block can add up: 1, or any number */
     struct linear_pace pace;
     void (*function)(struct linear_run);

@@ -8,9 +8,10 @@
  * Measured on an H200: products.csv of bench/results, docs/kernels.md. For sm_90a (rows x outputs,
  * threads: registers, shared memory at 896 inputs and all rows -> blocks a multiprocessor, by which
  * of them):
- *   few 8 x 8 and 8 x 16, 224: 64 and 72, 17 and 19 KB -> 4 (registers)
- *   few 8 x 40, 224: 128, 24 KB -> 2 (registers)
- *   few 16 x 16, 224: 93, 37 KB -> 2 (registers)
+ *   few 8 x 8, 128: 64, 23 KB of one row, 40 of 8; for many inputs 84, 94 KB of 4,864 and one row
+ *   few 8 x 16, 224: 72, 23 KB -> 4 (registers)
+ *   few 8 x 40, 224: 88, 49 KB of one row, 73 of 8 -> 2 and others (registers)
+ *   few 16 x 16, 224: 96, 43 KB -> 2 (registers)
  *   32 x 32, 128: 92, 32 KB -> 4 (registers)
  *   64 x 64, 128: 164, 64 KB -> 2
  *   128 x 128, 256: 204, 96 KB -> 1; one segment of 1,024 inputs
@@ -26,12 +27,13 @@
 
 const struct linear_kernel *mill_cuda_linear_bf16(int32_t *n) {
     static constexpr struct linear_kernel kernels[] = {
-        few_of<few_tile<kind_bf16, 1, 1, false, 16, 2>>({1.09f, 0.69f, 1.22f, 1.67f, 0, 1.24f, 2}),
-        few_of<few_tile<kind_bf16, 1, 1, true, 20, 1>>({2.22f, 0, 1.34f, 0.74f, 0, 0, 1}),
-        few_of<few_tile<kind_bf16, 1, 2, false, 14, 2>>({1.61f, 0.07f, 1.95f, 1.31f, 0, 1.64f, 2}),
-        /* Predicted: one wave of blocks for gate-up and the head. */
-        few_of<few_tile<kind_bf16, 1, 5, false, 7, 2>>({1.6f, 0, 4.2f, 1, 0, 1, 2}),
-        few_of<few_tile<kind_bf16, 2, 2, false, 16, 1>>({0.06f, 1.83f, 1.26f, 6.56f, 0, 0.97f, 2}),
+        /* Predicted: the first two share a multiprocessor with other launches, the second for many
+         * inputs; 8 x 40 is one wave of blocks for gate-up and the head. */
+        few_of<few_tile<kind_bf16, 1, 1, 0, 2, 4, 64>>({1.2f, 0.9f, 0.2f, 0.65f, 0, 0.6f, 2}),
+        few_of<few_tile<kind_bf16, 1, 1, 0, 5, 4, 84>>({1.6f, 1, 0.1f, 0.65f, 0, 0.6f, 1}),
+        few_of<few_tile<kind_bf16, 1, 5, 2, 1, 7, 88>>({1.6f, 0, 4.2f, 1, 0, 1, 2}),
+        few_of<few_tile<kind_bf16, 1, 2, 2, 1, 14, 72>>({1.61f, 0.07f, 1.95f, 1.31f, 0, 1.64f, 2}),
+        few_of<few_tile<kind_bf16, 2, 2, 2, 1, 16, 96>>({0.06f, 1.83f, 1.26f, 6.56f, 0, 0.97f, 2}),
         kernel_of<linear_tile<kind_bf16_rows, 2, 2, 2, 2, 1, 2, 4, 4>>(
             {3.54f, 1.94f, 0.66f, 1.09f, 3.07f, 0, 6}),
         kernel_of<linear_tile<kind_bf16_rows, 2, 4, 2, 4, 1, 2, 4, 2>>(

@@ -7,27 +7,21 @@
 #include "kernels/cuda/linear_tile.h"
 #include "kernels/cuda/quads.h"
 
-/* Those of four outputs of N rows, `step` apart; the last row's beyond it. */
+/* What is added to a row's sums, if there is any. */
+LINEAR_FN const float *bias_row(const struct linear_run &run, int32_t row) {
+    return run.bias + (run.bias_group ? run.bias_group[row] * run.bias_step : 0);
+}
+
+/* That of four outputs of N rows, `step` apart; the last row's beyond it. */
 template <bool WHOLE, int N>
 LINEAR_FN void load_biases(const struct linear_run &run, int32_t row, int32_t step, int32_t out,
                            quad<float> (&bias)[N]) {
 #pragma unroll
     for (int i = 0; i < N; i++) {
         int32_t at = min(row + i * step, run.n_rows - 1);
-        const float *from = run.bias + (run.bias_group ? run.bias_group[at] * run.bias_step : 0);
-        bias[i] = load_quad<WHOLE>(from, out, run.n_out, 0.0f);
+        bias[i] = load_quad<WHOLE>(bias_row(run, at), out, run.n_out, 0.0f);
     }
 }
-/* That of four outputs, if there is any. */
-LINEAR_FN quad<float> load_bias(const struct linear_run &run, int32_t row, int32_t out) {
-    quad<float> bias[1] = {};
-    if (run.bias && run.whole_y)
-        load_biases<true>(run, row, 0, out, bias);
-    else if (run.bias)
-        load_biases<false>(run, row, 0, out, bias);
-    return bias[0];
-}
-
 /* Of a pair only the second is activated; it is then one number, so that a quad is two. */
 template <int N> LINEAR_FN void activate_pairs(const struct linear_run &run, quad<float> (&v)[N]) {
     float second[2 * N];

@@ -4,6 +4,8 @@
  * order right, not measured. Host only, no state. */
 #include "kernels/cuda/linear.h"
 
+enum { MAX_GRID_Y = 65535 /* of any card */ };
+
 static int32_t ceil_divide(int32_t a, int32_t b) {
     return (a + b - 1) / b;
 }
@@ -18,18 +20,29 @@ static int32_t segments_of(int32_t n_groups) {
 
 /* Warps of a block of linear_few.h, all with as many units if that can be. */
 static int32_t few_warps(const struct linear_kernel *kernel, int32_t n_groups) {
+    if (kernel->whole_units > 1)
+        return kernel->n_warps;
     int32_t units = ceil_divide(n_groups, kernel->unit_groups);
     return ceil_divide(units, ceil_divide(units, kernel->n_warps));
 }
 
-/* Rows of x rounded to bf16, and sums of units, or of warps. */
-static int64_t few_shared_bytes(const struct linear_kernel *kernel, int32_t n_groups,
-                                int32_t n_rows) {
-    int64_t slots =
-        kernel->is_exact ? few_warps(kernel, n_groups) : ceil_divide(n_groups, kernel->unit_groups);
-    int64_t row_bytes = kernel->kind == LINEAR_BF16 ? (n_groups | 1) * BRICK_ROW_BYTES : 0;
-    return row_bytes * (n_rows < kernel->n_rows ? n_rows : kernel->n_rows) +
-           slots * kernel->exchange_bytes;
+/* Weights, rows of x rounded to bf16, what they are normed by, sums of units, or of warps, and what
+ * is added to sums. */
+static int64_t few_shared_bytes(const struct linear_kernel *kernel,
+                                const struct linear_size *size) {
+    int32_t warps = few_warps(kernel, size->n_groups);
+    int32_t units = ceil_divide(ceil_divide(size->n_groups, kernel->unit_groups), warps);
+    units = ceil_divide(units, kernel->whole_units) * kernel->whole_units * warps;
+    int32_t rows = size->n_rows < kernel->n_rows ? size->n_rows : kernel->n_rows;
+    int64_t groups = (int64_t)units * kernel->unit_groups;
+    int64_t slots = (kernel->is_exact ? warps : units) + 2;
+    int64_t bytes =
+        groups * kernel->waiting_bricks * BRICK_BYTES + slots * rows * kernel->exchange_bytes;
+    if (kernel->kind == LINEAR_BF16)
+        bytes += rows * (groups | 1) * BRICK_ROW_BYTES;
+    if (kernel->kind == LINEAR_BF16 && size->normed)
+        bytes += 2 * groups * BRICK_ROW_BYTES;
+    return bytes;
 }
 
 /* Shared memory of a block that sums n_groups. */
@@ -108,8 +121,9 @@ struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
     int32_t split_groups = plan.split_segments * LINEAR_SEGMENT * LINEAR_CHUNK;
     plan.n_warps = kernel->n_warps;
     if (kernel->unit_groups) {
-        int64_t bytes = few_shared_bytes(kernel, size->n_groups, size->n_rows);
-        if (plan.n_splits > 1 || bytes > size->shared_bytes)
+        int64_t bytes = few_shared_bytes(kernel, size);
+        bool fits = tiles / row_tiles <= MAX_GRID_Y && bytes <= size->shared_bytes;
+        if (plan.n_splits > 1 || !fits)
             return plan;
         plan.n_warps = few_warps(kernel, size->n_groups);
         plan.shared_bytes = (int32_t)bytes;

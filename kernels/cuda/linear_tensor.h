@@ -56,16 +56,15 @@ LINEAR_FN const uint4 *weight_chunks(const struct linear_run &run, int32_t out) 
 
 /* Rows of chunks as lanes read them: lane 4g + q chunk q of a group of row g. */
 struct few_rows {
-    const uint4 *first; /* the lane's chunk of the first group */
+    const uint4 *first; /* the lane's chunk of the first row's first group */
     int32_t pitch;      /* chunks from row to row */
     int64_t plane;      /* I8: chunks from high bytes to low bytes */
     int32_t n;
 
-    /* Of brick rb of the rows; zeros where there is none. */
+    /* Of brick rb of the rows; where there is none the last one's, whose sums nobody takes. */
     LINEAR_MEMBER uint4 chunk(int32_t group, int rb, int low) const {
-        int row = rb * 8 + threadIdx.x % 32 / 4;
-        return row < n ? first[low * plane + rb * 8 * pitch + group * BRICK_ROW_CHUNKS]
-                       : make_uint4(0, 0, 0, 0);
+        int32_t row = min(rb * 8 + (int32_t)threadIdx.x % 32 / 4, n - 1);
+        return first[low * plane + row * pitch + group * BRICK_ROW_CHUNKS];
     }
 };
 

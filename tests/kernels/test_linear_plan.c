@@ -1,6 +1,7 @@
 /* test_linear_plan.c - the plan of `linear` against what was measured on a card
  * (bench/results/nvidia-h200/products.csv): for every layer and number of rows it takes a kernel
- * that is all but the fastest of those that were measured; and where one that was not is taken. */
+ * that is all but the fastest of those that were measured and are still there; and where one that
+ * was not is taken. */
 #include "kernels/cuda/linear.h"
 
 #include <setjmp.h>
@@ -44,11 +45,26 @@ static bool is_same_case(const struct line *a, const struct line *b) {
 static bool is_of(const struct line *l, const struct linear_kernel *kernel) {
     char tile[16];
     snprintf(tile, sizeof tile, "%d x %d", kernel->n_rows, kernel->n_outs);
-    return l->kind == (int)kernel->kind && strcmp(l->tile, tile) == 0;
+    return l->kind == (int)kernel->kind && strcmp(l->tile, tile) == 0 &&
+           l->n_warps <= kernel->n_warps; /* else of another tile, since gone */
 }
 
 static bool is_plan(const struct line *l, const struct linear_plan *plan) {
     return is_of(l, plan->kernel) && l->n_warps == plan->n_warps && l->n_splits == plan->n_splits;
+}
+
+static enum mill_dtype dtype_of(const struct line *l) {
+    return strcmp(l->type, "I8") == 0 ? MILL_I8 : MILL_BF16;
+}
+
+/* Whether what was measured is still there. */
+static bool is_left(const struct line *l) {
+    int32_t n_kernels;
+    const struct linear_kernel *kernels = mill_cuda_linear_kernels(dtype_of(l), &n_kernels);
+    for (int32_t k = 0; k < n_kernels; k++)
+        if (is_of(l, &kernels[k]))
+            return true;
+    return false;
 }
 
 /* Kernels that were measured in a line's case. */
@@ -93,7 +109,7 @@ static struct linear_size size_of(const struct mill_weight_shape *shape, bool no
 }
 
 static struct linear_plan plan_of(const struct line *l) {
-    enum mill_dtype dtype = strcmp(l->type, "I8") == 0 ? MILL_I8 : MILL_BF16;
+    enum mill_dtype dtype = dtype_of(l);
     struct mill_weight_shape shape = {l->n_out, 1, l->n_in, dtype};
     static struct linear_kernel kernels[MAX_KERNELS]; /* plans point to them */
     int32_t n_kernels = measured_kernels(l, dtype, kernels);
@@ -111,10 +127,11 @@ static void test_plan_is_nearly_best(void **state) {
     for (int first = 0, end; first < n_lines; first = end) {
         const struct line *l = &lines[first];
         struct linear_plan plan = plan_of(l);
-        double best = l->microseconds, taken = 0;
+        double best = 0, taken = 0;
         for (end = first; end < n_lines && is_same_case(l, &lines[end]); end++) {
             double time = lines[end].microseconds;
-            best = time < best ? time : best;
+            if (is_left(&lines[end]) && (best == 0 || time < best))
+                best = time;
             if (is_plan(&lines[end], &plan) && (taken == 0 || time < taken))
                 taken = time;
         }
@@ -134,20 +151,49 @@ static void test_plan_is_nearly_best(void **state) {
     assert_true(n_slow <= 8);
 }
 
-/* gate-up and the head at up to 8 rows: all blocks at once, two a multiprocessor; not measured. */
-static void test_wide_layers_are_one_wave(void **state) {
-    (void)state;
-    const struct mill_weight_shape shapes[] = {{9728, 1, 896, MILL_BF16},
-                                               {8193, 1, 896, MILL_BF16}};
+/* What a step takes of a layer of the published model; not measured. */
+static struct linear_plan step_plan(int32_t n_out, int32_t n_in, bool normed, int32_t n_rows) {
+    const struct mill_weight_shape shape = {n_out, 1, n_in, MILL_BF16};
     int32_t n_kernels;
     const struct linear_kernel *kernels = mill_cuda_linear_kernels(MILL_BF16, &n_kernels);
-    for (int i = 0; i < 2; i++)
-        for (int32_t n_rows = 1; n_rows <= 8; n_rows++) {
-            struct linear_size size = size_of(&shapes[i], true, n_rows);
-            struct linear_plan plan = mill_cuda_linear_plan(&size, kernels, n_kernels);
+    struct linear_size size = size_of(&shape, normed, n_rows);
+    return mill_cuda_linear_plan(&size, kernels, n_kernels);
+}
+
+/* gate-up and the head at up to 8 rows: all blocks at once, two a multiprocessor. */
+static void test_wide_layers_are_one_wave(void **state) {
+    (void)state;
+    for (int32_t n_rows = 1; n_rows <= 8; n_rows++)
+        for (int i = 0; i < 2; i++) {
+            struct linear_plan plan = step_plan(i ? 8193 : 9728, 896, true, n_rows);
             assert_int_equal(plan.kernel->n_outs, 40);
             assert_true(plan.n_tiles <= 2 * 132);
         }
+}
+
+/* The others: weights in shared memory, in the tile that is made for so many inputs. */
+static void test_weights_wait_in_shared_memory(void **state) {
+    (void)state;
+    for (int32_t n_rows = 1; n_rows <= 8; n_rows++) {
+        const struct linear_plan plans[] = {step_plan(1152, 896, true, n_rows),
+                                            step_plan(896, 896, false, n_rows),
+                                            step_plan(896, 4864, false, n_rows)};
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(plans[i].kernel->n_outs, 8);
+            assert_int_equal(plans[i].kernel->waiting_bricks, 1);
+            assert_int_equal(plans[i].kernel->whole_units, i < 2 ? 2 : 5);
+        }
+    }
+}
+
+/* o, gate-up and down of one sequence begin beside one another. */
+static void test_a_step_fits_a_multiprocessor(void **state) {
+    (void)state;
+    const int32_t own = 2 << 10; /* of a block: what CUDA keeps, and what is static */
+    int32_t bytes = step_plan(896, 896, false, 1).shared_bytes + own +
+                    2 * (step_plan(9728, 896, true, 1).shared_bytes + own) +
+                    step_plan(896, 4864, false, 1).shared_bytes + own;
+    assert_in_range(bytes, 200 << 10, 228 << 10);
 }
 
 /* What is predicted of few rows, and of warp groups, goes together: from 64 rows on these have all
@@ -172,6 +218,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan_is_nearly_best),
         cmocka_unit_test(test_wide_layers_are_one_wave),
+        cmocka_unit_test(test_weights_wait_in_shared_memory),
+        cmocka_unit_test(test_a_step_fits_a_multiprocessor),
         cmocka_unit_test(test_many_rows_go_by_warp_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
