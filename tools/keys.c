@@ -4,11 +4,16 @@
 #include "runtime/base/memory.h"
 #include "tools/command.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char command[] = "keys";
 
@@ -95,9 +100,22 @@ static void list_keys(const struct mill_keys *keys) {
     }
 }
 
+/* A change reads the file and replaces it: of two at once, one would be lost. The folder is what is
+ * locked, since the file is another one afterwards. -1: there is none, which reading and writing
+ * tell. Closing it unlocks. */
+static int lock_folder(const char *file) {
+    char *copy = strdup(file);
+    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR)
+        ;
+    free(copy);
+    return fd;
+}
+
 static mill_status run(const struct request *r, char **words, int n_words, struct mill_error *err) {
     struct mill_keys keys;
     bool adds = strcmp(words[0], "add") == 0;
+    int lock = lock_folder(r->file);
     mill_status status = mill_keys_read(&keys, r->file, err);
     if (status == MILL_E_NOT_FOUND && adds)
         status = MILL_OK; /* the first one makes the file */
@@ -108,6 +126,8 @@ static mill_status run(const struct request *r, char **words, int n_words, struc
     for (int i = 1; i < n_words && !adds && status == MILL_OK; i++)
         status = remove_key(r, words[i], &keys, err);
     mill_keys_deinit(&keys);
+    if (lock >= 0)
+        close(lock);
     return status;
 }
 
