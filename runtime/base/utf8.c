@@ -47,6 +47,10 @@ size_t mill_utf8_valid_bytes(const char *text, size_t size) {
     return at;
 }
 
+size_t mill_utf8_mark_bytes(const char *text, size_t size) {
+    return size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 /* Windows and old files have two other encodings: UTF-16, which begins with its mark or has zeros
  * for the other halves of letters, and single bytes. */
 mill_status mill_utf8_check(const char *text, size_t size, const char *what,

@@ -12,6 +12,9 @@
  * sequence at all. */
 size_t mill_utf8_valid_bytes(const char *text, size_t size);
 
+/* Bytes of the byte order mark that it begins with, 3 or 0: Windows' editors put one there. */
+size_t mill_utf8_mark_bytes(const char *text, size_t size);
+
 /* MILL_E_INPUT for a text of people that is not all valid: "WHAT is not UTF-8", where, and how to
  * convert what it looks like. */
 mill_status mill_utf8_check(const char *text, size_t size, const char *what,

@@ -5,10 +5,10 @@
  * be read as another one. So its allocations are watched, a flag a thread, from before main on,
  * when there are no other threads that it could meet. */
 #include "runtime/base/file.h"
+#include "runtime/base/utf8.h"
 #include "runtime/io/config.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static _Thread_local bool ran_short;
 
@@ -41,12 +41,9 @@ static mill_status refuse(const char *name, const json_error_t *cause, struct mi
 mill_status mill_json_parse(json_t **out, const char *name, const char *data, size_t size,
                             struct mill_error *err) {
     json_error_t cause;
-    if (size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
-        data += 3;
-        size -= 3;
-    }
+    size_t mark = mill_utf8_mark_bytes(data, size);
     mill_json_ran_short();
-    *out = json_loadb(size ? data : "", size, JSON_REJECT_DUPLICATES, &cause);
+    *out = json_loadb(size > mark ? data + mark : "", size - mark, JSON_REJECT_DUPLICATES, &cause);
     if (mill_json_ran_short()) {
         json_decref(*out);
         *out = NULL;

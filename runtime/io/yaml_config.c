@@ -5,6 +5,7 @@
  * and small files cannot unfold into large ones. The open containers are kept on a stack of fixed
  * depth; nothing recurses. One call, one thread. */
 #include "runtime/base/file.h"
+#include "runtime/base/utf8.h"
 #include "runtime/io/config.h"
 
 #include <errno.h>
@@ -242,7 +243,9 @@ mill_status mill_yaml_parse(json_t **out, const char *name, const char *data, si
     if (!yaml_parser_initialize(&parser))
         return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", name);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)(size ? data : ""), size);
+    size_t mark = mill_utf8_mark_bytes(data, size); /* which libyaml takes for text, told so */
+    yaml_parser_set_input_string(&parser, (const unsigned char *)(size > mark ? data + mark : ""),
+                                 size - mark);
     struct builder b = {0};
     mill_status status = build(&b, &parser, name, err);
     yaml_parser_delete(&parser);

@@ -116,7 +116,8 @@ static mill_status read_entry(struct entry *e, const char *line, size_t bytes,
 
 static mill_status read_lines(struct mill_dictionary *d, struct mill_error *err) {
     size_t line = 0;
-    for (size_t at = 0; at < d->text.size;) {
+    size_t at = mill_utf8_mark_bytes(d->text.data, d->text.size);
+    while (at < d->text.size) {
         const char *start = d->text.data + at;
         const char *end = memchr(start, '\n', d->text.size - at);
         size_t bytes = end ? (size_t)(end - start) : d->text.size - at;

@@ -46,6 +46,9 @@ static void assert_yaml(const char *yaml, const char *wanted) {
 
 static void yaml_values(void **state) {
     (void)state;
+    assert_yaml("\xef\xbb\xbf"
+                "a: 1\r\nb: 2\r\n",
+                "{\"a\":1,\"b\":2}"); /* by Windows */
     assert_yaml("a: 1\nb: -2\nc: +3\nd: 0o17\ne: 0xFf\n",
                 "{\"a\":1,\"b\":-2,\"c\":3,\"d\":15,\"e\":255}");
     assert_yaml("a: 2.4\nb: 1e-06\nc: .5\nd: 5.\ne: -1.5E+3",

@@ -52,6 +52,11 @@ static void test_words(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check(d, cases[i][0], cases[i][1]);
     mill_dictionary_close(d);
+    static const char windows[] = "\xef\xbb\xbf"
+                                  "cat = feline\r\n";
+    assert_int_equal(mill_dictionary_parse(&d, "d", windows, sizeof windows - 1, &err), MILL_OK);
+    check(d, "a cat", "a feline");
+    mill_dictionary_close(d);
     check(NULL, "a cat", "a cat");
     mill_dictionary_close(NULL);
 }
