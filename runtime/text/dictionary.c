@@ -114,6 +114,15 @@ static mill_status read_entry(struct entry *e, const char *line, size_t bytes,
     return MILL_OK;
 }
 
+/* Bytes before a comment, which begins with a '#' at the line's beginning or behind white space:
+ * within a word, as in C#, it is the word's. */
+static size_t before_comment(const char *line, size_t bytes) {
+    size_t i = 0;
+    while (i < bytes && !(line[i] == '#' && (i == 0 || strchr(" \t", line[i - 1]))))
+        i++;
+    return i;
+}
+
 static mill_status read_lines(struct mill_dictionary *d, struct mill_error *err) {
     size_t line = 0;
     size_t at = mill_utf8_mark_bytes(d->text.data, d->text.size);
@@ -123,8 +132,7 @@ static mill_status read_lines(struct mill_dictionary *d, struct mill_error *err)
         size_t bytes = end ? (size_t)(end - start) : d->text.size - at;
         at += bytes + 1;
         line++;
-        const char *comment = memchr(start, '#', bytes);
-        bytes = comment ? (size_t)(comment - start) : bytes;
+        bytes = before_comment(start, bytes);
         trim(&start, &bytes);
         if (bytes == 0)
             continue;

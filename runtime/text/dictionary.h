@@ -1,6 +1,6 @@
 /* dictionary.h - how words are to be spoken: words or phrases, and the text that is read for them.
  *
- *     # one a line, a '#' begins a comment
+ *     # one a line; a '#' at its beginning or behind a space begins a comment
  *     Worcestershire = Wooster-sheer
  *     Dr. Reed       = Doctor Reed
  *     US             = U S

@@ -52,6 +52,10 @@ static void test_words(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check(d, cases[i][0], cases[i][1]);
     mill_dictionary_close(d);
+    static const char sharp[] = "C# = see sharp # a language\n#cat = feline\n";
+    assert_int_equal(mill_dictionary_parse(&d, "d", sharp, sizeof sharp - 1, &err), MILL_OK);
+    check(d, "a cat in C# and C", "a cat in see sharp and C");
+    mill_dictionary_close(d);
     static const char windows[] = "\xef\xbb\xbf"
                                   "cat = feline\r\n";
     assert_int_equal(mill_dictionary_parse(&d, "d", windows, sizeof windows - 1, &err), MILL_OK);
