@@ -73,9 +73,9 @@ static struct linear_run run_of(const struct mill_linear_args *args) {
 }
 
 /* The rows from `first` on, prepared if they are to be. */
-static void take_rows(struct mill_backend *backend, const struct mill_linear_args *args,
-                      const struct linear_kernel *kernel, int32_t first, int32_t n_rows,
-                      struct linear_run *run) {
+static mill_status take_rows(struct mill_backend *backend, const struct mill_linear_args *args,
+                             const struct linear_kernel *kernel, int32_t first, int32_t n_rows,
+                             struct linear_run *run) {
     run->n_rows = n_rows;
     run->y += first * run->y_step;
     if (run->residual)
@@ -84,7 +84,7 @@ static void take_rows(struct mill_backend *backend, const struct mill_linear_arg
         run->bias_group += first;
     run->x += first * run->x_step;
     if (!mill_cuda_linear_is_prepared(kernel->kind, args->gain))
-        return;
+        return MILL_OK;
     int32_t n_groups = kernel->n_wide ? mill_cuda_linear_wide_groups(run->n_groups) : run->n_groups;
     struct linear_preparation p = {
         .x = args->x,
@@ -100,12 +100,13 @@ static void take_rows(struct mill_backend *backend, const struct mill_linear_arg
     };
     p.x.data = (float *)args->x.data + first * args->x.stride;
     p.x.rows = n_rows;
-    mill_cuda_linear_prepare(backend, &p);
+    MILL_TRY(mill_cuda_linear_prepare(backend, &p));
     run->x = p.to;
     run->x_step = p.row_bytes;
     run->x_plane = (int64_t)n_rows * p.row_bytes;
     run->x_scale = p.scale;
     run->whole_x = true;
+    return MILL_OK;
 }
 
 struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
@@ -127,7 +128,7 @@ struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
 mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill_linear_args *args,
                                  int32_t first, int32_t n_rows, const struct linear_plan *plan) {
     struct linear_run run = run_of(args);
-    take_rows(backend, args, plan->kernel, first, n_rows, &run);
+    MILL_TRY(take_rows(backend, args, plan->kernel, first, n_rows, &run));
     run.n_row_tiles = plan->n_row_tiles;
     run.n_splits = plan->n_splits;
     run.split_segments = plan->split_segments;
@@ -135,8 +136,7 @@ mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill
     run.arrived = backend->arrived;
     const void *function = (const void *)plan->kernel->function;
     MILL_TRY(mill_cuda_allow_shared(backend, function, (size_t)plan->shared_bytes));
-    if (plan->kernel->unit_groups)
-        MILL_TRY(mill_cuda_prefer_shared(backend, function));
+    MILL_TRY(mill_cuda_prefer_shared(backend, function));
     plan->kernel->launch(backend, plan, &run);
     return mill_cuda_launched(backend, "linear");
 }

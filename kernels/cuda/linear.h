@@ -46,7 +46,8 @@ struct linear_run {
     enum mill_activation act;
     enum mill_pairs pairs;
     bool whole_x, whole_y; /* x and gain; y, residual and bias: in aligned quads (quads.h) */
-    int32_t n_row_tiles;   /* the grid's x counts tiles: rows, then outputs; its y splits */
+    int32_t n_row_tiles;   /* the grid's x counts tiles: rows, then outputs; its y splits (of
+                              linear_few.h: x rows, y outputs) */
     int32_t n_splits;      /* blocks that share a tile: each adds up some of its segments */
     int32_t split_segments;
     void *partial;    /* n_splits > 1: the segments' sums, see linear_splits.h */
@@ -115,7 +116,7 @@ struct linear_preparation {
     bool transposed;
     int32_t tile_rows; /* bf16: > 0: tiles of so many rows */
 };
-void mill_cuda_linear_prepare(struct mill_backend *, const struct linear_preparation *);
+mill_status mill_cuda_linear_prepare(struct mill_backend *, const struct linear_preparation *);
 
 /* ---- linear_plan.c: which kernel, and how many blocks share a tile */
 /* Whether x is converted by a launch of its own. */

@@ -180,25 +180,27 @@ __global__ void __launch_bounds__(PREPARE_THREADS)
 /* ------------------------------------------------------------------ launch */
 
 template <bool WHOLE>
-static void prepare(struct mill_backend *backend, const struct linear_preparation *p) {
+static void (*kernel_for(const struct linear_preparation *p))(struct linear_preparation) {
+    if (p->tile_rows)
+        return linear_round_planes<WHOLE>;
+    return p->dtype == MILL_I8     ? linear_quantise<WHOLE>
+           : p->dtype == MILL_BF16 ? linear_round<WHOLE>
+                                   : linear_norm_rows<WHOLE>;
+}
+
+mill_status mill_cuda_linear_prepare(struct mill_backend *backend,
+                                     const struct linear_preparation *p) {
+    bool whole = quads_are_whole(&p->x) && quads_are_whole(p->gain, 0, p->x.columns);
+    auto linear_prepare = whole ? kernel_for<true>(p) : kernel_for<false>(p);
     dim3 grid((uint32_t)p->x.rows), block(PREPARE_THREADS);
     if (p->tile_rows) {
         uint32_t tiles = ((uint32_t)p->x.rows + p->tile_rows - 1) / p->tile_rows;
         uint32_t n_groups = (uint32_t)p->row_bytes / BRICK_ROW_BYTES;
-        dim3 parts(tiles * p->tile_rows / PLANES_ROWS,
-                   (n_groups + PLANES_GROUPS - 1) / PLANES_GROUPS);
-        CU_LAUNCH_EARLY(linear_round_planes<WHOLE>, parts, dim3(PLANES_THREADS), 0, backend, *p);
-    } else if (p->dtype == MILL_I8)
-        CU_LAUNCH_EARLY(linear_quantise<WHOLE>, grid, block, 0, backend, *p);
-    else if (p->dtype == MILL_BF16)
-        CU_LAUNCH_EARLY(linear_round<WHOLE>, grid, block, 0, backend, *p);
-    else
-        CU_LAUNCH_EARLY(linear_norm_rows<WHOLE>, grid, block, 0, backend, *p);
-}
-
-void mill_cuda_linear_prepare(struct mill_backend *backend, const struct linear_preparation *p) {
-    if (quads_are_whole(&p->x) && quads_are_whole(p->gain, 0, p->x.columns))
-        prepare<true>(backend, p);
-    else
-        prepare<false>(backend, p);
+        grid = dim3(tiles * p->tile_rows / PLANES_ROWS,
+                    (n_groups + PLANES_GROUPS - 1) / PLANES_GROUPS);
+        block = dim3(PLANES_THREADS);
+    }
+    MILL_TRY(mill_cuda_prefer_shared(backend, reinterpret_cast<const void *>(linear_prepare)));
+    CU_LAUNCH_EARLY(linear_prepare, grid, block, 0, backend, *p);
+    return MILL_OK;
 }
