@@ -67,17 +67,18 @@ static int take_level(struct reader *r, int level) {
     return level;
 }
 
+/* "a slow pace" has said it all, by an adjective that needs no noun. */
 static void take_noun(struct reader *r, int *field) {
     if (r->level >= 0)
         assign(r, field, r->level);
-    else
+    else if (*field < 0)
         r->noun = field;
     r->level = -1;
 }
 
 /* False when the words so far make no sense. */
 static bool take_word(struct reader *r, const struct word *word) {
-    bool complete = r->level < 0 && !r->noun && !r->very;
+    int *field;
     switch (word->meaning) {
     case FILLER:
         return true;
@@ -108,10 +109,11 @@ static bool take_word(struct reader *r, const struct word *word) {
         return !r->very;
     case PITCH_LEVEL:
     case RATE_LEVEL:
-        if (!complete && !r->very)
+        field = word->meaning == PITCH_LEVEL ? &r->labels.pitch : &r->labels.rate;
+        if (r->level >= 0 || (r->noun && r->noun != field))
             return false;
-        assign(r, word->meaning == PITCH_LEVEL ? &r->labels.pitch : &r->labels.rate,
-               take_level(r, word->value));
+        r->noun = NULL; /* "pace: slow" */
+        assign(r, field, take_level(r, word->value));
         return true;
     }
     return false;

@@ -25,6 +25,8 @@ static void test_understood(void **state) {
     check("speak at a normal pace", -1, -1, 2);
     check("low pitch, low speed", -1, 1, 1);
     check("slow and slowly", -1, -1, 1);
+    check("Speak at a very slow pace.", -1, -1, 0);
+    check("Voice: female. Pace: slow. Pitch: deep.", 0, 1, 1);
 }
 
 static void refuse(const char *text, const char *parts) {
@@ -42,6 +44,8 @@ static void test_refused(void **state) {
     refuse("low high pitch", "'high'");
     refuse("pitch", "unfinished");
     refuse("very pitch", "'pitch'");
+    refuse("pitch: slow", "'slow'");
+    refuse("high slow", "'slow'");
     refuse("very male", "'male'");
     refuse("a male female voice", "exclude");
     refuse("slowly and fast", "exclude");
