@@ -14,11 +14,6 @@ struct row_tile {
     int32_t position;           /* of the first */
 };
 
-/* Tiles to launch; with one row a tile there are no gaps. */
-static inline int32_t batch_tiles(const struct mill_batch *batch, int32_t tile_rows) {
-    return tile_rows == 1 ? batch->n_rows : batch->n_rows / tile_rows + batch->n_sequences;
-}
-
 /* The tile of this block, the same for all its threads, which all call; false = there is none. */
 static __device__ __forceinline__ bool find_tile(const struct mill_batch &batch, int32_t index,
                                                  int32_t tile_rows, struct row_tile *tile) {

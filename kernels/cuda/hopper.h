@@ -8,13 +8,12 @@
  * the one of its parity has ended. The initialising thread calls fence_barrier_init, then there is
  * a __syncthreads.
  *
- * wgmma. Operands are rows of 16 bf16 in shared memory: of tiles of rows of 64 bf16 (128 bytes),
- * eight rows 1024 bytes, at a multiple of 1024 bytes, whose 16-byte pieces are stored where
- * swizzle_128 says; or of planes of 16-byte pieces, those of successive rows side by side. What
- * threads store there is seen behind fence_async by each of them and a barrier. D is 64 x N: warp w
- * of the group has rows 16 w .. 16 w + 15; d[4 j + e] is D[16 w + g + 8 * (e >> 1)][8 j + 2q + (e
- * & 1)] with g = lane / 4, q = lane % 4. Operands and d are not touched between wgmma_bf16 and the
- * wgmma_wait that covers it. */
+ * wgmma. d += a b^T: a is 64 rows of 16 bf16, in registers, those of mma_bf16 for the 16 rows of
+ * each warp; b is N rows in shared memory, as two planes of 16-byte pieces, those of successive
+ * rows side by side. What threads store there is seen behind fence_async by each of them and a
+ * barrier. d is 64 x N: warp w of the group has rows 16 w .. 16 w + 15; d[4 j + e] is D[16 w + g +
+ * 8 * (e >> 1)][8 j + 2q + (e & 1)] with g = lane / 4, q = lane % 4. Operands and d are not touched
+ * between wgmma_bf16 and the wgmma_wait that covers it. */
 #ifndef MILL_KERNELS_CUDA_HOPPER_H
 #define MILL_KERNELS_CUDA_HOPPER_H
 
@@ -29,11 +28,6 @@
 #if CU_HOPPER
 
 #define HOPPER static __device__ __forceinline__
-
-/* Where byte `at` of a tile is stored. */
-HOPPER uint32_t swizzle_128(uint32_t at) {
-    return at ^ (at >> 3 & 0x70);
-}
 
 #ifndef __CUDACC__
 #include <hopper_models.h>
@@ -91,14 +85,8 @@ HOPPER void fence_async() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
-/* Of a tile; k: the first of the 16 products, a multiple of 16 below 64. */
-HOPPER uint64_t wgmma_operand(const void *tile, int k) {
-    const uint64_t eight_rows = 1024 >> 4, swizzled = 1;
-    return (uint64_t)((shared_address(tile) + 2 * (uint32_t)k) >> 4 & 0x3fff) | (uint64_t)1 << 16 |
-           eight_rows << 32 | swizzled << 62;
-}
-/* Of planes: products 0 .. 7 of row r at `first` + 16 r, the others plane_bytes behind; both any
- * multiple of 16. */
+/* The operand b: products 0 .. 7 of row r at `first` + 16 r, the others plane_bytes behind; both
+ * any multiple of 16. */
 HOPPER uint64_t wgmma_planes(const void *first, int plane_bytes) {
     const uint64_t eight_rows = 128 >> 4;
     return (uint64_t)(shared_address(first) >> 4 & 0x3fff) |
@@ -126,7 +114,6 @@ template <int N> HOPPER void registers_more() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
 }
 
-/* d += a b^T: a's 64 rows by b's N; d[N / 2] says what N is: 8, 16, 32, 64, 96 or 128. */
 #define WGMMA_8(how, i) how(d[i]), how(d[i + 1]), how(d[i + 2]), how(d[i + 3])
 #define WGMMA_16(how, i) WGMMA_8(how, i), WGMMA_8(how, i + 4)
 #define WGMMA_32(how, i) WGMMA_16(how, i), WGMMA_16(how, i + 8)
@@ -134,19 +121,8 @@ template <int N> HOPPER void registers_more() {
 #define WGMMA_96(how, i) WGMMA_64(how, i), WGMMA_32(how, i + 32)
 #define WGMMA_104(how, i) WGMMA_96(how, i), WGMMA_8(how, i + 48)
 #define WGMMA_128(how, i) WGMMA_64(how, i), WGMMA_64(how, i + 32)
-#define WGMMA_192(how, i) WGMMA_128(how, i), WGMMA_64(how, i + 64)
-#define WGMMA(n, registers, a_register, b_register)                                                \
-    HOPPER void wgmma_bf16(float(&d)[n / 2], uint64_t a, uint64_t b) {                             \
-        asm volatile("wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" registers        \
-                     "}, " a_register ", " b_register ", 1, 1, 1, 0, 0;"                           \
-                     : WGMMA_##n("+f", 0)                                                          \
-                     : "l"(a), "l"(b)                                                              \
-                     : "memory");                                                                  \
-    }
-/* The same with a in registers, those of mma_bf16 for the warp's 16 rows; N 32, 64, 96, 104, 128 or
- * 192.
- * wgmma_bf16_first: d = a b^T. */
-#define WGMMA_A_NAMED(name, how, add, n, registers, a_registers, b_register)                       \
+/* d[N / 2] says what N is: 32, 64, 96, 104 or 128. wgmma_bf16_first: d = a b^T. */
+#define WGMMA_NAMED(name, how, add, n, registers, a_registers, b_register)                         \
     HOPPER void name(float(&d)[n / 2], const uint32_t(&a)[4], uint64_t b) {                        \
         asm volatile("wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" registers        \
                      "}, {" a_registers "}, " b_register ", " add ", 1, 1, 0;"                     \
@@ -154,12 +130,10 @@ template <int N> HOPPER void registers_more() {
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b)                          \
                      : "memory");                                                                  \
     }
-#define WGMMA_A(n, registers, a_registers, b_register)                                             \
-    WGMMA_A_NAMED(wgmma_bf16, "+f", "1", n, registers, a_registers, b_register)                    \
-    WGMMA_A_NAMED(wgmma_bf16_first, "=f", "0", n, registers, a_registers, b_register)
-#define WGMMA_R4 "%0, %1, %2, %3"
-#define WGMMA_R8 WGMMA_R4 ", %4, %5, %6, %7"
-#define WGMMA_R16 WGMMA_R8 ", %8, %9, %10, %11, %12, %13, %14, %15"
+#define WGMMA(n, registers, a_registers, b_register)                                               \
+    WGMMA_NAMED(wgmma_bf16, "+f", "1", n, registers, a_registers, b_register)                      \
+    WGMMA_NAMED(wgmma_bf16_first, "=f", "0", n, registers, a_registers, b_register)
+#define WGMMA_R16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define WGMMA_R32                                                                                  \
     WGMMA_R16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define WGMMA_R48                                                                                  \
@@ -168,22 +142,11 @@ template <int N> HOPPER void registers_more() {
 #define WGMMA_R52 WGMMA_R48 ", %48, %49, %50, %51"
 #define WGMMA_R64                                                                                  \
     WGMMA_R48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define WGMMA_R96                                                                                  \
-    WGMMA_R64                                                                                      \
-    ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"             \
-    ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
-WGMMA(8, WGMMA_R4, "%4", "%5")
-WGMMA(16, WGMMA_R8, "%8", "%9")
-WGMMA(32, WGMMA_R16, "%16", "%17")
-WGMMA(64, WGMMA_R32, "%32", "%33")
-WGMMA(96, WGMMA_R48, "%48", "%49")
-WGMMA(128, WGMMA_R64, "%64", "%65")
-WGMMA_A(32, WGMMA_R16, "%16, %17, %18, %19", "%20")
-WGMMA_A(64, WGMMA_R32, "%32, %33, %34, %35", "%36")
-WGMMA_A(96, WGMMA_R48, "%48, %49, %50, %51", "%52")
-WGMMA_A(104, WGMMA_R52, "%52, %53, %54, %55", "%56")
-WGMMA_A(128, WGMMA_R64, "%64, %65, %66, %67", "%68")
-WGMMA_A(192, WGMMA_R96, "%96, %97, %98, %99", "%100")
+WGMMA(32, WGMMA_R16, "%16, %17, %18, %19", "%20")
+WGMMA(64, WGMMA_R32, "%32, %33, %34, %35", "%36")
+WGMMA(96, WGMMA_R48, "%48, %49, %50, %51", "%52")
+WGMMA(104, WGMMA_R52, "%52, %53, %54, %55", "%56")
+WGMMA(128, WGMMA_R64, "%64, %65, %66, %67", "%68")
 
 #endif
 

@@ -93,22 +93,10 @@ PTX uint32_t shared_address(const void *shared) {
 }
 
 /* Matrices of 8 x 8 16-bit elements: lane 8m + i names row i of matrix m, 16 bytes aligned to 16;
- * r[m] gets the elements 2q and 2q + 1 of row g (trans: of column g). x2 looks at lanes 0..15. */
+ * r[m] gets the elements 2q and 2q + 1 of row g. */
 PTX void ldmatrix_x4(uint32_t r[4], const void *shared_row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(shared_row))
-                 : "memory");
-}
-PTX void ldmatrix_x4_trans(uint32_t r[4], const void *shared_row) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(shared_row))
-                 : "memory");
-}
-PTX void ldmatrix_x2(uint32_t r[2], const void *shared_row) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
-                 : "=r"(r[0]), "=r"(r[1])
                  : "r"(shared_address(shared_row))
                  : "memory");
 }
@@ -147,18 +135,14 @@ template <int N> PTX void cp_async_wait() {
 }
 #endif
 PTX_CP_ASYNC(cp_async_16, "cg", 16, uint4)
-PTX_CP_ASYNC(cp_async_8, "ca", 8, uint2)
 PTX_CP_ASYNC(cp_async_4, "ca", 4, uint32_t)
 #undef PTX_CP_ASYNC
 
 /* ------------------------------------------------------------------ barriers of some warps
- * Barriers 1 to 15 (0 is __syncthreads) of n_threads, whole warps. `arrive` does not wait. */
+ * Barriers 1 to 15 (0 is __syncthreads) of n_threads, whole warps. */
 
 PTX void barrier_sync(int barrier, int n_threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(n_threads) : "memory");
-}
-PTX void barrier_arrive(int barrier, int n_threads) {
-    asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(n_threads) : "memory");
 }
 
 /* ------------------------------------------------------------------ launches that begin early

@@ -21,16 +21,17 @@ __global__ void probe_imma(int32_t *d, const uint32_t *a) {
         d[i + 4 * threadIdx.x] = sum[i];
 }
 
-__global__ void probe_hgmma(float *d) {
+__global__ void probe_hgmma(float *d, const uint32_t *a) {
 #if CU_HOPPER
     CU_DYN_SHARED(uint4, planes);
-    float sum[4] = {};
+    const uint32_t w[4] = {a[0], a[1], a[2], a[3]};
+    float sum[16] = {};
     wgmma_fence();
-    wgmma_bf16(sum, wgmma_planes(planes, 1024), wgmma_planes(planes + 128, 128));
+    wgmma_bf16(sum, w, wgmma_planes(planes, 1024));
     wgmma_commit();
     wgmma_wait<0>();
-    for (int i = 0; i < 4; i++)
-        d[i + 4 * threadIdx.x] = sum[i];
+    for (int i = 0; i < 16; i++)
+        d[i + 16 * threadIdx.x] = sum[i];
 #endif
 }
 

@@ -27,7 +27,7 @@ static void check_arrival(const barrier &b, unsigned number, unsigned count, sit
 }
 
 /* True when the running thread is the last and has released the others. */
-static bool arrive(unsigned number, unsigned count, bool predicate, bool waits, site at) {
+static bool arrive(unsigned number, unsigned count, bool predicate, site at) {
     if (number == 0)
         count = resident.n_threads;
     check_arrival(resident.barriers[number % N_BARRIERS], number, count, at);
@@ -39,7 +39,7 @@ static bool arrive(unsigned number, unsigned count, bool predicate, bool waits, 
     }
     b.counted += predicate;
     if (checker)
-        checker->barrier_arrived(number, waits);
+        checker->barrier_arrived(number);
     if (++b.arrived < b.wanted)
         return false;
     b.last_counted = b.counted;
@@ -51,17 +51,13 @@ static bool arrive(unsigned number, unsigned count, bool predicate, bool waits, 
 }
 
 void barrier_wait(unsigned number, unsigned count, const char *what, site at) {
-    if (!arrive(number, count, false, true, at))
+    if (!arrive(number, count, false, at))
         wait_for_change(&resident.barriers[number].n_held, what, at);
-}
-
-void barrier_arrive(unsigned number, unsigned count, site at) {
-    arrive(number, count, false, false, at);
 }
 
 int barrier_count(int predicate, site at) {
     barrier &b = resident.barriers[0];
-    if (!arrive(0, 0, predicate != 0, true, at))
+    if (!arrive(0, 0, predicate != 0, at))
         wait_for_change(&b.n_held, "__syncthreads_count", at);
     return (int)b.last_counted;
 }

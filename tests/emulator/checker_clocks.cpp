@@ -7,11 +7,6 @@
 
 namespace emulator {
 
-struct barrier_clocks {
-    knowledge arrived; /* of those that do not wait */
-    uint32_t waiting;  /* warps */
-};
-
 static struct {
     uint32_t time;
     uint32_t own[MAX_THREADS]; /* each thread's time */
@@ -19,7 +14,7 @@ static struct {
     uint32_t synced[MAX_WARPS];                  /* when all lanes of the warp met */
     uint32_t accessed[MAX_WARPS];                /* lanes, since they met others */
     uint32_t lane_seen[MAX_WARPS][LANES][LANES]; /* when lanes met that are not all */
-    barrier_clocks barriers[N_BARRIERS];
+    uint32_t waiting[N_BARRIERS];                /* warps */
 } clocks;
 
 void clock_join(clock_vector *into, const clock_vector &from) {
@@ -42,8 +37,8 @@ void clocks_begin_block() {
         clocks.synced[w] = clocks.accessed[w] = 0;
         memset(clocks.lane_seen[w], 0, sizeof clocks.lane_seen[w]);
     }
-    for (barrier_clocks &b : clocks.barriers)
-        b = {};
+    for (uint32_t &waiting : clocks.waiting)
+        waiting = 0;
 }
 
 uint32_t clock_of(const thread &t) {
@@ -86,39 +81,26 @@ static void set_own(unsigned warp, uint32_t lanes, uint32_t time) {
 
 /* ------------------------------------------------------------------ barriers */
 
-void clocks_barrier_arrived(unsigned number, bool waits) {
-    barrier_clocks &b = clocks.barriers[number];
-    unsigned warp = self->warp->index;
-    if (waits) {
-        b.waiting |= 1u << warp;
-        return;
-    }
-    /* The lanes of a warp arrive one by one; what each did before is published, what it does then
-     * is not, so the first one's time holds for all. */
-    if (b.arrived.seen[warp] == 0) {
-        knowledge_join(&b.arrived, clocks.warps[warp]);
-        b.arrived.seen[warp] = ++clocks.time;
-    }
-    clocks.own[self->index] = b.arrived.seen[warp];
+void clocks_barrier_arrived(unsigned number) {
+    clocks.waiting[number] |= 1u << self->warp->index;
 }
 
 void clocks_barrier_held(unsigned number) {
-    barrier_clocks &b = clocks.barriers[number];
-    uint32_t time = ++clocks.time;
-    knowledge all = b.arrived;
+    uint32_t waiting = clocks.waiting[number], time = ++clocks.time;
+    knowledge all = {};
     for (unsigned w = 0; w < resident.n_warps; w++)
-        if (b.waiting >> w & 1)
+        if (waiting >> w & 1)
             knowledge_join(&all, clocks.warps[w]);
     for (unsigned w = 0; w < resident.n_warps; w++)
-        if (b.waiting >> w & 1)
+        if (waiting >> w & 1)
             all.seen[w] = time;
     for (unsigned w = 0; w < resident.n_warps; w++)
-        if (b.waiting >> w & 1) {
+        if (waiting >> w & 1) {
             clocks.warps[w] = all;
             clocks.synced[w] = time;
             set_own(w, ~0u, time);
         }
-    b = {};
+    clocks.waiting[number] = 0;
 }
 
 /* ------------------------------------------------------------------ warps */

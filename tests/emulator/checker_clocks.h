@@ -35,7 +35,7 @@ int clock_unordered_lane(const thread &later, unsigned warp, uint32_t lanes, uin
 /* Has a fence published it that `later` comes behind? */
 bool clock_published(const thread &later, unsigned earlier, uint32_t time, fence_scope);
 
-void clocks_barrier_arrived(unsigned number, bool waits);
+void clocks_barrier_arrived(unsigned number);
 void clocks_barrier_held(unsigned number);
 void clocks_warp_synced(uint32_t mask);
 

@@ -35,8 +35,8 @@ struct checker_observer final : observer {
         shadow_begin_shared(at, bytes);
     }
 
-    void barrier_arrived(unsigned number, bool waits) override {
-        clocks_barrier_arrived(number, waits);
+    void barrier_arrived(unsigned number) override {
+        clocks_barrier_arrived(number);
     }
     void barrier_held(unsigned number) override {
         clocks_barrier_held(number);

@@ -139,44 +139,47 @@ DEFECT_KERNEL(stage_handed_back_by_one_lane, 1, 64, "without a barrier after") {
     }
 }
 
-enum { A_BYTES = 64 * 128, B_BYTES = 8 * 128 };
+enum { ROWS = 32 };
 
-/* Both tiles, all elements 1. */
-static __device__ __forceinline__ void fill_tiles(unsigned char *tiles) {
-    for (unsigned i = threadIdx.x; i < (A_BYTES + B_BYTES) / 4; i += blockDim.x)
-        reinterpret_cast<uint32_t *>(tiles)[i] = 0x3f803f80;
+/* Both planes of b, all elements 1. */
+static __device__ __forceinline__ void fill_planes(uint4 *planes) {
+    if (threadIdx.x < 2 * ROWS)
+        planes[threadIdx.x] = make_uint4(0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80);
 }
 
 DEFECT_KERNEL(wgmma_without_barrier, 1, 128, "without a barrier after thread") {
-    CU_DYN_SHARED(unsigned char, tiles);
-    float d[4] = {};
-    fill_tiles(tiles);
+    CU_DYN_SHARED(uint4, planes);
+    const uint32_t a[4] = {};
+    float d[ROWS / 2] = {};
+    fill_planes(planes);
     fence_async();
-    wgmma_bf16(d, wgmma_operand(tiles, 0), wgmma_operand(tiles + A_BYTES, 0)); /* DEFECT */
+    wgmma_bf16(d, a, wgmma_planes(planes, 16 * ROWS)); /* DEFECT */
     wgmma_commit();
     wgmma_wait<0>();
     y[threadIdx.x] = d[0];
 }
 
 DEFECT_KERNEL(wgmma_without_fence, 1, 128, "without fence_async after thread") {
-    CU_DYN_SHARED(unsigned char, tiles);
-    float d[4] = {};
-    fill_tiles(tiles);
+    CU_DYN_SHARED(uint4, planes);
+    const uint32_t a[4] = {};
+    float d[ROWS / 2] = {};
+    fill_planes(planes);
     __syncthreads();
-    wgmma_bf16(d, wgmma_operand(tiles, 0), wgmma_operand(tiles + A_BYTES, 0)); /* DEFECT */
+    wgmma_bf16(d, a, wgmma_planes(planes, 16 * ROWS)); /* DEFECT */
     wgmma_commit();
     wgmma_wait<0>();
     y[threadIdx.x] = d[0];
 }
 
 DEFECT_KERNEL(wgmma_operand_overwritten, 1, 128, "without a barrier after thread") {
-    CU_DYN_SHARED(unsigned char, tiles);
-    float d[4] = {};
+    CU_DYN_SHARED(uint4, planes);
+    const uint32_t a[4] = {};
+    float d[ROWS / 2] = {};
     for (int i = 0; i < 3; i++) {
-        fill_tiles(tiles); /* DEFECT */
+        fill_planes(planes); /* DEFECT */
         fence_async();
         __syncthreads();
-        wgmma_bf16(d, wgmma_operand(tiles, 0), wgmma_operand(tiles + A_BYTES, 0)); /* DEFECT */
+        wgmma_bf16(d, a, wgmma_planes(planes, 16 * ROWS)); /* DEFECT */
         wgmma_commit();
         wgmma_wait<0>();
     }
@@ -184,13 +187,14 @@ DEFECT_KERNEL(wgmma_operand_overwritten, 1, 128, "without a barrier after thread
 }
 
 DEFECT_KERNEL(wgmma_by_some_warps, 1, 128, "warp 2 did 0 products, warp 0 did 1") {
-    CU_DYN_SHARED(unsigned char, tiles);
-    float d[4] = {};
-    fill_tiles(tiles);
+    CU_DYN_SHARED(uint4, planes);
+    const uint32_t a[4] = {};
+    float d[ROWS / 2] = {};
+    fill_planes(planes);
     fence_async();
     __syncthreads();
     if (threadIdx.x < 64)
-        wgmma_bf16(d, wgmma_operand(tiles, 0), wgmma_operand(tiles + A_BYTES, 0)); /* DEFECT */
+        wgmma_bf16(d, a, wgmma_planes(planes, 16 * ROWS)); /* DEFECT */
     wgmma_commit();
     wgmma_wait<0>();
     y[threadIdx.x] = d[0];

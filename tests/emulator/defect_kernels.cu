@@ -63,7 +63,7 @@ DEFECT_KERNEL(producer_does_not_wait, 1, 64, "without a barrier after thread") {
     for (unsigned i = 0; i < 3; i++) {
         if (threadIdx.x < 32) {
             slot[lane] = x[32 * i + lane]; /* DEFECT */
-            barrier_arrive(FULL, 64);
+            barrier_sync(FULL, 64);
         } else {
             barrier_sync(FULL, 64);
             y[32 * i + lane] = slot[lane];

@@ -92,9 +92,9 @@ LAUNCHER(shared_overrun)
 
 __global__ void misaligned_rows(int *y) {
     CU_SHARED(uint16_t, tile, [32][12]);
-    uint32_t r[2];
-    ldmatrix_x2(r, tile[threadIdx.x % 16]);
-    y[threadIdx.x] = (int)(r[0] + r[1]);
+    uint32_t r[4];
+    ldmatrix_x4(r, tile[threadIdx.x % 32]);
+    y[threadIdx.x] = (int)(r[0] + r[3]);
 }
 LAUNCHER(misaligned_rows)
 

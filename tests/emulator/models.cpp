@@ -132,15 +132,13 @@ void mma(void *d, const uint32_t a[4], const uint32_t b[2], element of_a, site a
 struct ldmatrix_argument {
     uint32_t *r;
     const uint16_t *row;
-    int n_matrices;
-    bool trans;
     site at;
 };
 
-static void do_ldmatrix(void *const arguments[32], uint32_t) {
+static void do_ldmatrix_x4(void *const arguments[32], uint32_t) {
     const auto *first = static_cast<ldmatrix_argument *>(arguments[0]);
     const uint16_t *rows[LANES];
-    for (int lane = 0; lane < 8 * first->n_matrices; lane++) {
+    for (int lane = 0; lane < LANES; lane++) {
         rows[lane] = static_cast<ldmatrix_argument *>(arguments[lane])->row;
         if ((uintptr_t)rows[lane] % 16 != 0)
             fail(cudaErrorMisalignedAddress, first->at, "ldmatrix: lane %d's row is misaligned",
@@ -153,23 +151,19 @@ static void do_ldmatrix(void *const arguments[32], uint32_t) {
     for (int lane = 0; lane < LANES; lane++) {
         int g = lane / 4, q = lane % 4;
         uint32_t *r = static_cast<ldmatrix_argument *>(arguments[lane])->r;
-        for (int m = 0; m < first->n_matrices; m++) {
-            const uint16_t *const *row = rows + 8 * m;
-            const uint16_t *low = first->trans ? &row[2 * q][g] : &row[g][2 * q];
-            const uint16_t *high = first->trans ? &row[2 * q + 1][g] : low + 1;
-            if (checker) {
-                checker->accessed(lanes[lane], low, 2, access::read, first->at);
-                checker->accessed(lanes[lane], high, 2, access::read, first->at);
-            }
-            r[m] = *low | (uint32_t)*high << 16;
+        for (int m = 0; m < 4; m++) {
+            const uint16_t *two = rows[8 * m + g] + 2 * q;
+            if (checker)
+                checker->accessed(lanes[lane], two, 4, access::read, first->at);
+            r[m] = two[0] | (uint32_t)two[1] << 16;
         }
     }
 }
 
-void ldmatrix(uint32_t *r, int n_matrices, bool trans, const void *row, site at) {
-    ldmatrix_argument argument = {r, static_cast<const uint16_t *>(row), n_matrices, trans, at};
+void ldmatrix_x4(uint32_t r[4], const void *row, site at) {
+    ldmatrix_argument argument = {r, static_cast<const uint16_t *>(row), at};
     check_whole_warp("ldmatrix", at);
-    meet(~0u, do_ldmatrix, &argument, "ldmatrix", at);
+    meet(~0u, do_ldmatrix_x4, &argument, "ldmatrix", at);
 }
 
 } // namespace emulator

@@ -21,8 +21,8 @@ struct observer {
     /* This shared memory is a block's from now on, and not written. */
     virtual void shared_begins(const void *at, size_t bytes) = 0;
 
-    /* By the running thread; `waits` until barrier_held. */
-    virtual void barrier_arrived(unsigned number, bool waits) = 0;
+    /* By the running thread, which waits until barrier_held. */
+    virtual void barrier_arrived(unsigned number) = 0;
     virtual void barrier_held(unsigned number) = 0;
     virtual void warp_synced(uint32_t mask) = 0;
     virtual void fenced(fence_scope) = 0;

@@ -5,44 +5,47 @@
 
 #if CU_HOPPER
 
-enum { A_ROWS = 64, B_ROWS = 32, A_BYTES = A_ROWS * 128, B_BYTES = B_ROWS * 128, STAGES = 2 };
-enum { STAGE_BYTES = A_BYTES + B_BYTES };
+/* Rows of b; inputs of a stage, and their planes; 16-byte pieces of a stage. */
+enum { ROWS = 32, RUN = 64, PLANES = RUN / 8, STAGE = PLANES * ROWS, STAGES = 2 };
 
-/* 64 more products of each output. */
-static __device__ __forceinline__ void multiply(float (&d)[B_ROWS / 2], const unsigned char *a,
-                                                const unsigned char *b) {
+/* d += the products of a's inputs k0 .. k0 + 63 and b's, which are in planes. */
+static __device__ __forceinline__ void multiply(float (&d)[ROWS / 2], const uint16_t *a, int k,
+                                                int k0, const uint4 *planes, int pitch) {
+    int row = (int)threadIdx.x / 32 * 16 + (int)threadIdx.x % 32 / 4;
+    a += row * k + k0 + (int)threadIdx.x % 4 * 2;
+    uint32_t left[RUN / 16][4];
+    for (int i = 0; i < RUN / 16; i++)
+        for (int r = 0; r < 4; r++)
+            left[i][r] =
+                *reinterpret_cast<const uint32_t *>(a + r % 2 * 8 * k + 16 * i + r / 2 * 8);
     wgmma_fence();
-    for (int k = 0; k < 64; k += 16)
-        wgmma_bf16(d, wgmma_operand(a, k), wgmma_operand(b, k));
+    for (int i = 0; i < RUN / 16; i++)
+        wgmma_bf16(d, left[i], wgmma_planes(planes + 2 * i * pitch, 16 * pitch));
     wgmma_commit();
     wgmma_wait<0>();
 }
 
-template <size_t R> static __device__ __forceinline__ void store(float *c, const float (&d)[R]) {
+static __device__ __forceinline__ void store(float *c, const float (&d)[ROWS / 2]) {
     int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
-    for (int i = 0; i < (int)R; i++) {
+    for (int i = 0; i < ROWS / 2; i++) {
         int row = 16 * warp + lane / 4 + 8 * (i / 2 % 2);
-        c[row * 2 * (int)R + 8 * (i / 4) + 2 * (lane % 4) + i % 2] = d[i];
+        c[row * ROWS + 8 * (i / 4) + 2 * (lane % 4) + i % 2] = d[i];
     }
 }
 
-static __device__ __forceinline__ void copy_stages(unsigned char *stages, uint64_t *full,
-                                                   uint64_t *empty, const uint16_t *a_tiles,
-                                                   const uint16_t *b_tiles, int n_steps) {
+static __device__ __forceinline__ void copy_stages(uint4 *stages, uint64_t *full, uint64_t *empty,
+                                                   const uint4 *b_planes, int n_steps) {
     for (int step = 0; step < n_steps; step++) {
         int stage = step % STAGES;
         if (step >= STAGES)
             mbarrier_wait(&empty[stage], (step / STAGES - 1) % 2);
-        mbarrier_arrive_expect(&full[stage], STAGE_BYTES);
-        unsigned char *to = stages + stage * STAGE_BYTES;
-        bulk_copy(to, a_tiles + step * A_BYTES / 2, A_BYTES, &full[stage]);
-        bulk_copy(to + A_BYTES, b_tiles + step * B_BYTES / 2, B_BYTES, &full[stage]);
+        mbarrier_arrive_expect(&full[stage], 16 * STAGE);
+        bulk_copy(stages + stage * STAGE, b_planes + step * STAGE, 16 * STAGE, &full[stage]);
     }
 }
 
-__global__ void wgmma_pipeline(float *c, const uint16_t *a_tiles, const uint16_t *b_tiles,
-                               int n_steps) {
-    CU_DYN_SHARED(unsigned char, stages);
+__global__ void wgmma_pipeline(float *c, const uint16_t *a, const uint4 *b_planes, int k) {
+    CU_DYN_SHARED(uint4, stages);
     CU_SHARED(uint64_t, full, [STAGES]);
     CU_SHARED(uint64_t, empty, [STAGES]);
     int warp = (int)threadIdx.x / 32;
@@ -56,14 +59,14 @@ __global__ void wgmma_pipeline(float *c, const uint16_t *a_tiles, const uint16_t
     __syncthreads();
     if (warp == 4) {
         if (threadIdx.x % 32 == 0)
-            copy_stages(stages, full, empty, a_tiles, b_tiles, n_steps);
+            copy_stages(stages, full, empty, b_planes, k / RUN);
         return;
     }
-    float d[B_ROWS / 2] = {};
-    for (int step = 0; step < n_steps; step++) {
+    float d[ROWS / 2] = {};
+    for (int step = 0; step < k / RUN; step++) {
         int stage = step % STAGES;
         mbarrier_wait(&full[stage], step / STAGES % 2);
-        multiply(d, stages + stage * STAGE_BYTES, stages + stage * STAGE_BYTES + A_BYTES);
+        multiply(d, a, k, step * RUN, stages + stage * STAGE, ROWS);
         __syncwarp();
         if (threadIdx.x % 32 == 0)
             mbarrier_arrive(&empty[stage]);
@@ -71,30 +74,24 @@ __global__ void wgmma_pipeline(float *c, const uint16_t *a_tiles, const uint16_t
     store(c, d);
 }
 
-void launch_wgmma_pipeline(float *c, const uint16_t *a_tiles, const uint16_t *b_tiles, int k,
+void launch_wgmma_pipeline(float *c, const uint16_t *a, const uint16_t *b_planes, int k,
                            cudaStream_t stream) {
-    CU_LAUNCH(wgmma_pipeline, 1, 160, STAGES * STAGE_BYTES, stream, c, a_tiles, b_tiles, k / 64);
+    CU_LAUNCH(wgmma_pipeline, 1, 160, STAGES * STAGE * 16, stream, c, a,
+              reinterpret_cast<const uint4 *>(b_planes), k);
 }
 
-/* Columns k0 .. k0 + 63 of rows, 16 bytes a store. */
-static __device__ __forceinline__ void store_tile(unsigned char *tile, const uint16_t *from,
-                                                  int rows, int k0, int k) {
-    for (int piece = (int)threadIdx.x; piece < rows * 8; piece += (int)blockDim.x) {
-        int row = piece / 8, column = piece % 8 * 8;
-        *reinterpret_cast<uint4 *>(tile + swizzle_128((uint32_t)(row * 128 + column * 2))) =
-            *reinterpret_cast<const uint4 *>(from + row * k + k0 + column);
-    }
-}
-
+/* Planes of no power of two, in which the rows begin anywhere. */
 __global__ void wgmma_stored(float *c, const uint16_t *a, const uint16_t *b, int k) {
-    CU_DYN_SHARED(unsigned char, tiles);
-    float d[B_ROWS / 2] = {};
-    for (int k0 = 0; k0 < k; k0 += 64) {
-        store_tile(tiles, a, A_ROWS, k0, k);
-        store_tile(tiles + A_BYTES, b, B_ROWS, k0, k);
+    const int first = 3, pitch = ROWS + 5;
+    CU_DYN_SHARED(uint4, planes);
+    float d[ROWS / 2] = {};
+    for (int k0 = 0; k0 < k; k0 += RUN) {
+        for (int i = (int)threadIdx.x; i < STAGE; i += (int)blockDim.x)
+            planes[i % PLANES * pitch + first + i / PLANES] =
+                *reinterpret_cast<const uint4 *>(b + i / PLANES * k + k0 + i % PLANES * 8);
         fence_async();
         __syncthreads();
-        multiply(d, tiles, tiles + A_BYTES);
+        multiply(d, a, k, k0, planes + first, pitch);
         __syncthreads();
     }
     store(c, d);
@@ -102,40 +99,7 @@ __global__ void wgmma_stored(float *c, const uint16_t *a, const uint16_t *b, int
 
 void launch_wgmma_stored(float *c, const uint16_t *a, const uint16_t *b, int k,
                          cudaStream_t stream) {
-    CU_LAUNCH(wgmma_stored, 1, 128, STAGE_BYTES, stream, c, a, b, k);
-}
-
-/* Columns k0 .. k0 + 15 of rows in two planes. */
-static __device__ __forceinline__ void store_planes(uint4 *planes, int pitch, const uint16_t *from,
-                                                    int rows, int k0, int k) {
-    for (int i = (int)threadIdx.x; i < 2 * rows; i += (int)blockDim.x)
-        planes[i % 2 * pitch + i / 2] =
-            *reinterpret_cast<const uint4 *>(from + i / 2 * k + k0 + i % 2 * 8);
-}
-
-__global__ void wgmma_shifted(float *c, const uint16_t *a, const uint16_t *b, int k) {
-    const int shift = 3, a_pitch = 70, b_pitch = 98;
-    CU_DYN_SHARED(uint4, planes);
-    float d[48] = {};
-    for (int k0 = 0; k0 < k; k0 += 16) {
-        uint4 *b_planes = planes + 2 * a_pitch;
-        store_planes(planes, a_pitch, a, A_ROWS + shift, k0, k);
-        store_planes(b_planes, b_pitch, b, 96, k0, k);
-        fence_async();
-        __syncthreads();
-        wgmma_fence();
-        wgmma_bf16(d, wgmma_planes(planes + shift, 16 * a_pitch),
-                   wgmma_planes(b_planes, 16 * b_pitch));
-        wgmma_commit();
-        wgmma_wait<0>();
-        __syncthreads();
-    }
-    store(c, d);
-}
-
-void launch_wgmma_shifted(float *c, const uint16_t *a, const uint16_t *b, int k,
-                          cudaStream_t stream) {
-    CU_LAUNCH(wgmma_shifted, 1, 128, 2 * (70 + 98) * 16, stream, c, a, b, k);
+    CU_LAUNCH(wgmma_stored, 1, 128, PLANES * (ROWS + 5) * 16, stream, c, a, b, k);
 }
 
 #endif

@@ -23,16 +23,16 @@ static __device__ void load_tile(gemm_tile &tile, const uint16_t *from, int firs
 static __device__ void multiply_tiles(float (&sums)[2][4][4], gemm_tile &a_tile,
                                       gemm_tile &b_tile) {
     int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
-    int a_row = warp / 2 * 32 + lane % 16, b_row = warp % 2 * 32 + lane % 8;
+    int a_row = warp / 2 * 32 + lane % 16, b_row = warp % 2 * 32 + lane / 16 * 8 + lane % 8;
     for (int k = 0; k < TILE_K; k += 16) {
-        uint32_t a[2][4], b[4][2];
+        uint32_t a[2][4], b[2][4];
         for (int i = 0; i < 2; i++)
             ldmatrix_x4(a[i], &a_tile[a_row + 16 * i][k + lane / 16 * 8]);
-        for (int j = 0; j < 4; j++)
-            ldmatrix_x2(b[j], &b_tile[b_row + 8 * j][k + lane / 8 % 2 * 8]);
+        for (int j = 0; j < 2; j++)
+            ldmatrix_x4(b[j], &b_tile[b_row + 16 * j][k + lane / 8 % 2 * 8]);
         for (int i = 0; i < 2; i++)
             for (int j = 0; j < 4; j++)
-                mma_bf16(sums[i][j], a[i], b[j]);
+                mma_bf16(sums[i][j], a[i], b[j / 2] + j % 2 * 2);
     }
 }
 
@@ -169,17 +169,12 @@ __global__ void producer_consumer(float *y, const float *x, int n) {
     int lane = (int)threadIdx.x % 32;
     bool producer = threadIdx.x < 32;
     for (int first = 0; first < n; first += 32) {
-        if (producer) {
-            if (first > 0)
-                barrier_sync(EMPTY, 64);
+        if (producer)
             slot[lane] = 2 * x[first + lane];
-            barrier_arrive(FULL, 64);
-        } else {
-            barrier_sync(FULL, 64);
+        barrier_sync(FULL, 64);
+        if (!producer)
             y[first + lane] = slot[lane] + 1;
-            if (first + 32 < n)
-                barrier_arrive(EMPTY, 64);
-        }
+        barrier_sync(EMPTY, 64);
     }
 }
 

@@ -26,14 +26,12 @@ void launch_producer_consumer(float *y, const float *x, int n, cudaStream_t);
 void launch_warp_reverse(int *y, const int *x, int n, cudaStream_t);
 /* y[0] = x[0] + 1 by way of a flag another warp spins on. */
 void launch_spin_on_flag(int *y, const int *x, cudaStream_t);
-/* c[64][32] = a[64][k] b[32][k]^T, bf16, k a multiple of 64; a and b as tiles of 64 columns,
- * swizzled: bulk copies by one warp, products by four, two stages. */
-void launch_wgmma_pipeline(float *c, const uint16_t *a_tiles, const uint16_t *b_tiles, int k,
+/* c[64][32] = a[64][k] b[32][k]^T, bf16, k a multiple of 64; b in planes, [k / 8][32][8]: bulk
+ * copies by one warp, products by four, two stages. */
+void launch_wgmma_pipeline(float *c, const uint16_t *a, const uint16_t *b_planes, int k,
                            cudaStream_t);
-/* The same of plain rows, which the threads store as tiles. */
+/* The same of plain rows, which the threads store as planes. */
 void launch_wgmma_stored(float *c, const uint16_t *a, const uint16_t *b, int k, cudaStream_t);
-/* c[64][96] = a[3 + row][k] b[96][k]^T, bf16, k a multiple of 16; a [67][k]. Stored as planes. */
-void launch_wgmma_shifted(float *c, const uint16_t *a, const uint16_t *b, int k, cudaStream_t);
 /* y[i] += 1 */
 void launch_increment(int *y, int n, cudaStream_t);
 /* out = {ballot of odd lanes, any, all, match_any of lane / 8, sum, max of lane} of lane 5. */

@@ -113,7 +113,6 @@ void *shared_dynamic();
 
 /* count 0: all threads of the block. */
 void barrier_wait(unsigned barrier, unsigned count, const char *what, site);
-void barrier_arrive(unsigned barrier, unsigned count, site);
 /* Of all threads, those with a predicate that is not 0. */
 int barrier_count(int predicate, site);
 void yield();

@@ -14,10 +14,8 @@ void fence_barrier_init();
 void bulk_copy(void *shared, const void *global, int bytes, const uint64_t *barrier, site);
 void fence_async();
 
-uint64_t wgmma_operand(const void *tile, int k, site);
 uint64_t wgmma_planes(const void *first, int plane_bytes, site);
-void wgmma(float *d, int n, uint64_t a, uint64_t b, site);
-void wgmma_registers(float *d, int n, const uint32_t a[4], uint64_t b, bool first, site);
+void wgmma(float *d, int n, const uint32_t a[4], uint64_t b, bool first, site);
 void wgmma_commit(site);
 void wgmma_wait(unsigned n_newest, site);
 
@@ -52,9 +50,6 @@ HOPPER_MODEL void fence_async() {
     ::emulator::fence_async();
 }
 
-HOPPER_MODEL uint64_t wgmma_operand(const void *tile, int k, HOPPER_AT) {
-    return ::emulator::wgmma_operand(tile, k, at);
-}
 HOPPER_MODEL uint64_t wgmma_planes(const void *first, int plane_bytes, HOPPER_AT) {
     return ::emulator::wgmma_planes(first, plane_bytes, at);
 }
@@ -66,19 +61,15 @@ template <int N> HOPPER_MODEL void registers_fewer() {
 template <int N> HOPPER_MODEL void registers_more() {
     static_assert(N % 8 == 0 && N <= 256);
 }
-template <size_t R> HOPPER_MODEL void wgmma_bf16(float (&d)[R], uint64_t a, uint64_t b, HOPPER_AT) {
-    static_assert(R == 4 || R == 8 || R == 16 || R == 32 || R == 48 || R == 64);
-    ::emulator::wgmma(d, 2 * (int)R, a, b, at);
-}
 template <size_t R>
 HOPPER_MODEL void wgmma_bf16(float (&d)[R], const uint32_t (&a)[4], uint64_t b, HOPPER_AT) {
-    static_assert(R == 16 || R == 32 || R == 48 || R == 52 || R == 64 || R == 96);
-    ::emulator::wgmma_registers(d, 2 * (int)R, a, b, false, at);
+    static_assert(R == 16 || R == 32 || R == 48 || R == 52 || R == 64);
+    ::emulator::wgmma(d, 2 * (int)R, a, b, false, at);
 }
 template <size_t R>
 HOPPER_MODEL void wgmma_bf16_first(float (&d)[R], const uint32_t (&a)[4], uint64_t b, HOPPER_AT) {
-    static_assert(R == 16 || R == 32 || R == 48 || R == 52 || R == 64 || R == 96);
-    ::emulator::wgmma_registers(d, 2 * (int)R, a, b, true, at);
+    static_assert(R == 16 || R == 32 || R == 48 || R == 52 || R == 64);
+    ::emulator::wgmma(d, 2 * (int)R, a, b, true, at);
 }
 HOPPER_MODEL void wgmma_commit(HOPPER_AT) {
     ::emulator::wgmma_commit(at);

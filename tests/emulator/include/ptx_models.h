@@ -11,7 +11,7 @@ namespace emulator {
 enum class element { bf16, s8, u8 };
 /* m16n8k16 (bf16) or m16n8k32 (8 bits); d is float or int32_t. */
 void mma(void *d, const uint32_t a[4], const uint32_t b[2], element of_a, site);
-void ldmatrix(uint32_t *r, int n_matrices, bool trans, const void *row, site);
+void ldmatrix_x4(uint32_t r[4], const void *row, site);
 
 void copy_issue(void *shared, const void *global, uint32_t bytes, bool valid, site);
 void copy_commit();
@@ -41,20 +41,11 @@ PTX_MODEL void grid_start_next() {
 }
 
 PTX_MODEL void ldmatrix_x4(uint32_t r[4], const void *shared_row, PTX_AT) {
-    ::emulator::ldmatrix(r, 4, false, shared_row, at);
-}
-PTX_MODEL void ldmatrix_x4_trans(uint32_t r[4], const void *shared_row, PTX_AT) {
-    ::emulator::ldmatrix(r, 4, true, shared_row, at);
-}
-PTX_MODEL void ldmatrix_x2(uint32_t r[2], const void *shared_row, PTX_AT) {
-    ::emulator::ldmatrix(r, 2, false, shared_row, at);
+    ::emulator::ldmatrix_x4(r, shared_row, at);
 }
 
 PTX_MODEL void cp_async_16(void *shared, const void *global, bool valid, PTX_AT) {
     ::emulator::copy_issue(shared, global, 16, valid, at);
-}
-PTX_MODEL void cp_async_8(void *shared, const void *global, bool valid, PTX_AT) {
-    ::emulator::copy_issue(shared, global, 8, valid, at);
 }
 PTX_MODEL void cp_async_4(void *shared, const void *global, bool valid, PTX_AT) {
     ::emulator::copy_issue(shared, global, 4, valid, at);
@@ -68,9 +59,6 @@ template <int N> PTX_MODEL void cp_async_wait() {
 
 PTX_MODEL void barrier_sync(int barrier, int n_threads, PTX_AT) {
     ::emulator::barrier_wait((unsigned)barrier, (unsigned)n_threads, "barrier_sync", at);
-}
-PTX_MODEL void barrier_arrive(int barrier, int n_threads, PTX_AT) {
-    ::emulator::barrier_arrive((unsigned)barrier, (unsigned)n_threads, at);
 }
 
 PTX_MODEL float fast_exp2(float x) {
