@@ -31,7 +31,7 @@ extern "C" {
 
 enum { MILL_BACKEND_ABI = 5 };
 
-/* A matrix of activations, borrowed. f32 everywhere today; bf16 where a backend's caps say so. */
+/* A matrix of activations, borrowed; of MILL_F32, as yet the only type that operators take. */
 struct mill_matrix {
     void *data; /* [rows, columns] */
     enum mill_dtype dtype;

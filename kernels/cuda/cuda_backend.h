@@ -1,8 +1,8 @@
 /* cuda_backend.h - what the files of the cuda backend share: the backend itself, its errors, the
  * operators. Private to kernels/cuda.
  *
- * Host code that launches nothing is C; kernels and their launchers are .cu files, whose first
- * include is kernels/cuda/device.h. All of it is compiled twice: against CUDA, and against the
+ * Host code that launches nothing is C; kernels and their launchers are .cu files, which see CUDA
+ * through kernels/cuda/device.h. All of it is compiled twice: against CUDA, and against the
  * emulator of tests/emulator, as a backend of its own name.
  *
  * All work of a backend goes to one stream. The thread that calls may not be the one that opened:

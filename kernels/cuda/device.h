@@ -1,13 +1,12 @@
-/* device.h - the first include of every kernel file. Under nvcc it is CUDA; under a host C++
- * compiler <cuda_runtime.h> is the one of tests/emulator, and the same kernel text runs on a CPU.
+/* device.h - CUDA, for kernel files. Under nvcc it is NVIDIA's; under a host C++ compiler
+ * <cuda_runtime.h> is the one of tests/emulator, and the same kernel text runs on a CPU.
  *
- * What differs between the two stands behind three words:
+ * What differs between the two stands behind four words:
  *
  *     CU_SHARED(float, tile, [32][33]);        shared array; CU_SHARED(int, n) is one element
  *     CU_DYN_SHARED(float, row);               float *row, the launch's dynamic shared memory
  *     CU_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...);
  *     CU_LAUNCH((kernel<64, true>), ...);      a template kernel goes in parentheses
- *
  *     CU_LAUNCH_EARLY(kernel, grid, block, shared_bytes, backend, arguments...);
  *                                              may begin before the launch in front of it has ended
  *

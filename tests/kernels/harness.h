@@ -74,7 +74,7 @@ void *fixture_take(struct fixture *f, size_t n, size_t size);
 struct mill_weight_shape fixture_weight_shape(const struct fixture *f);
 /* ... and of the residual unit's second one. */
 struct mill_weight_shape fixture_pointwise_shape(const struct fixture *f);
-/* fixture_batch.c, fixture_spans.c: the parts for ragged operators. */
+/* ragged.c: the parts for ragged operators. */
 void fixture_init_batch(struct fixture *f, uint64_t *random);
 /* Appends the keys and values of all rows of x, guards and all, to `pages`, a pool of f's size. */
 void fixture_append(const struct fixture *f, const float *x, void *pages);
@@ -141,7 +141,7 @@ bool run(struct rig *rig, const struct fixture *f, const struct piece *pieces, i
 void output_deinit(struct output *out);
 int32_t fixture_rows(const struct fixture *f); /* rows of y that pieces count */
 
-/* ---- pieces.c: the part of a ragged operator that one piece is */
+/* ---- ragged.c: the part of a ragged operator that one piece is */
 
 /* Spans that compute y rows of `piece` from the least of x that is enough; returns their number. */
 int32_t pieces_of_spans(const struct fixture *f, struct piece piece, struct mill_span *out);
