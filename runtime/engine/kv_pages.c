@@ -131,9 +131,8 @@ static void leave_free(struct mill_kv_pool *pool, int32_t page) {
     pool->n_free--;
 }
 
-int32_t mill_kv_pool_take(struct mill_kv_pool *pool) {
-    if (pool->n_free == 0)
-        return -1;
+/* A free page, nameless and held once from now on; there is one. */
+static int32_t take_page(struct mill_kv_pool *pool) {
     int32_t page = pool->pages[pool->n_pages].next;
     leave_free(pool, page);
     if (pool->pages[page].in_front != NAMELESS)
@@ -142,13 +141,15 @@ int32_t mill_kv_pool_take(struct mill_kv_pool *pool) {
     return page;
 }
 
-void mill_kv_pool_share(struct mill_kv_pool *pool, int32_t page) {
+/* One more holder of a held or named page. */
+static void share_page(struct mill_kv_pool *pool, int32_t page) {
     if (pool->pages[page].n_holders++ == 0)
         leave_free(pool, page);
 }
 
-/* To the front where it has no name, as what was used last is still warm; else to the end. */
-void mill_kv_pool_put(struct mill_kv_pool *pool, int32_t page) {
+/* One holder less. A page that is free goes to the front where it has no name, as what was used
+ * last is still warm; else to the end. */
+static void put_page(struct mill_kv_pool *pool, int32_t page) {
     struct page *pages = pool->pages;
     if (--pages[page].n_holders > 0)
         return;
@@ -170,13 +171,13 @@ mill_status mill_kv_table_grow(struct mill_kv_table *table, struct mill_kv_pool 
     if (n_pages - table->n_pages > pool->n_free)
         return MILL_AGAIN;
     while (table->n_pages < n_pages)
-        table->pages[table->n_pages++] = mill_kv_pool_take(pool);
+        table->pages[table->n_pages++] = take_page(pool);
     return MILL_OK;
 }
 
 void mill_kv_table_clear(struct mill_kv_table *table, struct mill_kv_pool *pool) {
     while (table->n_pages > 0)
-        mill_kv_pool_put(pool, table->pages[--table->n_pages]);
+        put_page(pool, table->pages[--table->n_pages]);
     table->n_named = 0;
 }
 
@@ -193,7 +194,7 @@ int32_t mill_kv_table_share(struct mill_kv_table *table, struct mill_kv_pool *po
                                  tokens + (size_t)table->n_pages * (size_t)pool->page_tokens);
         if (page < 0)
             break;
-        mill_kv_pool_share(pool, page);
+        share_page(pool, page);
         table->pages[table->n_pages++] = page;
         table->n_named++;
     }

@@ -3,7 +3,7 @@
  *
  * The pool knows pages 0 .. n_pages - 1 by number alone; their memory is the model's. A page is
  * free, or held by one or more sequences: it counts its holders and is free again when the last one
- * puts it. A table is one sequence's pages in order of position.
+ * puts it back. A table is one sequence's pages in order of position.
  *
  * A full page may be named: by its tokens and by the named page in front of it, so that a sequence
  * that begins with the same tokens finds it and holds it too instead of computing it again. Tokens
@@ -28,13 +28,6 @@ mill_status mill_kv_pool_open(struct mill_kv_pool **out, int32_t n_pages, int32_
 void mill_kv_pool_close(struct mill_kv_pool *pool);
 /* Named ones included. */
 int32_t mill_kv_pool_n_free(const struct mill_kv_pool *pool);
-
-/* A free page, nameless, held once from now on; -1 when there is none. */
-int32_t mill_kv_pool_take(struct mill_kv_pool *pool);
-/* One more holder of a held or named page. */
-void mill_kv_pool_share(struct mill_kv_pool *pool, int32_t page);
-/* One holder less of a held page. */
-void mill_kv_pool_put(struct mill_kv_pool *pool, int32_t page);
 
 struct mill_kv_table {
     int32_t *pages;           /* borrowed: [max_pages] */
