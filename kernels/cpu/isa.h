@@ -10,10 +10,6 @@
 
 #include "kernels/backend.h"
 
-/* A row whose largest magnitude is below it is quantised to zeros: the quotient 32767 / maximum
- * stays finite. */
-#define SMALLEST_MAXIMUM 0x1p-100f
-
 enum {
     TILE_ROWS = 12, /* rows of a tile, at most; even */
     PANEL =

@@ -6,9 +6,9 @@
  */
 #include "kernels/cpu/cpu_backend.h"
 
+#include "kernels/code_scale.h"
 #include "runtime/base/memory.h"
 
-#include <math.h>
 #include <string.h>
 
 struct panels mill_cpu_panels(const struct mill_weight_shape *shape) {
@@ -27,7 +27,7 @@ size_t mill_cpu_weight_bytes(const struct mill_weight_shape *shape) {
     return mill_cpu_panels(shape).bytes;
 }
 
-/* One output's inputs into its column. `scale` is the 8-bit code's, 0 when every weight is 0. */
+/* One output's inputs into its column; those of 8 bits as codes (code_scale.h). */
 static void pack_column(const struct mill_weight_shape *shape, const struct panels *p,
                         const float *row, float inverse, int32_t columns, char *column) {
     for (int32_t tap = 0; tap < shape->n_taps; tap++)
@@ -40,7 +40,7 @@ static void pack_column(const struct mill_weight_shape *shape, const struct pane
             else if (shape->dtype == MILL_BF16)
                 ((uint16_t *)column)[at] = mill_bf16_from_f32(w);
             else
-                ((int8_t *)column)[at] = (int8_t)nearbyintf(w * inverse);
+                ((int8_t *)column)[at] = (int8_t)(inverse > 0 ? nearbyintf(w * inverse) : 0);
         }
 }
 
@@ -56,12 +56,7 @@ void mill_cpu_weight_pack(const struct mill_weight_shape *shape, int32_t first_o
         const float *row = rows + (size_t)(o - first_out) * k;
         float inverse = 0;
         if (shape->dtype == MILL_I8) {
-            float most = 0;
-            for (size_t i = 0; i < k; i++)
-                most = fabsf(row[i]) > most ? fabsf(row[i]) : most;
-            most = most < SMALLEST_MAXIMUM ? 0 : most;
-            inverse = most > 0 ? 127.0f / most : 0;
-            float scale = most / 127.0f;
+            float scale = mill_code_scale(row, k, 127.0f, &inverse);
             memcpy((char *)image + p.scales_at + (size_t)o * sizeof scale, &scale, sizeof scale);
         }
         pack_column(shape, &p, row, inverse, columns,

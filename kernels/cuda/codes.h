@@ -3,15 +3,13 @@
 #ifndef MILL_KERNELS_CUDA_CODES_H
 #define MILL_KERNELS_CUDA_CODES_H
 
+#include "kernels/code_scale.h"
 #include "kernels/cuda/device.h"
 
 #include <math.h>
 
 /* Whether elements of pages are codes. */
 template <class T> constexpr bool has_scales = sizeof(T) == 1;
-
-/* Below this a largest value counts as zero: its inverse would not be finite. */
-#define SMALLEST_MAXIMUM 0x1p-100f
 
 /* What a row's largest magnitude is the largest of: infinity where a value is not finite. */
 static __device__ __forceinline__ float code_magnitude(float v) {
@@ -27,7 +25,7 @@ struct code_range {
 static __device__ __forceinline__ code_range code_range_of(float most, float top) {
     if (!isfinite(most))
         return {0, NAN};
-    return most < SMALLEST_MAXIMUM ? code_range{0, 0} : code_range{top / most, most / top};
+    return most < MILL_SMALLEST_MAXIMUM ? code_range{0, 0} : code_range{top / most, most / top};
 }
 
 static __device__ __forceinline__ int32_t code_of(const code_range &range, float v) {

@@ -1,11 +1,9 @@
 /* weights.c - packs weights into bricks (weights.h). Host only, no state; any thread. */
 #include "kernels/cuda/weights.h"
 
-#include <math.h>
-#include <string.h>
+#include "kernels/code_scale.h"
 
-/* Below this a largest value counts as zero: its inverse would not be finite. */
-#define SMALLEST_MAXIMUM 0x1p-100f
+#include <string.h>
 
 size_t mill_cuda_weight_bytes(const struct mill_weight_shape *shape) {
     size_t scales = shape->dtype == MILL_I8 ? (size_t)shape->n_out * sizeof(float) : 0;
@@ -22,16 +20,8 @@ static void pack_tap(enum mill_dtype dtype, const float *w, int32_t n, float inv
         else if (dtype == MILL_BF16)
             memcpy(to, &(uint16_t){mill_bf16_from_f32(w[i])}, sizeof(uint16_t));
         else
-            *(int8_t *)to = (int8_t)nearbyintf(w[i] * inverse);
+            *(int8_t *)to = (int8_t)(inverse > 0 ? nearbyintf(w[i] * inverse) : 0);
     }
-}
-
-/* The largest magnitude of n weights, 0 where it is too small to have codes. */
-static float largest(const float *w, size_t n) {
-    float most = 0;
-    for (size_t i = 0; i < n; i++)
-        most = fabsf(w[i]) > most ? fabsf(w[i]) : most;
-    return most < SMALLEST_MAXIMUM ? 0 : most;
 }
 
 void mill_cuda_weight_pack(const struct mill_weight_shape *shape, int32_t first_out, int32_t n_rows,
@@ -45,8 +35,7 @@ void mill_cuda_weight_pack(const struct mill_weight_shape *shape, int32_t first_
         const float *row = rows + (size_t)(o - first_out) * n;
         float inverse = 0;
         if (shape->dtype == MILL_I8) {
-            float most = largest(row, n), scale = most / 127.0f;
-            inverse = most > 0 ? 127.0f / most : 0;
+            float scale = mill_code_scale(row, n, 127.0f, &inverse);
             memcpy((char *)image + weight_scales_at(shape) + (size_t)o * sizeof scale, &scale,
                    sizeof scale);
         }

@@ -1,6 +1,7 @@
 /* common.c - embed, copy_rows, norm and linear in plain C; formulas in kernels/README.md. Sums are
  * double and rounded once, but for I8 weights, where every step is defined to the bit. One thread.
  */
+#include "kernels/code_scale.h"
 #include "kernels/reference/internal.h"
 
 #include <math.h>
@@ -99,23 +100,12 @@ double mill_reference_activate(enum mill_activation act, double v) {
     return v;
 }
 
-/* x as signed 16-bit codes; returns the scale, 0 for a row of (all but) zeros, NaN for a row with a
- * value that is not finite. */
+/* x as signed 16-bit codes; returns their scale. */
 static float quantise_row(const float *x, int32_t n, int16_t *codes) {
-    float max = 0;
-    for (int32_t i = 0; i < n; i++) {
-        if (!isfinite(x[i]))
-            return NAN;
-        max = fmaxf(max, fabsf(x[i]));
-    }
-    if (max < 0x1p-100f) {
-        memset(codes, 0, (size_t)n * sizeof *codes);
-        return 0;
-    }
-    float inverse = 32767.0f / max;
+    float inverse, scale = mill_code_scale(x, (size_t)n, 32767.0f, &inverse);
     for (int32_t i = 0; i < n; i++)
-        codes[i] = (int16_t)nearbyintf(x[i] * inverse);
-    return max / 32767.0f;
+        codes[i] = (int16_t)(inverse > 0 ? nearbyintf(x[i] * inverse) : 0);
+    return scale;
 }
 
 /* A row of x as the products take it; returns the codes' scale. */

@@ -50,8 +50,7 @@ static inline float *mill_reference_row(const struct mill_matrix *m, int64_t row
 
 /* ---- weights.c */
 
-/* x as signed 8-bit codes; returns the scale, 0 for a row of (all but) zeros, NaN for a row with a
- * value that is not finite. */
+/* x as signed 8-bit codes; returns their scale (code_scale.h). */
 float mill_reference_quantise_i8(const float *x, size_t n, int8_t *codes);
 
 size_t mill_reference_weight_bytes(const struct mill_weight_shape *shape);

@@ -1,13 +1,10 @@
 /* weights.c - the layout "rows": [n_out][n_taps][n_in] in the weight's type, and behind an I8
  * image, on the next multiple of 64 bytes, [n_out] f32 scales. No state; any thread. */
+#include "kernels/code_scale.h"
 #include "kernels/reference/internal.h"
 #include "runtime/base/memory.h"
 
-#include <math.h>
 #include <string.h>
-
-/* Below this a largest value counts as zero: its inverse would not be finite. */
-#define SMALLEST_MAXIMUM 0x1p-100f
 
 static size_t row_elements(const struct mill_weight_shape *shape) {
     return (size_t)shape->n_taps * (size_t)shape->n_in;
@@ -24,22 +21,11 @@ size_t mill_reference_weight_bytes(const struct mill_weight_shape *shape) {
     return elements * mill_dtype_bytes(shape->dtype);
 }
 
-/* scale = max |x| / 127 and code = x * (127 / max |x|) rounded to nearest, ties to even. */
 float mill_reference_quantise_i8(const float *x, size_t n, int8_t *codes) {
-    float max = 0;
-    bool finite = true;
-    for (size_t i = 0; i < n; i++) {
-        finite &= isfinite(x[i]) != 0;
-        max = fmaxf(max, fabsf(x[i]));
-    }
-    if (!finite || max < SMALLEST_MAXIMUM) {
-        memset(codes, 0, n);
-        return finite ? 0 : NAN;
-    }
-    float inverse = 127.0f / max;
+    float inverse, scale = mill_code_scale(x, n, 127.0f, &inverse);
     for (size_t i = 0; i < n; i++)
-        codes[i] = (int8_t)nearbyintf(x[i] * inverse);
-    return max / 127.0f;
+        codes[i] = (int8_t)(inverse > 0 ? nearbyintf(x[i] * inverse) : 0);
+    return scale;
 }
 
 void mill_reference_weight_pack(const struct mill_weight_shape *shape, int32_t first_out,
