@@ -8,7 +8,7 @@
  *
  * Bytes: keys and values of a sequence once a tile, 256 a position and kv head (bf16, head of 64),
  * or 136 (8-bit codes and their scales). Operations: 2 products of 2 x 64 for each query head and
- * position, times 2 for the second half of a query, times 8 / 7 for the eighth slot. Planned: 136
+ * position, times 2 for the second half of a query, times 8 / 7 for the eighth slot. Planned: 150
  * registers; 4 warps take 85 KB of shared memory, so an H200 has 8 warps a processor with 64 to 128
  * KB under way, three times what its memory needs. Many sequences: memory's speed. One: the latency
  * of page table, copy, two products and the taking together, 4 microseconds or so. */
