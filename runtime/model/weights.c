@@ -103,20 +103,6 @@ mill_status mill_weights_load(struct mill_weights *weights, struct mill_backend 
     return status;
 }
 
-mill_status mill_weights_open(struct mill_weights **out, const char *folder,
-                              const struct mill_shape *shape,
-                              const struct mill_control_tokens *tokens,
-                              const struct mill_backend_ops *ops, struct mill_backend *backend,
-                              const struct mill_weights_options *options, struct mill_error *err) {
-    MILL_TRY(mill_weights_plan(out, folder, shape, tokens, ops, options, err));
-    mill_status status = mill_weights_load(*out, backend, NULL, err);
-    if (status < 0) {
-        mill_weights_close(*out);
-        *out = NULL;
-    }
-    return status;
-}
-
 void mill_weights_close(struct mill_weights *weights) {
     if (!weights)
         return;

@@ -1,13 +1,13 @@
 /* weights.h - a checkpoint's numbers, folded, converted and laid out for one backend, ready to run.
  *
- * Opening streams the published files once into one image (every tensor 64-byte aligned, in the
+ * Loading streams the published files once into one image (every tensor 64-byte aligned, in the
  * backend's own order and the chosen dtype) and hands it to the backend as a whole. With a cache
- * folder the image lies in a file there, so the next open only maps it. What inference would
+ * folder the image lies in a file there, so the next load only maps it. What inference would
  * compute again and again is folded beforehand, in float64: weight norm; layer scale into the
  * second pointwise product; the factor 3 of a sampling block into its convolution; codebook x
  * out-projection into one table; FSQ, its projection, the d-vector and every adaptive norm into one
- * matrix from a voice's code vector ("voice"), since all of them are linear in it. Immutable after
- * open, shared by every user of the backend. Pointers are device pointers, except `head_ids`. */
+ * matrix from a voice's code vector ("voice"), since all of them are linear in it. Immutable once
+ * loaded, shared by every user of the backend. Pointers are device pointers, except `head_ids`. */
 #ifndef MILL_MODEL_WEIGHTS_H
 #define MILL_MODEL_WEIGHTS_H
 
@@ -130,12 +130,6 @@ mill_status mill_weights_plan(struct mill_weights **out, const char *folder,
  * After a failure only close may follow. */
 mill_status mill_weights_load(struct mill_weights *weights, struct mill_backend *backend,
                               const struct mill_weights *peer, struct mill_error *err);
-/* Both. */
-mill_status mill_weights_open(struct mill_weights **out, const char *folder,
-                              const struct mill_shape *shape,
-                              const struct mill_control_tokens *tokens,
-                              const struct mill_backend_ops *ops, struct mill_backend *backend,
-                              const struct mill_weights_options *options, struct mill_error *err);
 void mill_weights_close(struct mill_weights *weights);
 
 /* Column of adaptive norm k's gain in a voice row; its shift follows `prenet.dim` columns later. */

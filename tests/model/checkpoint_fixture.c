@@ -165,3 +165,18 @@ void fixture_tokens_init(struct fixture_tokens *out, const struct mill_shape *sh
 void fixture_tokens_deinit(struct fixture_tokens *tokens) {
     free(tokens->ids);
 }
+
+mill_status fixture_open_weights(struct mill_weights **out, const char *folder,
+                                 const struct mill_shape *shape,
+                                 const struct mill_control_tokens *tokens,
+                                 const struct mill_backend_ops *ops, struct mill_backend *backend,
+                                 const struct mill_weights_options *options,
+                                 struct mill_error *err) {
+    MILL_TRY(mill_weights_plan(out, folder, shape, tokens, ops, options, err));
+    mill_status status = mill_weights_load(*out, backend, NULL, err);
+    if (status < 0) {
+        mill_weights_close(*out);
+        *out = NULL;
+    }
+    return status;
+}

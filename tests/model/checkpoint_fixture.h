@@ -4,6 +4,7 @@
 #define MILL_TESTS_CHECKPOINT_FIXTURE_H
 
 #include "runtime/model/synth.h"
+#include "runtime/model/weights.h"
 #include "runtime/text/control_tokens.h"
 
 /* Sizes that are as small as they can be and all different. */
@@ -22,6 +23,14 @@ struct fixture_tokens {
 void fixture_tokens_init(struct fixture_tokens *out, const struct mill_shape *shape, int32_t im_end,
                          int32_t global, int32_t semantic, int32_t pitch, int32_t speed);
 void fixture_tokens_deinit(struct fixture_tokens *tokens);
+
+/* Planned and loaded at once. */
+mill_status fixture_open_weights(struct mill_weights **out, const char *folder,
+                                 const struct mill_shape *shape,
+                                 const struct mill_control_tokens *tokens,
+                                 const struct mill_backend_ops *ops, struct mill_backend *backend,
+                                 const struct mill_weights_options *options,
+                                 struct mill_error *err);
 
 enum { FIXTURE_PITCHES = 70, FIXTURE_SPEEDS = 11 };
 

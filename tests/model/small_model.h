@@ -31,8 +31,8 @@ static inline mill_status try_open(struct model *model, struct mill_weights **ou
                                    struct mill_error *err) {
     struct mill_weights_options options = {
         .precision = precision, .full_head = true, .cache = cache};
-    return mill_weights_open(out, FOLDER, &model->shape, &model->tokens.tokens, model->ops,
-                             model->backend, &options, err);
+    return fixture_open_weights(out, FOLDER, &model->shape, &model->tokens.tokens, model->ops,
+                                model->backend, &options, err);
 }
 
 static inline struct mill_weights *

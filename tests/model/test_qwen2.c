@@ -45,8 +45,8 @@ static struct mill_weights *open_weights(struct model *model, enum mill_precisio
     struct mill_weights *weights;
     struct mill_error err;
     struct mill_weights_options options = {.precision = precision, .full_head = true};
-    if (mill_weights_open(&weights, MILL_SCRATCH "/qwen2-tiny", &model->shape,
-                          &model->tokens.tokens, model->ops, model->backend, &options, &err) < 0)
+    if (fixture_open_weights(&weights, MILL_SCRATCH "/qwen2-tiny", &model->shape,
+                             &model->tokens.tokens, model->ops, model->backend, &options, &err) < 0)
         fail_msg("%s", err.text);
     return weights;
 }

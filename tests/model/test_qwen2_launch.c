@@ -50,8 +50,8 @@ static void open_model(struct model *model, const struct mill_backend_ops *ops) 
     fixture_tokens_init(&model->tokens, &model->shape, IM_END, GLOBAL, SEMANTIC, PITCH, SPEED);
     model->ops = ops;
     if (ops->open(&model->backend, &one_thread, &err) < 0 ||
-        mill_weights_open(&model->weights, MILL_SCRATCH "/qwen2-launch-tiny", &model->shape,
-                          &model->tokens.tokens, ops, model->backend, &precision, &err) < 0 ||
+        fixture_open_weights(&model->weights, MILL_SCRATCH "/qwen2-launch-tiny", &model->shape,
+                             &model->tokens.tokens, ops, model->backend, &precision, &err) < 0 ||
         mill_qwen2_open(&model->lm, ops, model->backend, &model->weights->lm, &options, &err) < 0)
         fail_msg("%s", err.text);
 }

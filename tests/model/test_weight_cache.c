@@ -93,8 +93,9 @@ static void test_cache_tells_options_apart(void **state) {
         }
         struct mill_weights *weights;
         struct mill_weights_options options = {.cache = CACHE};
-        assert_int_equal(mill_weights_open(&weights, FOLDER, &model->shape, &model->tokens.tokens,
-                                           model->ops, model->backend, &options, NULL),
+        assert_int_equal(fixture_open_weights(&weights, FOLDER, &model->shape,
+                                              &model->tokens.tokens, model->ops, model->backend,
+                                              &options, NULL),
                          MILL_OK);
         assert_int_equal(weights->from_cache, round == 1);
         assert_int_equal(weights->lm.legal[MILL_LEGAL_ANY].n_rows, 0);

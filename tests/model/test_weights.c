@@ -280,13 +280,14 @@ static void test_golden_tables(void **state) {
     shape.llm.hidden = 512; /* a table that is written in several batches */
     fixture_tokens_init(&tokens, &shape, 12999, 0, 4096, 12300, 12400);
     fixture_write(MILL_SCRATCH "/weights-tiny", &shape, MILL_F32);
-    if (mill_weights_open(&weights, MILL_SCRATCH "/weights-tiny", &shape, &tokens.tokens,
-                          model->ops, model->backend, &options, &err) < 0)
+    if (fixture_open_weights(&weights, MILL_SCRATCH "/weights-tiny", &shape, &tokens.tokens,
+                             model->ops, model->backend, &options, &err) < 0)
         fail_msg("%s", err.text);
     struct mill_weights *cached;
     options.cache = CACHE;
-    assert_int_equal(mill_weights_open(&cached, MILL_SCRATCH "/weights-tiny", &shape,
-                                       &tokens.tokens, model->ops, model->backend, &options, NULL),
+    assert_int_equal(fixture_open_weights(&cached, MILL_SCRATCH "/weights-tiny", &shape,
+                                          &tokens.tokens, model->ops, model->backend, &options,
+                                          NULL),
                      MILL_OK);
     assert_memory_equal(image_of(weights), image_of(cached), weights->image_bytes);
     mill_weights_close(cached);
@@ -545,8 +546,8 @@ static void test_progress(void **state) {
     struct mill_weights *weights;
     size_t last = 0;
     struct mill_weights_options options = {.progress = {note_progress, &last}};
-    assert_int_equal(mill_weights_open(&weights, FOLDER, &model->shape, &model->tokens.tokens,
-                                       model->ops, model->backend, &options, NULL),
+    assert_int_equal(fixture_open_weights(&weights, FOLDER, &model->shape, &model->tokens.tokens,
+                                          model->ops, model->backend, &options, NULL),
                      MILL_OK);
     assert_true(weights->image_bytes - last < 64); /* but for the last entry's padding */
     mill_weights_close(weights);
