@@ -101,14 +101,19 @@ template <class Registers> static void do_mma(void *const arguments[32], uint32_
     sums right[8 * n]; /* [k] */
     for (int k = 0; k < 8 * n; k++)
         Registers::right(right[k], m.b[k / n], k % n);
-    for (words *row = m.a, *d = m.d; row < m.a + 16; row++, d++) {
-        sums left[n], sum; /* left: [k % n][k / n] */
-        for (int i = 0; i < n; i++)
-            Registers::left(left[i], *row, i);
-        Registers::from_d(sum, *d);
+    for (int row = 0; row < 16; row += 4) { /* four sums, which need not wait for one another */
+        sums left[4][n], sum[4];            /* left: [row][k % n][k / n] */
+        for (int r = 0; r < 4; r++) {
+            for (int i = 0; i < n; i++)
+                Registers::left(left[r][i], m.a[row + r], i);
+            Registers::from_d(sum[r], m.d[row + r]);
+        }
         for (int k = 0; k < 8 * n; k++)
-            sum += left[k % n][k / n] * right[k];
-        Registers::to_d(*d, sum);
+#pragma GCC unroll 4
+            for (int r = 0; r < 4; r++)
+                sum[r] += left[r][k % n][k / n] * right[k];
+        for (int r = 0; r < 4; r++)
+            Registers::to_d(m.d[row + r], sum[r]);
     }
     scatter(arguments, m);
 }
