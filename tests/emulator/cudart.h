@@ -38,7 +38,6 @@ int current_device(); /* the calling thread's */
 struct record {
     CUstream_st *stream;
     bool done;
-    double time_ms;
 };
 
 struct operation {
@@ -65,7 +64,6 @@ struct CUstream_st {
 };
 struct CUevent_st {
     int device;
-    bool timing;
     std::shared_ptr<emulator::record> last; /* NULL: never recorded */
 };
 struct CUgraph_st {
@@ -83,7 +81,6 @@ CUstream_st *stream_find(cudaStream_t);
 cudaError_t stream_enqueue(CUstream_st *, std::function<cudaError_t()>);
 /* Runs what the streams of a device have. */
 cudaError_t device_run(int device);
-void device_drop_streams(int device);
 /* True, and the capture is spoiled, when the calling thread must not do what waits or allocates. */
 bool capture_forbids();
 

@@ -163,11 +163,6 @@ cudaError_t cudaDriverGetVersion(int *version) {
     return cudaSuccess;
 }
 
-cudaError_t cudaRuntimeGetVersion(int *version) {
-    *version = CUDART_VERSION;
-    return cudaSuccess;
-}
-
 cudaError_t cudaGetDeviceCount(int *count) {
     api_call call;
     if (state.settings.n_devices == 0)
@@ -196,63 +191,11 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int device) {
         return call.done(cudaErrorInvalidDevice);
     *out = {};
     snprintf(out->name, sizeof out->name, "emulator");
-    out->totalGlobalMem = s.device_bytes;
-    out->sharedMemPerBlock = shared_default_bytes;
     out->sharedMemPerBlockOptin = shared_most_bytes;
-    out->sharedMemPerMultiprocessor = shared_most_bytes + 1024;
-    out->warpSize = 32;
-    out->maxThreadsPerBlock = 1024;
-    out->maxThreadsPerMultiProcessor = 2048;
     out->major = s.capability / 10;
     out->minor = s.capability % 10;
     out->multiProcessorCount = s.n_multiprocessors;
-    out->l2CacheSize = 32 << 20;
     return call.done(call.error);
-}
-
-cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device) {
-    cudaDeviceProp p;
-    cudaError_t error = cudaGetDeviceProperties(&p, device);
-    if (error != cudaSuccess)
-        return error;
-    switch (attribute) {
-    case cudaDevAttrMaxThreadsPerBlock:
-        *value = p.maxThreadsPerBlock;
-        break;
-    case cudaDevAttrMaxSharedMemoryPerBlock:
-        *value = (int)p.sharedMemPerBlock;
-        break;
-    case cudaDevAttrWarpSize:
-        *value = p.warpSize;
-        break;
-    case cudaDevAttrMultiProcessorCount:
-        *value = p.multiProcessorCount;
-        break;
-    case cudaDevAttrIntegrated:
-        *value = p.integrated;
-        break;
-    case cudaDevAttrL2CacheSize:
-        *value = p.l2CacheSize;
-        break;
-    case cudaDevAttrMaxThreadsPerMultiProcessor:
-        *value = p.maxThreadsPerMultiProcessor;
-        break;
-    case cudaDevAttrComputeCapabilityMajor:
-        *value = p.major;
-        break;
-    case cudaDevAttrComputeCapabilityMinor:
-        *value = p.minor;
-        break;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-        *value = (int)p.sharedMemPerMultiprocessor;
-        break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-        *value = (int)p.sharedMemPerBlockOptin;
-        break;
-    default:
-        return cudaErrorInvalidValue;
-    }
-    return cudaSuccess;
 }
 
 cudaError_t cudaDeviceSynchronize(void) {
@@ -262,13 +205,6 @@ cudaError_t cudaDeviceSynchronize(void) {
     if (capture_forbids())
         return call.done(cudaErrorStreamCaptureUnsupported);
     return call.done(device_run(current_device()));
-}
-
-cudaError_t cudaDeviceReset(void) {
-    api_call call;
-    device_drop_streams(current_device());
-    state.sticky = cudaSuccess;
-    return call.done(cudaSuccess);
 }
 
 /* ------------------------------------------------------------------ errors */
@@ -297,10 +233,6 @@ cudaError_t cudaGetLastError(void) {
     return error;
 }
 
-cudaError_t cudaPeekAtLastError(void) {
-    return last_error;
-}
-
 /* ------------------------------------------------------------------ memory */
 
 cudaError_t cudaMalloc(void **device, size_t bytes) {
@@ -309,10 +241,6 @@ cudaError_t cudaMalloc(void **device, size_t bytes) {
 
 cudaError_t cudaFree(void *device) {
     return release(device, memory_kind::device);
-}
-
-cudaError_t cudaHostAlloc(void **host, size_t bytes, unsigned) {
-    return allocate(host, bytes, memory_kind::pinned);
 }
 
 cudaError_t cudaMallocHost(void **host, size_t bytes) {

@@ -232,15 +232,10 @@ __global__ void votes(unsigned *out) {
     unsigned odd = __ballot_sync(0xffffffff, lane % 2);
     unsigned any = (unsigned)__any_sync(0xffffffff, lane == 31);
     unsigned all = (unsigned)__all_sync(0xffffffff, lane < 31);
-    unsigned alike = __match_any_sync(0xffffffff, lane / 8);
-    unsigned sum = __reduce_add_sync(0xffffffff, lane), most = __reduce_max_sync(0xffffffff, lane);
     if (lane == 5) {
         out[0] = odd;
         out[1] = any;
         out[2] = all;
-        out[3] = alike;
-        out[4] = sum;
-        out[5] = most;
     }
 }
 

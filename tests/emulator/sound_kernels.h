@@ -34,7 +34,7 @@ void launch_wgmma_pipeline(float *c, const uint16_t *a, const uint16_t *b_planes
 void launch_wgmma_stored(float *c, const uint16_t *a, const uint16_t *b, int k, cudaStream_t);
 /* y[i] += 1 */
 void launch_increment(int *y, int n, cudaStream_t);
-/* out = {ballot of odd lanes, any, all, match_any of lane / 8, sum, max of lane} of lane 5. */
+/* out = {ballot of odd lanes, any, all} of lane 5. */
 void launch_votes(unsigned *out, cudaStream_t);
 
 #endif

@@ -7,7 +7,6 @@
 #include "tests/emulator/report.h"
 #include "tests/emulator/shared.h"
 
-#include <chrono>
 #include <map>
 #include <set>
 
@@ -31,11 +30,6 @@ CUstream_st *stream_find(cudaStream_t stream) {
 
 static CUevent_st *event_find(cudaEvent_t event) {
     return state.events.count(event) ? event : nullptr;
-}
-
-static double now_ms() {
-    using namespace std::chrono;
-    return duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
 }
 
 /* ------------------------------------------------------------------ running */
@@ -72,10 +66,8 @@ static cudaError_t run_one(CUstream_st *stream, const open_memory &open) {
     cudaError_t error = o.after ? run_until(*o.after, open) : cudaSuccess;
     if (error == cudaSuccess && o.run)
         error = o.run();
-    if (o.mark) {
+    if (o.mark)
         o.mark->done = true;
-        o.mark->time_ms = now_ms();
-    }
     if (error != cudaSuccess)
         drop_queue(stream);
     return error;
@@ -97,17 +89,10 @@ cudaError_t device_run(int device) {
     return error;
 }
 
-void device_drop_streams(int device) {
-    drop_queue(&state.defaults[device]);
-    for (CUstream_st *s : state.streams)
-        if (s->device == device)
-            drop_queue(s);
-}
-
 /* ------------------------------------------------------------------ enqueuing */
 
 static std::shared_ptr<record> add_mark(CUstream_st *stream) {
-    auto mark = std::make_shared<record>(record{stream, false, 0});
+    auto mark = std::make_shared<record>(record{stream, false});
     stream->queue.push_back({nullptr, nullptr, mark});
     return mark;
 }
@@ -202,11 +187,11 @@ using namespace emulator;
 extern "C" {
 
 /* A kernel's own shared memory is not known before it runs. */
-cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *out, const void *kernel) {
+cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *out, const void *) {
     api_call call(EMULATOR_ATTRIBUTE);
     if (call.error != cudaSuccess)
         return call.error;
-    *out = {0, MAX_THREADS, (int)most_dynamic_bytes(kernel)};
+    *out = {0};
     return call.done(cudaSuccess);
 }
 
@@ -219,17 +204,6 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute
     if (value < 0 || (size_t)value > shared_most_bytes)
         return call.done(cudaErrorInvalidValue);
     state.most_shared_bytes[kernel] = (size_t)value;
-    return call.done(cudaSuccess);
-}
-
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *n_blocks, const void *, int threads,
-                                                          size_t shared_bytes) {
-    api_call call;
-    if (threads < 1 || threads > MAX_THREADS)
-        return call.done(cudaErrorInvalidValue);
-    const size_t reserved = 1024;
-    *n_blocks =
-        std::min(2048 / threads, (int)((shared_most_bytes + reserved) / (shared_bytes + reserved)));
     return call.done(cudaSuccess);
 }
 
@@ -303,17 +277,13 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t handle_event, u
 
 /* ------------------------------------------------------------------ events */
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
     api_call call(EMULATOR_EVENT);
     if (call.error != cudaSuccess)
         return call.error;
-    *out = new CUevent_st{current_device(), !(flags & cudaEventDisableTiming), nullptr};
+    *out = new CUevent_st{current_device(), nullptr};
     state.events.insert(*out);
     return call.done(cudaSuccess);
-}
-
-cudaError_t cudaEventCreate(cudaEvent_t *out) {
-    return cudaEventCreateWithFlags(out, cudaEventDefault);
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -362,17 +332,6 @@ cudaError_t cudaEventQuery(cudaEvent_t handle_event) {
     return error == cudaSuccess ? cudaErrorNotReady : call.done(error);
 }
 
-cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to) {
-    api_call call;
-    if (!event_find(from) || !event_find(to) || !from->timing || !to->timing || !from->last ||
-        !to->last)
-        return call.done(cudaErrorInvalidResourceHandle);
-    if (!from->last->done || !to->last->done)
-        return cudaErrorNotReady;
-    *ms = (float)(to->last->time_ms - from->last->time_ms);
-    return call.done(cudaSuccess);
-}
-
 /* ------------------------------------------------------------------ graphs */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) {
@@ -401,27 +360,12 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t *out) {
     return call.done(cudaSuccess);
 }
 
-cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus *out) {
-    api_call call;
-    CUstream_st *stream = stream_find(handle);
-    if (!stream)
-        return call.done(cudaErrorInvalidResourceHandle);
-    *out = !stream->capture           ? cudaStreamCaptureStatusNone
-           : stream->capture->invalid ? cudaStreamCaptureStatusInvalidated
-                                      : cudaStreamCaptureStatusActive;
-    return call.done(cudaSuccess);
-}
-
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
     api_call call(EMULATOR_GRAPH);
     if (call.error != cudaSuccess)
         return call.error;
     *out = new CUgraphExec_st{std::make_shared<const operations>(graph->operations)};
     return call.done(cudaSuccess);
-}
-
-cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) {
-    return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t handle) {

@@ -178,9 +178,9 @@ static void test_wgmma(void **) {
 
 static void test_votes(void **) {
     in_all_orders([] {
-        device_data<unsigned> out(6);
+        device_data<unsigned> out(3);
         launch_votes(out.data, nullptr);
-        std::vector<unsigned> expected = {0xaaaaaaaa, 1, 0, 0xff, 496, 31};
+        std::vector<unsigned> expected = {0xaaaaaaaa, 1, 0};
         assert_true(out.read() == expected);
     });
 }

@@ -93,10 +93,6 @@ uint64_t shuffle(uint32_t mask, uint64_t value, int source, const char *what, si
 int shuffle_source_indexed(int lane, int width) {
     return ((int)self->lane & ~(width - 1)) | (lane & (width - 1));
 }
-int shuffle_source_up(unsigned delta, int width) {
-    int lane = (int)self->lane, first = lane & ~(width - 1);
-    return lane - (int)delta >= first ? lane - (int)delta : lane;
-}
 int shuffle_source_down(unsigned delta, int width) {
     int lane = (int)self->lane, last = lane | (width - 1);
     return lane + (int)delta <= last ? lane + (int)delta : lane;
@@ -106,12 +102,11 @@ int shuffle_source_xor(int lane_mask, int width) {
     return source <= (lane | (width - 1)) ? source : lane;
 }
 
-/* ------------------------------------------------------------------ votes and reductions */
+/* ------------------------------------------------------------------ votes */
 
 struct vote_argument {
     uint64_t value;
     uint32_t result;
-    reduction how;
 };
 
 template <class Each> static void for_lanes(void *const arguments[32], uint32_t mask, Each each) {
@@ -127,42 +122,9 @@ static void do_ballot(void *const arguments[32], uint32_t mask) {
     for_lanes(arguments, mask, [&](int, vote_argument *a) { a->result = votes; });
 }
 
-static void do_match_any(void *const arguments[32], uint32_t mask) {
-    for_lanes(arguments, mask, [&](int, vote_argument *a) {
-        a->result = 0;
-        for_lanes(arguments, mask, [&](int lane, vote_argument *b) {
-            a->result |= (uint32_t)(a->value == b->value) << lane;
-        });
-    });
-}
-
-static void do_reduce(void *const arguments[32], uint32_t mask) {
-    reduction how = static_cast<vote_argument *>(arguments[__builtin_ctz(mask)])->how;
-    uint32_t all = how == reduction::min ? ~0u : 0;
-    for_lanes(arguments, mask, [&](int, vote_argument *a) {
-        uint32_t value = (uint32_t)a->value;
-        all = how == reduction::add   ? all + value
-              : how == reduction::min ? min(all, value)
-                                      : max(all, value);
-    });
-    for_lanes(arguments, mask, [&](int, vote_argument *a) { a->result = all; });
-}
-
 uint32_t ballot(uint32_t mask, int predicate, const char *what, site at) {
-    vote_argument argument = {(uint64_t)(predicate != 0), 0, reduction::add};
+    vote_argument argument = {(uint64_t)(predicate != 0), 0};
     meet(mask, do_ballot, &argument, what, at);
-    return argument.result;
-}
-
-uint32_t match_any(uint32_t mask, uint64_t value, site at) {
-    vote_argument argument = {value, 0, reduction::add};
-    meet(mask, do_match_any, &argument, "__match_any_sync", at);
-    return argument.result;
-}
-
-uint32_t reduce(uint32_t mask, uint32_t value, reduction how, site at) {
-    vote_argument argument = {value, 0, how};
-    meet(mask, do_reduce, &argument, "__reduce_sync", at);
     return argument.result;
 }
 

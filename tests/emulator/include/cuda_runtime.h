@@ -20,7 +20,6 @@
 #define __global__ __attribute__((unused))
 #define __device__
 #define __host__
-#define __constant__ static
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __maxnreg__(...)
@@ -126,14 +125,10 @@ void sync_warp(uint32_t mask, site);
 /* A lane's source lane; -1 keeps its own value. */
 uint64_t shuffle(uint32_t mask, uint64_t value, int source_lane, const char *what, site);
 int shuffle_source_indexed(int lane, int width);
-int shuffle_source_up(unsigned delta, int width);
 int shuffle_source_down(unsigned delta, int width);
 int shuffle_source_xor(int lane_mask, int width);
 
 uint32_t ballot(uint32_t mask, int predicate, const char *what, site);
-uint32_t match_any(uint32_t mask, uint64_t value, site);
-enum class reduction { add, min, max };
-uint32_t reduce(uint32_t mask, uint32_t value, reduction, site);
 
 /* Lets others run before an atomic, so that a loop of them makes progress. */
 void atomic_begin(const void *address, size_t bytes, site);

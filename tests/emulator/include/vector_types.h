@@ -23,16 +23,8 @@
     static inline name##4 make_##name##4(T x, T y, T z, T w) {                                     \
         return {x, y, z, w};                                                                       \
     }
-EMULATOR_VECTORS(signed char, char, 1)
-EMULATOR_VECTORS(unsigned char, uchar, 1)
-EMULATOR_VECTORS(short, short, 2)
-EMULATOR_VECTORS(unsigned short, ushort, 2)
-EMULATOR_VECTORS(int, int, 4)
 EMULATOR_VECTORS(unsigned int, uint, 4)
 EMULATOR_VECTORS(float, float, 4)
-EMULATOR_VECTORS(long long, longlong, 8)
-EMULATOR_VECTORS(unsigned long long, ulonglong, 8)
-EMULATOR_VECTORS(double, double, 8)
 #undef EMULATOR_VECTORS
 
 struct dim3 {
