@@ -4,6 +4,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/philox.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -35,6 +36,8 @@ static void check_shape(struct mill_weight_shape s) {
     assert_true(rows && plain && image);
     for (size_t i = 0; i < n; i++) /* the first output's are too small to have 8-bit codes */
         rows[i] = (float)(mill_philox_uniform(1, i) - 0.5) * (i < n / (size_t)s.n_out ? 1e-32f : 1);
+    if (s.n_out > 1)
+        rows[n - 1] = NAN; /* the last output's scale, then, and no code */
     memset(image, 0x5a, bytes);
     reference->weight_pack(&s, 0, s.n_out, rows, plain);
     mill_cuda_weight_pack(&s, 0, s.n_out, rows, image);
