@@ -95,27 +95,17 @@ static mill_status open_voice(struct saying *s, struct mill_error *err) {
     return MILL_OK;
 }
 
-/* What the command line leaves open, the voice says, and else the published settings do. */
-static void settle_sampling(const struct saying *s, struct mill_engine_request *wish) {
-    const struct mill_say_options *o = &s->options;
-    mill_voice_use_sampling(&s->voice, wish);
-    if (o->temperature >= 0)
-        wish->temperature = (float)o->temperature;
-    if (o->top_p >= 0)
-        wish->top_p = (float)o->top_p;
-    if (o->top_k >= 0)
-        wish->top_k = (int32_t)o->top_k;
-    if (o->seed >= 0)
-        wish->seed = (uint64_t)o->seed;
-}
-
 /* Nothing is drawn again: a file is to hold what a pipe would have heard. */
 static struct mill_engine_request make_wish(struct saying *s) {
     const struct mill_say_options *o = &s->options;
     struct mill_engine_request wish;
     mill_engine_request_init(&wish);
     mill_voice_use(&s->voice, &wish);
-    settle_sampling(s, &wish);
+    const struct mill_voice_sampling chosen = {.temperature = o->temperature,
+                                               .top_p = o->top_p,
+                                               .top_k = (int32_t)o->top_k,
+                                               .seed = o->seed};
+    mill_voice_settle_sampling(&s->voice, &chosen, &wish);
     wish.gender = o->gender;
     wish.pitch = o->pitch;
     wish.speed = o->speed;

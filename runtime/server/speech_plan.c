@@ -45,18 +45,13 @@ static mill_status find_voice(void *context, const char *name, struct mill_engin
     return settle_voice(voice, &labels, request, err);
 }
 
-/* What the client leaves open, the voice says, and else the published settings do. */
 static void settle_sampling(const struct mill_speech_wish *wish, const struct mill_voice *voice,
                             struct mill_engine_request *request) {
-    mill_voice_use_sampling(voice, request);
-    if (wish->temperature >= 0)
-        request->temperature = (float)wish->temperature;
-    if (wish->top_p >= 0)
-        request->top_p = (float)wish->top_p;
-    if (wish->top_k >= 0)
-        request->top_k = (int32_t)wish->top_k;
-    if (wish->seed >= 0)
-        request->seed = (uint64_t)wish->seed;
+    const struct mill_voice_sampling chosen = {.temperature = wish->temperature,
+                                               .top_p = wish->top_p,
+                                               .top_k = (int32_t)wish->top_k,
+                                               .seed = wish->seed};
+    mill_voice_settle_sampling(voice, &chosen, request);
     /* What is to be judged cannot leave before; what nobody has heard may always be drawn again. */
     request->stream = wish->redraws <= 0;
     request->max_redraws = wish->redraws >= 0 ? (int32_t)wish->redraws : REDRAWS;

@@ -21,3 +21,17 @@ void mill_voice_use_sampling(const struct mill_voice *voice, struct mill_engine_
     request->top_k = sampling->top_k;
     request->seed = (uint64_t)sampling->seed;
 }
+
+void mill_voice_settle_sampling(const struct mill_voice *voice,
+                                const struct mill_voice_sampling *chosen,
+                                struct mill_engine_request *request) {
+    mill_voice_use_sampling(voice, request);
+    if (chosen->temperature >= 0)
+        request->temperature = (float)chosen->temperature;
+    if (chosen->top_p >= 0)
+        request->top_p = (float)chosen->top_p;
+    if (chosen->top_k >= 0)
+        request->top_k = chosen->top_k;
+    if (chosen->seed >= 0)
+        request->seed = (uint64_t)chosen->seed;
+}

@@ -10,5 +10,10 @@ void mill_voice_use(const struct mill_voice *voice, struct mill_engine_request *
 
 /* It is drawn as the voice's file says, where it says so. */
 void mill_voice_use_sampling(const struct mill_voice *voice, struct mill_engine_request *request);
+/* It is drawn as chosen; what is negative there is left open: the voice says it, and else the
+ * request as it is. */
+void mill_voice_settle_sampling(const struct mill_voice *voice,
+                                const struct mill_voice_sampling *chosen,
+                                struct mill_engine_request *request);
 
 #endif
