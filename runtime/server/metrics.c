@@ -79,20 +79,19 @@ static void print_answers(struct printer *p) {
         }
 }
 
+const char *const mill_speech_end_names[MILL_SPEECH_ENDS] = {
+    [MILL_SPEECH_STOP] = "stop",   [MILL_SPEECH_LENGTH] = "length",
+    [MILL_SPEECH_ABORT] = "abort", [MILL_SPEECH_DEADLINE] = "deadline",
+    [MILL_SPEECH_ERROR] = "error", [MILL_SPEECH_REFUSED] = "refused"};
+
 static void print_speech(struct printer *p) {
     struct mill_metrics *m = p->page->metrics;
-    const struct {
-        const char *reason;
-        uint64_t n;
-    } ends[] = {{"stop", atomic_load(&m->n_complete)},   {"length", atomic_load(&m->n_limit)},
-                {"abort", atomic_load(&m->n_cancelled)}, {"deadline", atomic_load(&m->n_late)},
-                {"error", atomic_load(&m->n_failed)},    {"refused", atomic_load(&m->n_refused)}};
     print_head(p, "request_success_total", "counter", "Speech requests by how they ended.");
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+    for (int end = 0; end < MILL_SPEECH_ENDS; end++)
         PRINT(p,
               "sparkmill_request_success_total{model_name=\"%s\",finished_reason=\"%s\"} %" PRIu64
               "\n",
-              p->page->model, ends[i].reason, ends[i].n);
+              p->page->model, mill_speech_end_names[end], atomic_load(&m->n_speeches[end]));
     print_value(p, "audio_seconds_total", "counter", "Seconds of sound handed to clients.",
                 1e-3 * (double)atomic_load(&m->audio_ms));
     print_value(p, "underruns_total", "counter", "Streams whose listener had to wait for sound.",

@@ -20,14 +20,25 @@ struct mill_histogram {
 };
 void mill_histogram_add(struct mill_histogram *histogram, double seconds);
 
+/* How speech ended, and the word for it, of the page and of the log. */
+enum mill_speech_end {
+    MILL_SPEECH_STOP,
+    MILL_SPEECH_LENGTH,
+    MILL_SPEECH_ABORT,
+    MILL_SPEECH_DEADLINE,
+    MILL_SPEECH_ERROR,
+    MILL_SPEECH_REFUSED,
+    MILL_SPEECH_ENDS
+};
+extern const char *const mill_speech_end_names[MILL_SPEECH_ENDS];
+
 /* Zeroed by its owner. */
 struct mill_metrics {
     /* HTTP answers by route, status; the last row is for what has no route. */
     _Atomic uint32_t answers[MILL_METRICS_ROUTES + 1][MILL_METRICS_STATUSES];
     struct mill_histogram answer_s; /* to the end of the answer */
     struct mill_histogram first_sound_s, speech_s;
-    /* Speech by its end. */
-    _Atomic uint64_t n_complete, n_limit, n_cancelled, n_late, n_failed, n_refused;
+    _Atomic uint64_t n_speeches[MILL_SPEECH_ENDS]; /* by their end */
     _Atomic uint64_t n_underruns; /* streams whose listener had to wait for sound */
     _Atomic uint64_t audio_ms, n_cloned;
     _Atomic uint64_t n_batch_done, n_batch_failed, batch_audio_ms; /* requests of batches */

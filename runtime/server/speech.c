@@ -62,29 +62,25 @@ static bool settle(struct speech *s, struct mill_passage_options *options,
 
 /* ------------------------------------------------------------------ its life */
 
-/* The words of the metric finished_reason. */
-static const char *const end_names[] = {
-    [MILL_REQUEST_RUNNING] = "abort",     [MILL_REQUEST_COMPLETE] = "stop",
-    [MILL_REQUEST_LIMIT] = "length",      [MILL_REQUEST_CANCELLED] = "abort",
-    [MILL_REQUEST_DEADLINE] = "deadline", [MILL_REQUEST_FAILED] = "error"};
-
 static void count_end(struct speech *s) {
     struct mill_metrics *m = &s->server->metrics;
     struct mill_request_result result;
     mill_passage_get_result(s->passage, &result);
-    _Atomic uint64_t *const counters[] = {
-        [MILL_REQUEST_RUNNING] = &m->n_cancelled, [MILL_REQUEST_COMPLETE] = &m->n_complete,
-        [MILL_REQUEST_LIMIT] = &m->n_limit,       [MILL_REQUEST_CANCELLED] = &m->n_cancelled,
-        [MILL_REQUEST_DEADLINE] = &m->n_late,     [MILL_REQUEST_FAILED] = &m->n_failed};
-    int end = s->over ? result.end : MILL_REQUEST_CANCELLED;
-    atomic_fetch_add(counters[end], 1);
+    static const enum mill_speech_end ends[] = {[MILL_REQUEST_RUNNING] = MILL_SPEECH_ABORT,
+                                                [MILL_REQUEST_COMPLETE] = MILL_SPEECH_STOP,
+                                                [MILL_REQUEST_LIMIT] = MILL_SPEECH_LENGTH,
+                                                [MILL_REQUEST_CANCELLED] = MILL_SPEECH_ABORT,
+                                                [MILL_REQUEST_DEADLINE] = MILL_SPEECH_DEADLINE,
+                                                [MILL_REQUEST_FAILED] = MILL_SPEECH_ERROR};
+    enum mill_speech_end end = s->over ? ends[result.end] : MILL_SPEECH_ABORT;
+    atomic_fetch_add(&m->n_speeches[end], 1);
     atomic_fetch_add(&m->audio_ms, (uint64_t)(1e3 * s->audio_s));
     atomic_fetch_add(&m->n_underruns, s->waited);
     if (s->over && s->status == MILL_OK)
         mill_histogram_add(&m->speech_s, mill_clock_seconds() - s->started_s);
     mill_call_note(s->call, "client=%s audio_s=%.2f first_s=%.3f end=%s findings=%#x",
                    mill_client_name(s->client), s->audio_s,
-                   s->sounded_s > 0 ? s->sounded_s - s->started_s : 0, end_names[end],
+                   s->sounded_s > 0 ? s->sounded_s - s->started_s : 0, mill_speech_end_names[end],
                    result.findings);
 }
 
@@ -227,7 +223,7 @@ static void explain_refusal(struct speech *s, mill_status status, double retry_a
         mill_problem_of_field(problem, status, "input", err);
         return;
     }
-    atomic_fetch_add(&s->server->metrics.n_refused, 1);
+    atomic_fetch_add(&s->server->metrics.n_speeches[MILL_SPEECH_REFUSED], 1);
     mill_problem_set(problem, 429, "server_is_overloaded", NULL,
                      "as much work as may wait is waiting");
     problem->retry_after_s = retry_after_s;
