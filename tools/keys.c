@@ -1,10 +1,10 @@
 /* keys.c - `sparkmill keys`: API keys for `sparkmill serve`, kept as hashes in a file. A key is
  * printed once, when it is made. */
 #include "runtime/server/keys.h"
+#include "runtime/base/file.h"
 #include "runtime/base/memory.h"
 #include "tools/command.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stddef.h>
@@ -106,8 +106,8 @@ static void list_keys(const struct mill_keys *keys) {
 static int lock_folder(const char *file) {
     char *copy = strdup(file);
     int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR)
-        ;
+    if (fd >= 0)
+        mill_lock_wait(fd, LOCK_EX);
     free(copy);
     return fd;
 }

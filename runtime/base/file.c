@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -214,6 +215,13 @@ mill_status mill_file_write(const char *path, const void *data, size_t size,
         status = mill_output_commit(&output, err);
     mill_output_close(&output);
     return status;
+}
+
+int mill_lock_wait(int fd, int operation) {
+    while (flock(fd, operation) != 0)
+        if (errno != EINTR)
+            return errno;
+    return 0;
 }
 
 bool mill_file_same(const char *a, const char *b) {

@@ -60,6 +60,9 @@ int mill_write_all(int fd, const void *data, size_t size);
  * MILL_E_IO. */
 mill_status mill_write_failure(int cause);
 
+/* flock, waiting through signals until nobody else has the lock: 0, or an errno. */
+int mill_lock_wait(int fd, int operation);
+
 /* Whether two paths lead to one file that is there. */
 bool mill_file_same(const char *a, const char *b);
 /* "<folder of the running program>/<name>" into `path`, of `size` bytes; false where the folder

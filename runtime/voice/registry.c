@@ -51,12 +51,10 @@ static mill_status take_lock(const struct mill_registry *registry, int *lock,
     MILL_TRY(mill_folder_make(registry->folder, err));
     MILL_TRY(join(registry, ".lock", &path, err));
     *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    int result = *lock < 0 ? -1 : 0;
-    while (*lock >= 0 && (result = flock(*lock, LOCK_EX)) != 0 && errno == EINTR)
-        ;
-    mill_status status = result == 0 ? MILL_OK
-                                     : mill_fail(err, MILL_E_IO, "'%s': cannot be locked: %s", path,
-                                                 strerror(errno));
+    int cause = *lock < 0 ? errno : mill_lock_wait(*lock, LOCK_EX);
+    mill_status status =
+        cause ? mill_fail(err, MILL_E_IO, "'%s': cannot be locked: %s", path, strerror(cause))
+              : MILL_OK;
     if (status < 0 && *lock >= 0)
         close(*lock);
     free(path);
@@ -68,8 +66,8 @@ static mill_status take_lock(const struct mill_registry *registry, int *lock,
 static int take_reader_lock(const struct mill_registry *registry) {
     char *path = mill_path_join(registry->folder, ".lock");
     int lock = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    while (lock >= 0 && flock(lock, LOCK_SH) != 0 && errno == EINTR)
-        ;
+    if (lock >= 0)
+        mill_lock_wait(lock, LOCK_SH);
     free(path);
     return lock;
 }
