@@ -6,8 +6,8 @@
  * where a lane copies what it will read itself: what waits there leaves registers to the launches
  * before and behind (docs/kernels.md says which fit together). Rows of bf16 products are normed and
  * rounded by the block, once, into shared memory; codes come from memory, where linear_prepare.cu
- * has put them (to quantise in every block too took longer: docs/kernels.md). The sums of the units
- * meet in shared memory, once, and are added up in the order that linear.h demands.
+ * has put them (to quantise in every block too took longer: docs/kernels-log.md). The sums of the
+ * units meet in shared memory, once, and are added up in the order that linear.h demands.
  *
  * Weights do not depend on the launch before: they are on their way while that one ends
  * (device.h). */
