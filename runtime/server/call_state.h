@@ -21,8 +21,10 @@ struct mill_call {
     struct mill_body body;
     size_t n_dropped; /* bytes of the body behind a problem */
     double started_s;
+    size_t target_bytes, n_parameters;
     size_t bytes_in;             /* of the body, as far as it was kept */
-    bool ran, queued, closes;    /* the handler was called; an answer is queued; close behind it */
+    bool begun, ran;             /* the headers were looked at; the handler was called */
+    bool queued, closes;         /* an answer is queued; close behind it */
     struct mill_problem problem; /* status 0 = none: instead of running */
 
     struct MHD_Response *reply; /* owned until queued */

@@ -1,5 +1,6 @@
 /* http.c - see http.h: libmicrohttpd's callbacks.
  *
+ * A call is made when the request's line is there, since only then the target can be seen whole.
  * The access handler is called when the headers are there, for each piece of the body, when the
  * body is whole, and after that each time a suspended connection was resumed. An answer may be
  * queued at the first of these or from the end of the body on, not between. */
@@ -24,11 +25,14 @@
 enum { DROPPED_BYTES = 1 << 20, LOOK_US = 5000 };
 /* What the kernel keeps for a client that does not read: seconds of sound, not minutes. */
 enum { SEND_BYTES = 1 << 16 };
+/* libmicrohttpd keeps a row for each header and parameter; ANSWER_BYTES are for our own headers. */
+enum { MAX_HEADERS = 100, MAX_PARAMETERS = 32, ANSWER_BYTES = 8192 };
 
 /* ------------------------------------------------------------------ headers */
 
 struct framing {
-    int n_hosts, n_lengths, n_transfers;
+    int n_headers, n_hosts, n_lengths, n_transfers;
+    size_t bytes; /* of names and values, each with its ": " and line break */
     const char *length, *transfer;
     bool is_plain; /* every name a token, every value printable */
 };
@@ -57,6 +61,8 @@ static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, co
                                       size_t name_size, const char *value, size_t value_size) {
     struct framing *framing = context;
     (void)kind;
+    framing->n_headers++;
+    framing->bytes += name_size + value_size + 4;
     framing->is_plain = framing->is_plain && is_token(name, name_size) &&
                         (!value || is_printable(value, value_size)) && !is_like(name, "Host") &&
                         !is_like(name, "Content-Length") && !is_like(name, "Transfer-Encoding");
@@ -104,6 +110,26 @@ static void check_framing(struct mill_call *call, const char *version, const cha
     mill_problem_set(&call->problem, 400, "bad_request", NULL, "%s", fault);
 }
 
+/* What is a little too much hears so from us; of what does not even fit into twice the room
+ * libmicrohttpd says it, in words of its own. */
+static void check_size(struct mill_call *call, const struct framing *framing) {
+    size_t most = (size_t)call->http->options.max_header_bytes;
+    if (call->target_bytes > most)
+        mill_problem_set(&call->problem, 414, "uri_too_long", NULL,
+                         "the request's target has %zu bytes, at most %zu are taken",
+                         call->target_bytes, most);
+    else if (call->n_parameters > MAX_PARAMETERS)
+        mill_problem_set(&call->problem, 400, "bad_request", NULL,
+                         "the request's target has %zu parameters, at most %d are taken",
+                         call->n_parameters, MAX_PARAMETERS);
+    else if (framing->n_headers > MAX_HEADERS || call->target_bytes + framing->bytes > most)
+        mill_problem_set(&call->problem, 431, "headers_too_large", NULL,
+                         "the request has %d headers, %zu bytes with its target: at most %d and "
+                         "%zu are taken",
+                         framing->n_headers, call->target_bytes + framing->bytes, MAX_HEADERS,
+                         most);
+}
+
 static void find_route(struct mill_call *call, const char *method, const char *path) {
     const struct mill_http_options *o = &call->http->options;
     char allowed[64];
@@ -144,7 +170,10 @@ static void begin(struct mill_call *call, const char *method, const char *path,
                   const char *version) {
     const struct mill_http_options *o = &call->http->options;
     struct framing framing;
+    call->begun = true;
     check_framing(call, version, path, &framing);
+    if (!call->problem.status)
+        check_size(call, &framing);
     if (!call->problem.status)
         find_route(call, method, path);
     if (!call->problem.status)
@@ -239,18 +268,33 @@ static struct mill_connection *connection_of(struct MHD_Connection *mhd) {
     return info ? info->socket_context : NULL;
 }
 
+/* The request's line is there: the call begins. Of more parameters than may be none is left, in
+ * the library's own buffer: 0.9.75 would run out of room for them, and then wait for ever. */
+static void *look_at_target(void *context, const char *target, struct MHD_Connection *mhd) {
+    struct mill_connection *connection = connection_of(mhd);
+    struct mill_call *call = connection ? mill_call_new(context, mhd) : NULL;
+    char *query = strchr(target, '?');
+    size_t n_parameters = query != NULL;
+    for (const char *c = query; c && (c = strchr(c, '&')); c++)
+        n_parameters++;
+    if (call) {
+        call->connection = connection;
+        call->target_bytes = strlen(target);
+        call->n_parameters = n_parameters;
+    }
+    if (n_parameters > MAX_PARAMETERS)
+        query[1] = '\0';
+    return call;
+}
+
 static enum MHD_Result handle(void *context, struct MHD_Connection *mhd, const char *path,
                               const char *method, const char *version, const char *data,
                               size_t *size, void **slot) {
-    struct mill_http *http = context;
     struct mill_call *call = *slot;
-    if (!call) {
-        struct mill_connection *connection = connection_of(mhd);
-        call = connection ? mill_call_new(http, mhd) : NULL;
-        if (!call)
-            return MHD_NO;
-        *slot = call;
-        call->connection = connection;
+    (void)context, (void)mhd;
+    if (!call)
+        return MHD_NO;
+    if (!call->begun) {
         begin(call, method, path, version);
         if (!call->problem.status || !call->closes)
             return MHD_YES;
@@ -288,8 +332,8 @@ static void completed(void *context, struct MHD_Connection *mhd, void **slot,
     double seconds = mill_clock_seconds() - call->started_s;
     mill_connection_end(call->connection);
     mill_call_end_job(call);
-    if (!call->queued)
-        call->status = 499;
+    if (!call->queued) /* the library refused it, or nobody waits any more */
+        call->status = !call->ran && end == MHD_REQUEST_TERMINATED_WITH_ERROR ? 400 : 499;
     log_end(call, end, seconds);
     http->options.ended(http->options.server, call->route, call->status, seconds);
     mill_call_free(call);
@@ -327,7 +371,7 @@ static mill_status start(struct mill_http *http, struct mill_error *err) {
         {MHD_OPTION_LISTEN_SOCKET, http->listener, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, o->max_connections, NULL},
         {MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->max_connections_per_address, NULL},
-        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, o->max_header_bytes + 8192, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, 2 * o->max_header_bytes + ANSWER_BYTES, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, 0, NULL},
     };
     int n = 5;
@@ -340,10 +384,11 @@ static mill_status start(struct mill_http *http, struct mill_error *err) {
             (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)o->tls_key};
     }
     items[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-    http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, http, MHD_OPTION_EXTERNAL_LOGGER,
-                                    no_messages, NULL, MHD_OPTION_NOTIFY_COMPLETED, completed, http,
-                                    MHD_OPTION_NOTIFY_CONNECTION, connected, http, MHD_OPTION_ARRAY,
-                                    items, MHD_OPTION_END);
+    http->daemon =
+        MHD_start_daemon(flags, 0, NULL, NULL, handle, http, MHD_OPTION_EXTERNAL_LOGGER,
+                         no_messages, NULL, MHD_OPTION_URI_LOG_CALLBACK, look_at_target, http,
+                         MHD_OPTION_NOTIFY_COMPLETED, completed, http, MHD_OPTION_NOTIFY_CONNECTION,
+                         connected, http, MHD_OPTION_ARRAY, items, MHD_OPTION_END);
     if (http->daemon)
         return MILL_OK;
     return mill_fail(err, MILL_E_IO, "HTTP cannot be served%s",
