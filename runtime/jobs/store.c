@@ -146,9 +146,17 @@ static mill_status take_rows(struct mill_database *db, const struct mill_job_lis
                              const struct mill_job_page *page, char *rows, size_t *n, bool *more,
                              struct mill_error *err) {
     sqlite3_stmt *statement;
-    MILL_TRY(mill_database_ask(db, &statement, err, list->sql, "tti", page->owner, page->after,
-                               (int64_t)page->limit + 1));
-    mill_status status;
+    int64_t number = page->oldest_first ? 0 : INT64_MAX;
+    mill_status status = MILL_OK;
+    if (page->after[0])
+        status =
+            mill_database_ask_number(db, &number, err, list->find, "tt", page->owner, page->after);
+    if (status == MILL_DONE)
+        return mill_fail(err, MILL_E_NOT_FOUND, "after: it is not there, or not any more");
+    MILL_TRY(status);
+    MILL_TRY(mill_database_ask(db, &statement, err,
+                               page->oldest_first ? list->oldest_first : list->newest_first, "tii",
+                               page->owner, number, (int64_t)page->limit + 1));
     while ((status = mill_database_step(db, statement, err)) == MILL_OK) {
         *more = *n == (size_t)page->limit;
         if (*more || (status = list->take(statement, rows + *n * list->row_bytes, err)) < 0)

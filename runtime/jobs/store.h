@@ -63,7 +63,7 @@ mill_status mill_job_store_remove_file(struct mill_job_store *store, const char 
 /* When it goes by itself, at the earliest; 0 = never, or not known before its batch is over. */
 int64_t mill_job_store_get_expiry(const struct mill_job_store *store,
                                   const struct mill_job_file *file);
-/* The newest first; *out is the caller's to free. */
+/* *out is the caller's to free. MILL_E_NOT_FOUND when what page->after names is not there. */
 mill_status mill_job_store_list_files(struct mill_job_store *store,
                                       const struct mill_job_page *page, struct mill_job_file **out,
                                       size_t *n, bool *more, struct mill_error *err);

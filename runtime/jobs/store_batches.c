@@ -128,9 +128,8 @@ mill_status mill_job_store_list_batches(struct mill_job_store *store,
                                         const struct mill_job_page *page,
                                         struct mill_job_batch **out, size_t *n, bool *more,
                                         struct mill_error *err) {
-    static const struct mill_job_list list = {.sql = MILL_JOB_LIST(COLUMNS, "batches", ""),
-                                              .row_bytes = sizeof **out,
-                                              .take = take_batch,
+    static const struct mill_job_list list = {MILL_JOB_LIST(COLUMNS, "batches", ""),
+                                              .row_bytes = sizeof **out, .take = take_batch,
                                               .deinit = deinit_batch};
     void *rows;
     mill_status status = mill_job_list_page(store, &list, page, &rows, n, more, err);

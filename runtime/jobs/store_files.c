@@ -122,8 +122,8 @@ static int purpose_of(const char *word) {
 
 #define LIST_FILES(which)                                                                          \
     {                                                                                              \
-        .sql = MILL_JOB_LIST(COLUMNS, "files", " AND purpose" which),                              \
-        .row_bytes = sizeof(struct mill_job_file), .take = take_file, .deinit = deinit_file        \
+        MILL_JOB_LIST(COLUMNS, "files", " AND purpose" which),                                     \
+            .row_bytes = sizeof(struct mill_job_file), .take = take_file, .deinit = deinit_file    \
     }
 
 mill_status mill_job_store_list_files(struct mill_job_store *store,

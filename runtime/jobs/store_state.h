@@ -42,7 +42,7 @@ mill_status mill_job_find_file(struct mill_database *db, const char *owner, cons
                                struct mill_job_file *out, struct mill_error *err);
 /* Pages of a list: what a row is, and how it is read. */
 struct mill_job_list {
-    const char *sql; /* as MILL_JOB_LIST makes it */
+    const char *find, *newest_first, *oldest_first; /* SQL, as MILL_JOB_LIST makes it */
     size_t row_bytes;
     mill_status (*take)(sqlite3_stmt *statement, void *row, struct mill_error *err);
     void (*deinit)(void *row);
@@ -50,9 +50,11 @@ struct mill_job_list {
 /* `which` (begins with AND, or is empty) and the order must have an index: there may be a million
  * rows. */
 #define MILL_JOB_LIST(columns, table, which)                                                       \
-    "SELECT " columns " FROM " table " WHERE owner=?1" which                                       \
-    " AND (?2='' OR number<(SELECT number FROM " table " WHERE id=?2 AND owner=?1))"               \
-    " ORDER BY number DESC LIMIT ?3"
+    .find = "SELECT number FROM " table " WHERE owner=? AND id=?",                                 \
+    .newest_first = "SELECT " columns " FROM " table " WHERE owner=?" which                        \
+                    " AND number<? ORDER BY number DESC LIMIT ?",                                  \
+    .oldest_first = "SELECT " columns " FROM " table " WHERE owner=?" which                        \
+                    " AND number>? ORDER BY number LIMIT ?"
 /* *out is the caller's to free, as are its rows. */
 mill_status mill_job_list_page(struct mill_job_store *store, const struct mill_job_list *list,
                                const struct mill_job_page *page, void **out, size_t *n, bool *more,

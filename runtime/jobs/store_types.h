@@ -4,6 +4,7 @@
 
 #include "runtime/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -104,6 +105,7 @@ struct mill_job_page {
     const char *owner;
     const char *after;  /* an id: the entries behind that one; empty = from the first */
     const char *filter; /* of files: a purpose's word; empty = all but sounds */
+    bool oldest_first;
     int limit;
 };
 

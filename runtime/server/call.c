@@ -92,6 +92,14 @@ int mill_call_read_limit(const struct mill_call *call, int usual, int most,
     return (int)number;
 }
 
+bool mill_call_read_order(const struct mill_call *call, struct mill_problem *problem) {
+    const char *text = mill_call_query(call, "order");
+    bool oldest_first = text && strcmp(text, "asc") == 0;
+    if (text && !oldest_first && strcmp(text, "desc") != 0)
+        mill_problem_set(problem, 400, "invalid_value", "order", "order: asc or desc is wanted");
+    return oldest_first;
+}
+
 const struct mill_body *mill_call_body(const struct mill_call *call) {
     return &call->body;
 }

@@ -57,6 +57,8 @@ const char *mill_call_header(const struct mill_call *call, const char *name);
 /* A list's "limit": how many entries are wanted. */
 int mill_call_read_limit(const struct mill_call *call, int usual, int most,
                          struct mill_problem *problem);
+/* A list's "order": is it "asc", the oldest first? "desc" is usual. */
+bool mill_call_read_order(const struct mill_call *call, struct mill_problem *problem);
 /* All of it; lives as long as the call. */
 const struct mill_body *mill_call_body(const struct mill_call *call);
 /* The caller's from now on, to be deinitialised. */

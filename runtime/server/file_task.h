@@ -15,6 +15,7 @@ struct mill_file_task {
     char subject[MILL_CALL_PARAM_BYTES]; /* id or name that it is about: the path's, unless said */
     char after[MILL_CALL_PARAM_BYTES];   /* of a list: the id before its first */
     int limit;                           /* of a list */
+    bool oldest_first;                   /* likewise */
     struct mill_worker *worker;          /* that does it; the server's, unless said */
     struct mill_consent consent;
     struct mill_job_file file;

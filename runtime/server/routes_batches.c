@@ -81,7 +81,7 @@ void mill_route_batches(struct mill_call *call) {
     mill_status status =
         mill_job_store_list_batches(mill_call_server(call)->jobs, &page, &batches, &n, &more, &err);
     if (status < 0) {
-        mill_jobs_refuse(call, status, &err);
+        mill_jobs_refuse_page(call, status, &err);
         return;
     }
     json_t *data = json_array();

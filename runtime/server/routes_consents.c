@@ -173,19 +173,35 @@ void mill_route_create_consent(struct mill_call *call) {
 
 /* ------------------------------------------------------------------ the list */
 
+/* The place in the list behind the one that is named; false when it is not there. */
+static bool find_place(const struct mill_file_task *task, const struct mill_consent *consents,
+                       size_t n, size_t *place) {
+    *place = 0;
+    if (!task->after[0])
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(consents[i].id, task->after) == 0) {
+            *place = task->oldest_first ? n - i : i + 1;
+            return true;
+        }
+    return false;
+}
+
 static void list_consents(struct mill_file_task *task) {
     struct mill_consent *consents = NULL;
     struct mill_error err = {""};
     size_t n = 0, first = 0;
     mill_status status = mill_consents_list(task->server->consents, &consents, &n, &err);
-    while (task->after[0] && first < n && strcmp(consents[first].id, task->after) != 0)
-        first++;
-    first += task->after[0] && first < n;
-    json_t *data = json_array();
-    size_t end = n - first < (size_t)task->limit ? n : first + (size_t)task->limit;
-    for (size_t i = first; i < end; i++)
-        json_array_append_new(data, describe(&consents[i]));
-    settle(task, status, &err, mill_call_list(data, end < n));
+    if (status == MILL_OK && !find_place(task, consents, n, &first)) {
+        mill_problem_set(&task->problem, 400, "invalid_value", "after",
+                         "after: it is not there, or not any more");
+    } else {
+        json_t *data = json_array();
+        size_t end = n - first < (size_t)task->limit ? n : first + (size_t)task->limit;
+        for (size_t i = first; i < end; i++)
+            json_array_append_new(data, describe(&consents[task->oldest_first ? n - 1 - i : i]));
+        settle(task, status, &err, mill_call_list(data, end < n));
+    }
     free(consents);
 }
 
@@ -196,5 +212,6 @@ void mill_route_consents(struct mill_call *call) {
         return;
     snprintf(task->after, sizeof task->after, "%s", after ? after : "");
     task->limit = mill_call_read_limit(call, USUAL_LIMIT, MAX_LIMIT, &task->problem);
+    task->oldest_first = mill_call_read_order(call, &task->problem);
     mill_file_task_submit(call, task);
 }

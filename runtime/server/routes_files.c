@@ -44,10 +44,22 @@ bool mill_jobs_read_page(struct mill_call *call, int usual, int most, struct mil
     *out = (struct mill_job_page){.owner = mill_client_name(mill_call_client(call)),
                                   .after = after ? after : "",
                                   .filter = "",
+                                  .oldest_first = mill_call_read_order(call, &problem),
                                   .limit = mill_call_read_limit(call, usual, most, &problem)};
     if (problem.status)
         mill_call_refuse(call, &problem);
     return !problem.status;
+}
+
+void mill_jobs_refuse_page(struct mill_call *call, mill_status status,
+                           const struct mill_error *err) {
+    struct mill_problem problem;
+    if (status != MILL_E_NOT_FOUND) {
+        mill_jobs_refuse(call, status, err);
+        return;
+    }
+    mill_problem_set(&problem, 400, "invalid_value", "after", "%s", err->text);
+    mill_call_refuse(call, &problem);
 }
 
 struct mill_file_task *mill_jobs_new_task(struct mill_call *call,
@@ -106,7 +118,7 @@ void mill_route_files(struct mill_call *call) {
     mill_status status =
         mill_job_store_list_files(mill_call_server(call)->jobs, &page, &files, &n, &more, &err);
     if (status < 0) {
-        mill_jobs_refuse(call, status, &err);
+        mill_jobs_refuse_page(call, status, &err);
         return;
     }
     json_t *data = json_array();

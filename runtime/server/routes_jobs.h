@@ -15,8 +15,11 @@ void mill_jobs_refuse(struct mill_call *call, mill_status status, const struct m
  * false with *problem filled in. */
 bool mill_jobs_check_lifetime(const char *field, const char *anchor, int64_t seconds,
                               struct mill_problem *problem);
-/* Of a list: `after` and `limit`; false with the call refused. */
+/* Of a list: `after`, `order` and `limit`; false with the call refused. */
 bool mill_jobs_read_page(struct mill_call *call, int usual, int most, struct mill_job_page *out);
+/* Why there is no such page. */
+void mill_jobs_refuse_page(struct mill_call *call, mill_status status,
+                           const struct mill_error *err);
 /* A change on the jobs' worker, with its owner; NULL with the call refused. */
 struct mill_file_task *mill_jobs_new_task(struct mill_call *call,
                                           void (*run)(struct mill_file_task *task));

@@ -82,6 +82,25 @@ static void test_lists(void **state) {
     assert_true(n == 1 && !more);
     assert_string_equal(got[0].id, files[0].id);
     free(got);
+    page.oldest_first = true;
+    assert_int_equal(mill_job_store_list_files(store, &page, &got, &n, &more, NULL), MILL_OK);
+    assert_true(n == 2 && !more);
+    assert_string_equal(got[0].id, files[3].id);
+    assert_string_equal(got[1].id, files[4].id);
+    free(got);
+    page.after = "";
+    assert_int_equal(mill_job_store_list_files(store, &page, &got, &n, &more, NULL), MILL_OK);
+    assert_true(n == 3 && more);
+    assert_string_equal(got[0].id, files[0].id);
+    free(got);
+    /* Behind what is not there, or is another's, there is no page, rather than an empty one. */
+    const char *strange[] = {"file-x", files[2].id};
+    for (int i = 0; i < 2; i++) {
+        page.after = strange[i];
+        assert_int_equal(mill_job_store_list_files(store, &page, &got, &n, &more, NULL),
+                         MILL_E_NOT_FOUND);
+        assert_null(got);
+    }
     page = (struct mill_job_page){.owner = "ann", .after = "", .filter = "batch_audio", .limit = 3};
     assert_int_equal(mill_job_store_list_files(store, &page, &got, &n, &more, NULL), MILL_OK);
     assert_true(n == 0 && !more);
