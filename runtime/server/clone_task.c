@@ -184,7 +184,8 @@ static bool take_recording(struct clone *c, const struct mill_clone_order *order
                            struct mill_problem *problem) {
     const struct mill_form_field *field = order->recording;
     if (!field || field->size == 0) {
-        mill_problem_set(problem, 400, "missing_required_parameter", NULL, "a recording is wanted");
+        mill_problem_set(problem, 400, "missing_required_parameter", order->recording_name,
+                         "%s: a recording is wanted", order->recording_name);
         return false;
     }
     c->recording = field->data;
@@ -237,18 +238,32 @@ static bool take_consent(struct clone *c, const struct mill_form_field *consent,
     return problem->status == 0;
 }
 
-static bool take_texts(struct clone *c, const struct mill_clone_order *order,
-                       struct mill_problem *problem) {
-    const struct mill_form_field *transcript = order->transcript, *language = order->language;
-    if (language && !copy_text(language, c->language, sizeof c->language))
-        mill_problem_set(problem, 400, "invalid_value", "language", "a tag such as en is wanted");
-    if (transcript && transcript->size > 0) {
-        c->transcript = mill_alloc_array(transcript->size + 1, 1);
-        if (!c->transcript || !copy_text(transcript, c->transcript, transcript->size + 1))
-            mill_problem_set(problem, 400, "invalid_value", transcript->name,
-                             "%s: a text is wanted", transcript->name);
-    }
+static bool take_language(struct clone *c, const struct mill_form_field *language,
+                          struct mill_problem *problem) {
+    if (language && (!copy_text(language, c->language, sizeof c->language) ||
+                     mill_voice_check_language(c->language, NULL) < 0))
+        mill_problem_set(problem, 400, "invalid_value", "language",
+                         "language: a tag such as en or zh-CN is wanted");
     return problem->status == 0;
+}
+
+static bool take_transcript(struct clone *c, const struct mill_form_field *transcript,
+                            struct mill_problem *problem) {
+    struct mill_error err;
+    if (!transcript || transcript->size == 0)
+        return true;
+    mill_status status = mill_form_check_text(transcript, &err);
+    if (status == MILL_OK) {
+        c->transcript = mill_alloc_array(transcript->size + 1, 1);
+        status = c->transcript ? MILL_OK : mill_fail(&err, MILL_E_MEMORY, "no memory");
+    }
+    if (status == MILL_OK) {
+        copy_text(transcript, c->transcript, transcript->size + 1);
+        status = mill_voice_check_transcript(c->transcript, &err);
+    }
+    if (status < 0)
+        mill_problem_of_field(problem, status, transcript->name, &err);
+    return status == MILL_OK;
 }
 
 void mill_clone_begin(struct mill_call *call, struct mill_form *taken,
@@ -269,7 +284,8 @@ void mill_clone_begin(struct mill_call *call, struct mill_form *taken,
     mill_call_take_body(call, &c->body);
     bool good = mill_server_takes_work(c->server, &problem) && take_recording(c, order, &problem) &&
                 take_name(c, order->name, &problem) && take_consent(c, order->consent, &problem) &&
-                take_texts(c, order, &problem);
+                take_language(c, order->language, &problem) &&
+                take_transcript(c, order->transcript, &problem);
     if (!good) {
         free_clone(&c->task);
         say(call, NULL, &problem, wish);

@@ -10,6 +10,7 @@
 /* What is to be made. Texts and the recording are borrowed from the form. */
 struct mill_clone_order {
     const struct mill_form_field *recording;             /* the bytes of a sound file */
+    const char *recording_name;                          /* of the field, where it is missing */
     bool is_base64;                                      /* ... in base64 */
     const struct mill_form_field *name;                  /* to be kept under; NULL = used once */
     const struct mill_form_field *consent;               /* an id; NULL = none */

@@ -5,6 +5,7 @@
 #include "runtime/server/form.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/base/utf8.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@ static mill_status add_field(struct mill_form *form, const char *name, size_t na
     if (name_size == 0 || name_size >= MILL_FORM_NAME_BYTES || memchr(name, '\0', name_size))
         return mill_fail(err, MILL_E_INPUT, "a field's name has 1 to %d bytes",
                          MILL_FORM_NAME_BYTES - 1);
+    if (mill_utf8_valid_bytes(name, name_size) < name_size)
+        return mill_fail(err, MILL_E_INPUT, "a field's name is not UTF-8");
     struct mill_form_field *field = &form->fields[form->n_fields];
     memcpy(field->name, name, name_size);
     field->name[name_size] = '\0';
@@ -29,6 +32,15 @@ static mill_status add_field(struct mill_form *form, const char *name, size_t na
     if (mill_form_find(form, field->name))
         return mill_fail(err, MILL_E_INPUT, "field '%s' comes twice", field->name);
     form->n_fields++;
+    return MILL_OK;
+}
+
+mill_status mill_form_check_text(const struct mill_form_field *field, struct mill_error *err) {
+    size_t valid = mill_utf8_valid_bytes(field->data, field->size);
+    if (valid < field->size)
+        return mill_fail(err, MILL_E_INPUT, "%s: byte %zu is not UTF-8", field->name, valid);
+    if (memchr(field->data, '\0', field->size))
+        return mill_fail(err, MILL_E_INPUT, "%s: a text has no zero bytes", field->name);
     return MILL_OK;
 }
 

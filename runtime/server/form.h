@@ -24,10 +24,15 @@ struct mill_form {
 };
 
 /* `type` is the Content-Type (NULL: none was said). The body must outlive the form. MILL_E_INPUT
- * for what is no form, a field that comes twice, or more fields than there is room for. */
+ * for what is no form, a field that comes twice or whose name is not UTF-8, or more fields than
+ * there is room for. */
 mill_status mill_form_read(struct mill_form *out, const char *type, const char *body, size_t size,
                            struct mill_error *err);
 void mill_form_deinit(struct mill_form *form);
+
+/* MILL_E_INPUT where its bytes are no text, UTF-8 without zeros; the message begins with its name.
+ */
+mill_status mill_form_check_text(const struct mill_form_field *field, struct mill_error *err);
 
 /* NULL when there is none of that name. */
 const struct mill_form_field *mill_form_find(const struct mill_form *form, const char *name);

@@ -9,6 +9,7 @@
 #include "runtime/server/file_task.h"
 #include "runtime/server/speech.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,6 +207,7 @@ static struct mill_clone_order make_order(const struct mill_form *form, const ch
     const struct mill_form_field *as_file = mill_form_find(form, file);
     bool is_file = as_file && as_file->size > 0;
     return (struct mill_clone_order){.recording = is_file ? as_file : mill_form_find(form, base64),
+                                     .recording_name = file,
                                      .is_base64 = !is_file,
                                      .consent = mill_form_find(form, "consent"),
                                      .transcript = mill_form_find(form, "reference_text")};
@@ -252,12 +254,27 @@ static void answer_cloned(struct mill_call *call, struct mill_shelf_voice *taken
     }
 }
 
-/* A form's fields as JSON has them; those of the recording are left out. */
-static json_t *json_of_form(const struct mill_form *form) {
+/* A number, if it is to be one and is; else the text, which will be refused. */
+static json_t *json_of_field(const struct mill_form_field *field, bool is_number) {
+    char text[32], *end;
+    if (!is_number || field->size == 0 || field->size >= sizeof text)
+        return json_stringn(field->data, field->size);
+    memcpy(text, field->data, field->size);
+    text[field->size] = '\0';
+    double value = strtod(text, &end);
+    return *end == '\0' && isfinite(value) ? json_real(value)
+                                           : json_stringn(field->data, field->size);
+}
+
+/* A form's fields as JSON has them; those of the recording are left out. NULL with *problem filled
+ * in. */
+static json_t *json_of_form(const struct mill_form *form, struct mill_problem *problem) {
     static const char *const others[] = {"reference_audio", "reference_audio_file",
                                          "reference_text", "consent"};
     json_t *root = json_object();
-    for (size_t i = 0; i < form->n_fields; i++) {
+    if (!root)
+        mill_problem_of_status(problem, MILL_E_MEMORY, NULL);
+    for (size_t i = 0; root && i < form->n_fields; i++) {
         const struct mill_form_field *f = &form->fields[i];
         const struct field *field = find_field(f->name);
         size_t j = 0;
@@ -265,12 +282,14 @@ static json_t *json_of_form(const struct mill_form *form) {
             j++;
         if (j < sizeof others / sizeof *others)
             continue;
-        char number[32], *end = number;
-        snprintf(number, sizeof number, "%.*s", (int)(f->size < 31 ? f->size : 31), f->data);
-        double value = field && field->is_number ? strtod(number, &end) : 0;
-        bool is_number = end != number && *end == '\0';
-        json_object_set_new(root, f->name,
-                            is_number ? json_real(value) : json_stringn(f->data, f->size));
+        struct mill_error err;
+        mill_status status = mill_form_check_text(f, &err);
+        if (status < 0) {
+            mill_problem_of_field(problem, status, f->name, &err);
+            json_decref(root);
+            return NULL;
+        }
+        json_object_set_new(root, f->name, json_of_field(f, field && field->is_number));
     }
     return root;
 }
@@ -281,8 +300,9 @@ void mill_route_clone_voice(struct mill_call *call) {
     struct mill_problem problem;
     if (!read_form(call, &form))
         return;
-    json_t *root = json_of_form(&form);
-    mill_status status = read_wish(mill_call_server(call), root, &wish, &problem);
+    json_t *root = json_of_form(&form, &problem);
+    mill_status status =
+        root ? read_wish(mill_call_server(call), root, &wish, &problem) : MILL_E_INPUT;
     json_decref(root);
     if (status == MILL_OK) {
         const struct mill_clone_order order =

@@ -88,6 +88,7 @@ void mill_route_create_voice(struct mill_call *call) {
         mill_problem_of_status(&problem, status, &err);
     else if (check_fields(&form, &problem)) {
         const struct mill_clone_order order = {.recording = mill_form_find(&form, "audio_sample"),
+                                               .recording_name = "audio_sample",
                                                .name = mill_form_find(&form, "name"),
                                                .consent = mill_form_find(&form, "consent"),
                                                .transcript = mill_form_find(&form, "transcript"),

@@ -89,6 +89,8 @@ mill_status mill_voice_check_name(const char *name, struct mill_error *err);
 /* A tag in the form of BCP 47, as en or zh-CN: 2 to 8 letters, then parts of 1 to 8 letters and
  * digits behind '-'. */
 mill_status mill_voice_check_language(const char *language, struct mill_error *err);
+/* At most 8 KiB of printable text. */
+mill_status mill_voice_check_transcript(const char *transcript, struct mill_error *err);
 /* The file's own name without folder and ending, with '_' for what may not be in a name. */
 void mill_voice_name_from_path(char name[MILL_VOICE_NAME_BYTES], const char *path);
 

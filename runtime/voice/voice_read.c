@@ -47,6 +47,11 @@ mill_status mill_voice_check_text(const char *key, const char *text, size_t long
     return MILL_OK;
 }
 
+mill_status mill_voice_check_transcript(const char *transcript, struct mill_error *err) {
+    return mill_voice_check_text("transcript", transcript, MILL_VOICE_LONG_TEXT,
+                                 MILL_VOICE_TEXT_LINES, err);
+}
+
 /* A text that must be there, of at most `longest` bytes. */
 static mill_status read_text(const json_t *object, const char *key, size_t longest, int flags,
                              const char **out, struct mill_error *err) {

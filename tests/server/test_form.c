@@ -43,6 +43,26 @@ static void test_multipart(void **state) {
     mill_form_deinit(&form);
 }
 
+static void test_text(void **state) {
+    (void)state;
+    static const struct {
+        const char *data;
+        size_t size;
+        const char *fault; /* NULL = none */
+    } rows[] = {{"caf\xc3\xa9", 5, NULL},
+                {"", 0, NULL},
+                {"caf\xe9", 4, "a: byte 3 is not UTF-8"},
+                {"b\0c", 3, "a: a text has no zero bytes"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct mill_form_field field = {
+            .name = "a", .data = rows[i].data, .size = rows[i].size};
+        struct mill_error err = {""};
+        mill_status status = mill_form_check_text(&field, &err);
+        assert_int_equal(status, rows[i].fault ? MILL_E_INPUT : MILL_OK);
+        assert_string_equal(err.text, rows[i].fault ? rows[i].fault : "");
+    }
+}
+
 static void test_urlencoded(void **state) {
     (void)state;
     struct mill_form form;
@@ -91,6 +111,7 @@ static void test_refused(void **state) {
     refuse(urlencoded, "a=%zz", "two digits");
     refuse(urlencoded, "%00a=1", "name");
     refuse(urlencoded, "=1", "name");
+    refuse(urlencoded, "%ff=1", "name|UTF-8");
     refuse(urlencoded, "a=1&a=2", "twice");
     refuse(urlencoded,
            "1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17&18&19&20&21&22&23&24&25&26&27&28&"
@@ -99,8 +120,8 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_multipart),
-                                       cmocka_unit_test(test_urlencoded),
-                                       cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_multipart), cmocka_unit_test(test_text),
+        cmocka_unit_test(test_urlencoded), cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
