@@ -24,7 +24,7 @@ struct mill_client {
     bool active; /* its key is in the file */
     double drops, filled_s;
     int64_t n_running, day;
-    double day_audio_s, audio_s;
+    double day_audio_s, unkept_s, audio_s; /* unkept_s is a part of day_audio_s */
     uint64_t n_requests, n_refused;
 };
 
@@ -215,7 +215,7 @@ int64_t mill_clients_today(void) {
 static double *today_of(struct mill_client *client) {
     int64_t today = mill_clients_today();
     if (client->day != today)
-        client->day_audio_s = 0;
+        client->day_audio_s = client->unkept_s = 0;
     client->day = today;
     return &client->day_audio_s;
 }
@@ -258,6 +258,7 @@ bool mill_client_begin(struct mill_client *client, struct mill_problem *problem)
 static void count_audio(struct mill_client *client, double audio_s) {
     client->audio_s += audio_s;
     *today_of(client) += audio_s;
+    client->unkept_s += audio_s;
 }
 
 void mill_client_end(struct mill_client *client, double audio_s) {
@@ -300,21 +301,27 @@ bool mill_clients_usage(struct mill_clients *clients, size_t i, struct mill_clie
     bool there = i < clients->n;
     if (there) {
         struct mill_client *client = clients->clients[i];
+        double today_s = *today_of(client);
         *out = (struct mill_client_usage){.name = client->name,
                                           .n_requests = client->n_requests,
                                           .n_refused = client->n_refused,
                                           .audio_s = client->audio_s,
-                                          .today_s = *today_of(client),
+                                          .today_s = today_s,
+                                          .unkept_s = client->unkept_s,
                                           .n_running = client->n_running};
     }
     pthread_mutex_unlock(&clients->lock);
     return there;
 }
 
-void mill_clients_restore(struct mill_clients *clients, const char *name, double today_s) {
+void mill_clients_keep(struct mill_clients *clients, size_t i, int64_t day, double kept_s,
+                       double today_s) {
     pthread_mutex_lock(&clients->lock);
-    struct mill_client *client = find_name(clients, name);
-    if (client)
-        *today_of(client) += today_s;
+    struct mill_client *client = clients->clients[i];
+    double *today = today_of(client);
+    if (client->day == day) { /* else a new one has begun meanwhile */
+        client->unkept_s -= kept_s;
+        *today = today_s + client->unkept_s;
+    }
     pthread_mutex_unlock(&clients->lock);
 }

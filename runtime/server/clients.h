@@ -43,12 +43,15 @@ struct mill_client_usage {
     const char *name;
     uint64_t n_requests, n_refused;
     double audio_s, today_s; /* of sound: since the start, and today */
+    double unkept_s;         /* of today's, what mill_clients_keep has not been told */
     int64_t n_running;
 };
 /* Of client `i`, in order; false behind the last. */
 bool mill_clients_usage(struct mill_clients *clients, size_t i, struct mill_client_usage *out);
-/* What it has used today, before this start; an unknown client is none. */
-void mill_clients_restore(struct mill_clients *clients, const char *name, double today_s);
+/* So much of what client `i` had not kept of that day is kept, and comes to `today_s` with what is
+ * known of it elsewhere. */
+void mill_clients_keep(struct mill_clients *clients, size_t i, int64_t day, double kept_s,
+                       double today_s);
 /* Days since 1970, by UTC. */
 int64_t mill_clients_today(void);
 

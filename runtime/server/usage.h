@@ -1,14 +1,17 @@
 /* usage.h - the day's seconds of sound of each key, kept in a file, so that a restart gives nobody
- * a new day. Blocking; one thread at a time. */
+ * a new day, and that processes which share the folder share the day. Blocking, also while another
+ * process writes the file; one thread at a time. */
 #ifndef MILL_SERVER_USAGE_H
 #define MILL_SERVER_USAGE_H
 
 #include "runtime/server/clients.h"
 
+#include <sys/stat.h>
+
 struct mill_usage {
     struct mill_clients *clients; /* borrowed; NULL = nothing is kept */
-    char *path;                   /* owned */
-    double kept_s;                /* sum of what the file says */
+    char *path, *lock_path;       /* owned */
+    struct stat seen;             /* the file, as it was last read or written */
 };
 
 /* Takes over what the file in that folder says of today. MILL_E_INPUT when it cannot be understood:
@@ -16,7 +19,7 @@ struct mill_usage {
 mill_status mill_usage_open(struct mill_usage *usage, struct mill_clients *clients,
                             const char *folder, struct mill_error *err);
 void mill_usage_close(struct mill_usage *usage);
-/* Writes the file, whole, where something has changed. */
+/* Adds to the file what was counted since, and takes over what others have added. */
 mill_status mill_usage_keep(struct mill_usage *usage, struct mill_error *err);
 
 #endif

@@ -279,11 +279,54 @@ static void test_usage_stays(void **state) {
     }
 }
 
+/* Two processes that share the folder: each learns what the other has counted, nothing is counted
+ * twice, and nobody's count is lost, though one has no key for it. */
+static void test_usage_is_shared(void **state) {
+    (void)state;
+    static const char file[] = MILL_SCRATCH "/usage.json";
+    struct mill_key keys[] = {make_key("alice", alice, 1u << MILL_SCOPE_SPEAK),
+                              make_key("bob", bob, 1u << MILL_SCOPE_SPEAK)};
+    struct mill_error err = {""};
+    struct mill_usage one, two;
+    unlink(file);
+    write_keys(keys, 2);
+    struct mill_clients *first = open_clients(path);
+    write_keys(keys, 1);
+    struct mill_clients *second = open_clients(path);
+    assert_int_equal(mill_usage_open(&one, first, MILL_SCRATCH, &err), MILL_OK);
+    assert_int_equal(mill_usage_open(&two, second, MILL_SCRATCH, &err), MILL_OK);
+    mill_client_count_audio(mill_clients_find(first, "bob"), 3);
+    for (int i = 0; i < 3; i++) {
+        mill_client_count_audio(mill_clients_find(first, "alice"), 1);
+        mill_client_count_audio(mill_clients_find(second, "alice"), 10);
+        assert_int_equal(mill_usage_keep(&one, &err), MILL_OK);
+        assert_int_equal(mill_usage_keep(&two, &err), MILL_OK);
+    }
+    assert_int_equal(mill_usage_keep(&one, &err), MILL_OK);
+    struct mill_client_usage got;
+    assert_true(mill_clients_usage(first, 0, &got));
+    assert_true(got.today_s == 33 && got.audio_s == 3 && got.unkept_s == 0);
+    assert_true(mill_clients_usage(second, 0, &got));
+    assert_true(got.today_s == 33 && got.audio_s == 30);
+    mill_usage_close(&one);
+    mill_usage_close(&two);
+    mill_clients_close(first);
+    mill_clients_close(second);
+
+    write_keys(keys, 2);
+    first = open_clients(path);
+    assert_int_equal(mill_usage_open(&one, first, MILL_SCRATCH, &err), MILL_OK);
+    assert_true(mill_clients_usage(first, 1, &got));
+    assert_true(strcmp(got.name, "bob") == 0 && got.today_s == 3);
+    mill_usage_close(&one);
+    mill_clients_close(first);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_admission),  cmocka_unit_test(test_anonymous),
-        cmocka_unit_test(test_limits),     cmocka_unit_test(test_day),
-        cmocka_unit_test(test_file),       cmocka_unit_test(test_bad_file),
-        cmocka_unit_test(test_usage_stays)};
+        cmocka_unit_test(test_admission),   cmocka_unit_test(test_anonymous),
+        cmocka_unit_test(test_limits),      cmocka_unit_test(test_day),
+        cmocka_unit_test(test_file),        cmocka_unit_test(test_bad_file),
+        cmocka_unit_test(test_usage_stays), cmocka_unit_test(test_usage_is_shared)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
