@@ -210,11 +210,11 @@ static bool plan_speech(struct mill_batch_runner *r, struct spoken *s,
     return true;
 }
 
-/* A day's sound that is used up holds up a batch as it does live requests. */
+/* A day's sound that is used up, or a key that was taken away, holds up a batch as it does live
+ * requests. */
 static bool may_have(void *context, const char *owner) {
     struct mill_batch_runner *r = context;
-    struct mill_client *client = mill_clients_find(r->server->clients, owner);
-    return !client || mill_client_has_day(client);
+    return mill_clients_have_day(r->server->clients, owner);
 }
 
 /* MILL_DONE: none may take off now. */

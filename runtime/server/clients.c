@@ -226,10 +226,13 @@ static bool has_day(struct mill_client *client) {
     return most == 0 || *today_of(client) < most;
 }
 
-bool mill_client_has_day(struct mill_client *client) {
-    pthread_mutex_lock(&client->all->lock);
-    bool has = has_day(client);
-    pthread_mutex_unlock(&client->all->lock);
+bool mill_clients_have_day(struct mill_clients *clients, const char *name) {
+    if (!clients->path[0])
+        return true;
+    pthread_mutex_lock(&clients->lock);
+    struct mill_client *client = find_name(clients, name);
+    bool has = client && client->active && has_day(client);
+    pthread_mutex_unlock(&clients->lock);
     return has;
 }
 

@@ -25,8 +25,8 @@ struct mill_client *mill_clients_admit(struct mill_clients *clients, const char 
 
 /* A client begins a piece of speech, or may not now: false with *problem filled in. */
 bool mill_client_begin(struct mill_client *client, struct mill_problem *problem);
-/* Has it sound left of its day? */
-bool mill_client_has_day(struct mill_client *client);
+/* Does one of that name have a key, and sound left of its day? Without keys, everybody does. */
+bool mill_clients_have_day(struct mill_clients *clients, const char *name);
 /* It is over, and so much sound was handed out. */
 void mill_client_end(struct mill_client *client, double audio_s);
 

@@ -153,25 +153,32 @@ static void test_day(void **state) {
     for (time_t day = 20000; day < 20002; day++) {
         now_s = day * 86400 + 86390;
         assert_int_equal(mill_clients_today(), day);
-        assert_true(mill_client_has_day(client));
+        assert_true(mill_clients_have_day(clients, "alice"));
         assert_true(mill_client_begin(client, &problem));
         mill_client_end(client, 4);
         mill_client_count_audio(client, 5);
-        assert_true(mill_client_has_day(client));
+        assert_true(mill_clients_have_day(clients, "alice"));
         mill_client_count_audio(client, 1);
-        assert_false(mill_client_has_day(client));
+        assert_false(mill_clients_have_day(clients, "alice"));
         assert_false(mill_client_begin(client, &problem));
         assert_string_equal(problem.code, "insufficient_quota");
         assert_true(problem.retry_after_s == 10);
         now_s += 9;
-        assert_false(mill_client_has_day(client));
+        assert_false(mill_clients_have_day(clients, "alice"));
     }
     now_s = 0;
+    /* Whose key was taken away has none, as who never had one. */
+    struct mill_key other = make_key("bob", bob, 1u << MILL_SCOPE_SPEAK);
+    write_keys(&other, 1);
+    assert_int_equal(mill_clients_reload(clients, NULL), MILL_OK);
+    assert_true(mill_clients_have_day(clients, "bob"));
+    assert_false(mill_clients_have_day(clients, "alice"));
+    assert_false(mill_clients_have_day(clients, "eve"));
     mill_clients_close(clients);
     clients = open_clients(""); /* nobody counts */
     client = mill_clients_find(clients, "anonymous");
     mill_client_count_audio(client, 1e9);
-    assert_true(mill_client_has_day(client));
+    assert_true(mill_clients_have_day(clients, "ann"));
     mill_clients_close(clients);
 }
 
