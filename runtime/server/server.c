@@ -140,31 +140,41 @@ static mill_status open_http(struct mill_server *server, int listener, struct mi
     return mill_http_open(&server->http, &options, err);
 }
 
-/* Where nobody said where, another process may have the usual folder: then it has the batches. */
-static mill_status open_jobs(struct mill_server *server, struct mill_error *err) {
+/* MILL_AGAIN, with a message, while another process has the folder. */
+static mill_status open_store(struct mill_server *server, struct mill_error *err) {
     const struct mill_server_options *o = server->options;
+    struct mill_job_store *store = NULL;
     const struct mill_job_limits limits = {.max_bytes = o->max_jobs_bytes,
                                            .max_lines = o->max_batch_lines,
                                            .max_age_s = o->max_jobs_age_s,
                                            .max_line_bytes =
                                                o->max_input_chars * 12 + MULTIPART_BYTES};
-    server->no_jobs = "there are no batches: the server was started with jobs: none";
-    if (strcmp(o->jobs, "none") == 0)
-        return MILL_OK;
     char *usual = mill_path_join(o->state, "jobs");
     if (!usual)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
-    mill_status status =
-        mill_job_store_open(&server->jobs, o->jobs[0] ? o->jobs : usual, &limits, err);
+    mill_status status = mill_job_store_open(&store, o->jobs[0] ? o->jobs : usual, &limits, err);
     free(usual);
+    server->jobs = store;
+    return status;
+}
+
+/* Where nobody said where, another process may have the usual folder: then it has the batches, as
+ * long as it runs. */
+static mill_status open_jobs(struct mill_server *server, struct mill_error *err) {
+    const struct mill_server_options *o = server->options;
+    server->no_jobs = "there are no batches: the server was started with jobs: none";
+    if (strcmp(o->jobs, "none") == 0)
+        return MILL_OK;
+    MILL_TRY(mill_worker_open(&server->jobs_worker, err));
+    mill_status status = open_store(server, err);
     if (status == MILL_AGAIN && o->jobs[0])
         return mill_context(err, MILL_E_IO, "jobs");
-    if (status == MILL_AGAIN) {
-        mill_log_event(server->log, "event=no_batches cause=\"%s\"", err->text);
-        server->no_jobs = "another server process here does the batches";
-    }
-    MILL_TRY(status);
-    return server->jobs ? mill_worker_open(&server->jobs_worker, err) : MILL_OK;
+    server->waits_for_jobs = status == MILL_AGAIN;
+    if (status != MILL_AGAIN)
+        return status;
+    mill_log_event(server->log, "event=no_batches cause=\"%s\"", err->text);
+    server->no_jobs = "another server process here does the batches";
+    return MILL_OK;
 }
 
 /* A file that cannot be understood costs a day's count, not the start. */
@@ -290,15 +300,20 @@ static void log_devices(struct mill_server *server) {
         mill_log_event(server->log, "event=synthetic_model note=\"noise, not speech\"");
 }
 
+static mill_status start_runner(struct mill_server *server, struct mill_error *err) {
+    struct mill_batch_runner *runner = NULL;
+    MILL_TRY(mill_batch_runner_open(&runner, server, err));
+    atomic_store(&server->runner, runner);
+    return MILL_OK;
+}
+
 mill_status mill_server_start(struct mill_server *server,
                               const struct mill_engine_progress *progress, struct mill_error *err) {
     MILL_TRY(mill_engine_start(server->engine, progress, err));
     log_devices(server);
     MILL_TRY(create_voices(server, err));
-    struct mill_batch_runner *runner = NULL;
     if (server->jobs)
-        MILL_TRY(mill_batch_runner_open(&runner, server, err));
-    atomic_store(&server->runner, runner);
+        MILL_TRY(start_runner(server, err));
     int starting = MILL_SERVER_STARTING; /* unless it was asked to stop meanwhile */
     atomic_compare_exchange_strong(&server->phase, &starting, MILL_SERVER_READY);
     return MILL_OK;
@@ -322,9 +337,25 @@ static void keep_usage(struct mill_server *server) {
         mill_log_event(server->log, "event=failure part=usage error=\"%s\"", err.text);
 }
 
+/* Has the process that had the batches ended? Then they are ours. */
+static void take_jobs(struct mill_server *server) {
+    struct mill_error err = {""};
+    mill_status status = server->waits_for_jobs ? open_store(server, &err) : MILL_AGAIN;
+    if (status == MILL_AGAIN)
+        return;
+    server->waits_for_jobs = false;
+    if (status == MILL_OK)
+        status = start_runner(server, &err);
+    if (status == MILL_OK)
+        mill_log_event(server->log, "event=batches_taken");
+    else
+        mill_log_event(server->log, "event=failure part=jobs error=\"%s\"", err.text);
+}
+
 bool mill_server_tick(struct mill_server *server) {
     struct mill_error err;
     keep_usage(server);
+    take_jobs(server);
     if (mill_shelf_refresh(server->shelf, &err) < 0)
         mill_log_event(server->log, "event=reload part=voices error=\"%s\"", err.text);
     return mill_server_get_health(server) == MILL_SERVER_HEALTHY;

@@ -16,7 +16,7 @@
 
 enum mill_server_phase { MILL_SERVER_STARTING, MILL_SERVER_READY, MILL_SERVER_DRAINING };
 
-/* Fixed after open, but for the phase; what hangs on it has its own locks. */
+/* Fixed after open, but for the phase, and what is atomic; what hangs on it has its own locks. */
 struct mill_server {
     const struct mill_server_options *options;
     const struct mill_log *log;
@@ -27,10 +27,11 @@ struct mill_server {
     struct mill_worker *worker;
     /* NULL = there are no batches, `no_jobs` says why. Changes of them have a worker of their own:
      * nobody waits for a recording there, nor for a long file here. */
-    struct mill_job_store *jobs;
+    struct mill_job_store *_Atomic jobs;
     struct mill_worker *jobs_worker;
     struct mill_batch_runner *_Atomic runner; /* NULL until it is ready */
     const char *no_jobs;
+    bool waits_for_jobs;                /* another process has them; the tick's own */
     char *consents;                     /* owned: their folder */
     struct mill_dictionary *dictionary; /* of every text; NULL = none */
     struct mill_usage usage;            /* of the keys, where there are any */
