@@ -57,10 +57,9 @@ static mill_status read_day(const struct mill_usage *usage, int64_t wanted, json
     int64_t day;
     *out = NULL;
     mill_status status = mill_json_open(&root, usage->path, FILE_BYTES, err);
-    if (status == MILL_E_NOT_FOUND)
-        return MILL_OK;
-    if (status == MILL_OK)
-        status = check(root, &day, &all, err);
+    if (status < 0)
+        return status == MILL_E_NOT_FOUND ? MILL_OK : status;
+    status = check(root, &day, &all, err);
     if (status == MILL_OK && day == wanted)
         *out = json_incref((json_t *)(uintptr_t)all);
     json_decref(root);
