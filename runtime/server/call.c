@@ -202,10 +202,13 @@ static ssize_t read_block(void *context, uint64_t position, char *bytes, size_t 
                                   : n;
 }
 
-void mill_call_stream(struct mill_call *call, int status, const char *type) {
-    answer(
-        call, status, type,
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_block, call, NULL));
+/* Of a size that is not known libmicrohttpd sends the end, an empty chunk, behind the head that
+ * HEAD asked for too: nobody may read on there. */
+void mill_call_stream(struct mill_call *call, int status, const char *type, int64_t size) {
+    call->closes = call->closes || (size < 0 && call->is_head);
+    answer(call, status, type,
+           MHD_create_response_from_callback(size < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)size,
+                                             BLOCK_BYTES, read_block, call, NULL));
 }
 
 void mill_call_wait(struct mill_call *call, const struct mill_call_job *kind, void *job) {

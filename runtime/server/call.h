@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct mill_call;
@@ -76,8 +77,8 @@ void mill_call_reply_json(struct mill_call *call, int status, json_t *taken);
 /* OpenAI's list of objects with ids, to reply with; there are `more` behind them. */
 json_t *mill_call_list(json_t *taken, bool more);
 void mill_call_refuse(struct mill_call *call, const struct mill_problem *problem);
-/* The job's bytes. */
-void mill_call_stream(struct mill_call *call, int status, const char *type);
+/* The job's bytes, `size` of them; -1 = nobody knows how many. */
+void mill_call_stream(struct mill_call *call, int status, const char *type, int64_t size);
 
 /* The call owns the job from now on; one that it waited for is freed, which may be the caller's. */
 void mill_call_wait(struct mill_call *call, const struct mill_call_job *kind, void *job);

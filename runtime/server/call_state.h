@@ -25,6 +25,7 @@ struct mill_call {
     size_t bytes_in;             /* of the body, as far as it was kept */
     bool begun, ran;             /* the headers were looked at; the handler was called */
     bool queued, closes;         /* an answer is queued; close behind it */
+    bool is_head;                /* HEAD: its answer's head alone is wanted */
     struct mill_problem problem; /* status 0 = none: instead of running */
 
     struct MHD_Response *reply; /* owned until queued */

@@ -171,6 +171,7 @@ static void begin(struct mill_call *call, const char *method, const char *path,
     const struct mill_http_options *o = &call->http->options;
     struct framing framing;
     call->begun = true;
+    call->is_head = strcmp(method, "HEAD") == 0;
     check_framing(call, version, path, &framing);
     if (!call->problem.status)
         check_size(call, &framing);

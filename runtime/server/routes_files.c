@@ -179,11 +179,13 @@ static ssize_t read_content(void *job, char *bytes, size_t capacity) {
 static void begin_content(struct mill_call *call, void *job) {
     const struct content *c = job;
     enum mill_audio_format format;
+    bool grows = c->file.purpose == MILL_JOB_RESULTS && c->file.ages_from_s == 0;
     mill_call_stream(call, 200,
                      c->file.purpose != MILL_JOB_SOUND ? "application/jsonl"
                      : mill_audio_format_of_path(c->file.name, &format)
                          ? mill_audio_format_media_type(format)
-                         : "application/octet-stream");
+                         : "application/octet-stream",
+                     grows ? -1 : c->file.bytes);
 }
 
 static void gone(void *job) {

@@ -180,7 +180,7 @@ static void woken(struct mill_call *call, void *job) {
     else
         snprintf(type, sizeof type, "%s", sound);
     mill_call_add_header(call, "Cache-Control", "no-store");
-    mill_call_stream(call, 200, type);
+    mill_call_stream(call, 200, type, -1);
 }
 
 static ssize_t read_bytes(void *job, char *bytes, size_t capacity) {
