@@ -208,10 +208,7 @@ static mill_status make_folders(struct mill_job_store *store, const char *folder
     store->files = mill_path_join(folder, "files");
     if (!store->files)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
-    MILL_TRY(mill_folder_make(store->files, err));
-    if (chmod(folder, 0700) != 0)
-        return mill_fail(err, MILL_E_IO, "'%s': %s", folder, strerror(errno));
-    return MILL_OK;
+    return mill_folder_make(store->files, err);
 }
 
 static mill_status make_tables(struct mill_job_store *store, struct mill_error *err) {
@@ -267,6 +264,8 @@ static mill_status open_parts(struct mill_job_store *store, const char *folder,
     mill_status status = lock_folder(store, folder, err);
     if (status != MILL_OK)
         return status;
+    if (fchmod(store->folder_fd, 0700) != 0)
+        return mill_fail(err, MILL_E_IO, "'%s': %s", folder, strerror(errno));
     char *path = mill_path_join(folder, "jobs.db");
     if (!path)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
