@@ -3,6 +3,7 @@
 
 #include "runtime/base/hex.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +13,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* A file is written as "NAME.<12 digits>.unfinished". */
+#define TEMPORARY_ENDING ".unfinished"
+enum { TEMPORARY_DIGITS = 12 };
 
 mill_status mill_mapping_open(struct mill_mapping *mapping, const char *path,
                               struct mill_error *err) {
@@ -113,34 +118,90 @@ static char *final_name(const char *path) {
     return target ? target : strdup(path);
 }
 
-/* Not mkostemp: it makes private files, and to make them the user's own one would need the umask,
- * which is the whole process's and cannot be read without being changed under other threads. */
+static int open_folder_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    free(folder);
+    return fd;
+}
+
+/* A new file under the temporary name, locked while it is open: the lock tells mill_output_sweep
+ * that somebody is at work. An errno; EAGAIN when a sweep came between the two. Not mkostemp: it
+ * makes private files, and to make them the user's own one would need the umask, which is the whole
+ * process's and cannot be read without being changed under other threads. */
+static int create_temporary(struct mill_output *output, mode_t mode) {
+    struct stat info;
+    output->fd = open(output->temporary_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (output->fd < 0) {
+        int cause = errno;
+        free(output->temporary_path); /* nothing to unlink */
+        output->temporary_path = NULL;
+        return cause;
+    }
+    (void)mill_lock_wait(output->fd, LOCK_EX); /* without locks nothing is swept */
+    if (fstat(output->fd, &info) != 0 || (mode && fchmod(output->fd, mode) != 0))
+        return errno;
+    return info.st_nlink > 0 ? 0 : EAGAIN;
+}
+
+static int open_temporary(struct mill_output *output, const char *path, mode_t mode) {
+    char digits[TEMPORARY_DIGITS + 1] = "";
+    output->path = final_name(path);
+    if (!mill_hex_random(digits, TEMPORARY_DIGITS / 2))
+        return errno;
+    if (!output->path ||
+        asprintf(&output->temporary_path, "%s.%s" TEMPORARY_ENDING, output->path, digits) < 0) {
+        output->temporary_path = NULL;
+        return ENOMEM;
+    }
+    return create_temporary(output, mode);
+}
+
 mill_status mill_output_open(struct mill_output *output, const char *path, struct mill_error *err) {
     *output = (struct mill_output){.fd = -1};
     mode_t mode;
     MILL_TRY(check_replaceable(path, &mode, err));
-    char digits[13] = "";
-    if (!mill_hex_random(digits, 6))
-        return mill_fail(err, MILL_E_IO, "'%s': no random numbers: %s", path, strerror(errno));
-    output->path = final_name(path);
-    if (!output->path ||
-        asprintf(&output->temporary_path, "%s.%s.unfinished", output->path, digits) < 0) {
-        output->temporary_path = NULL;
+    int cause;
+    while ((cause = open_temporary(output, path, mode)) != 0) {
         mill_output_close(output);
-        return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", path);
-    }
-    output->fd = open(output->temporary_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (output->fd < 0 || (mode && fchmod(output->fd, mode) != 0)) {
-        int cause = errno;
-        if (output->fd < 0) { /* nothing to unlink */
-            free(output->temporary_path);
-            output->temporary_path = NULL;
-        }
-        mill_output_close(output);
-        return mill_fail(err, mill_write_failure(cause), "'%s': cannot be written: %s", path,
-                         strerror(cause));
+        if (cause != EAGAIN)
+            return mill_fail(err, cause == ENOMEM ? MILL_E_MEMORY : mill_write_failure(cause),
+                             "'%s': cannot be written: %s", path, strerror(cause));
     }
     return MILL_OK;
+}
+
+bool mill_output_is_temporary(const char *name, size_t n) {
+    const char *digits = name + n + 1;
+    return strnlen(name, n) == n && name[n] == '.' &&
+           strspn(digits, "0123456789abcdef") == TEMPORARY_DIGITS &&
+           strcmp(digits + TEMPORARY_DIGITS, TEMPORARY_ENDING) == 0;
+}
+
+/* One that nobody holds was left by a process that is no more. */
+static void remove_abandoned(int folder, const char *name) {
+    int fd = openat(folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        unlinkat(folder, name, 0);
+    if (fd >= 0)
+        close(fd);
+}
+
+void mill_output_sweep(const char *path) {
+    char *final = final_name(path), *slash = final ? strrchr(final, '/') : NULL;
+    const char *name = slash ? slash + 1 : final;
+    int fd = final ? open_folder_of(final) : -1;
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (fd >= 0 && !folder)
+        close(fd);
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        if (strncmp(entry->d_name, name, strlen(name)) == 0 &&
+            mill_output_is_temporary(entry->d_name, strlen(name)))
+            remove_abandoned(fd, entry->d_name);
+    if (folder)
+        closedir(folder);
+    free(final);
 }
 
 mill_status mill_output_write(struct mill_output *output, const void *data, size_t size,
@@ -170,13 +231,10 @@ mill_status mill_output_write_at(struct mill_output *output, uint64_t offset, co
 
 /* A rename is durable only once the folder that holds the name is. */
 static int sync_folder_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int fd = open_folder_of(path);
     int result = fd < 0 ? -1 : fsync(fd);
     if (fd >= 0)
         close(fd);
-    free(folder);
     return result;
 }
 

@@ -50,6 +50,13 @@ mill_status mill_output_commit(struct mill_output *output, struct mill_error *er
 /* Remove what was not committed; harmless after commit and on a zeroed struct with fd -1. */
 void mill_output_close(struct mill_output *output);
 
+/* Removes what processes that were killed left of outputs of that path; not what is being written.
+ */
+void mill_output_sweep(const char *path);
+/* Whether a file in a folder is what an output writes whose name is to be the first n bytes of
+ * `name`. */
+bool mill_output_is_temporary(const char *name, size_t n);
+
 /* A small file, whole, by way of an output. */
 mill_status mill_file_write(const char *path, const void *data, size_t size,
                             struct mill_error *err);

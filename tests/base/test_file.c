@@ -211,6 +211,39 @@ static void what_is_replaced(void **state) {
     unlink(pipe);
 }
 
+/* What a killed process left goes; what is being written, and what is called otherwise, stays. */
+static void sweeping(void **state) {
+    (void)state;
+    static const char *const others[] = {
+        "out.0123456789ab.unfinishe", "out.0123456789a.unfinished", "out.0123456789AB.unfinished",
+        "out2.0123456789ab.unfinished", "out.0123456789ab.unfinished.wav"};
+    enum { N_OTHERS = sizeof others / sizeof *others };
+    const char *link = MILL_SCRATCH "/file/link",
+               *left = MILL_SCRATCH "/file/deep/out.0123456789ab.unfinished";
+    char other[N_OTHERS][200];
+    struct mill_output out;
+    int before = count_files();
+    for (int i = 0; i < N_OTHERS; i++) {
+        snprintf(other[i], sizeof other[i], "%s/%s", folder, others[i]);
+        assert_int_equal(mill_file_write(other[i], "x", 1, NULL), MILL_OK);
+    }
+    assert_int_equal(mill_output_open(&out, path, NULL), MILL_OK);
+    unlink(link);
+    assert_int_equal(symlink("deep/out", link), 0);
+    const char *const ways[] = {path, link};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mill_file_write(left, "x", 1, NULL), MILL_OK);
+        mill_output_sweep(ways[i]);
+        assert_int_equal(access(left, F_OK), -1);
+        assert_int_equal(count_files(), before + N_OTHERS + 1);
+    }
+    assert_int_equal(mill_output_commit(&out, NULL), MILL_OK);
+    mill_output_sweep(MILL_SCRATCH "/none/out");
+    for (int i = 0; i < N_OTHERS; i++)
+        unlink(other[i]);
+    unlink(link);
+}
+
 static void paths(void **state) {
     (void)state;
     char *joined = mill_path_join("a/b", "c");
@@ -224,10 +257,15 @@ static void paths(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(atomic_output), cmocka_unit_test(umask_stays),
-        cmocka_unit_test(failures),      cmocka_unit_test(whole_files),
-        cmocka_unit_test(mappings),      cmocka_unit_test(what_is_replaced),
-        cmocka_unit_test(paths),         cmocka_unit_test(folders_and_one_file_by_two_names),
+        cmocka_unit_test(atomic_output),
+        cmocka_unit_test(umask_stays),
+        cmocka_unit_test(failures),
+        cmocka_unit_test(whole_files),
+        cmocka_unit_test(mappings),
+        cmocka_unit_test(what_is_replaced),
+        cmocka_unit_test(sweeping),
+        cmocka_unit_test(paths),
+        cmocka_unit_test(folders_and_one_file_by_two_names),
     };
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }
