@@ -10,6 +10,7 @@
 #include "tools/command.h"
 #include "tools/demo_voice.h"
 #include "tools/interrupt.h"
+#include "tools/model_stamp.h"
 #include "tools/progress.h"
 #include "tools/user_folders.h"
 
@@ -17,11 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Passages for each place of a device, so that none is idle while files are written. */
-enum { FLIGHTS_EACH = 2, MAX_COMMON = 512 };
+enum { FLIGHTS_EACH = 2, MAX_COMMON = 4096 };
 #define SHOW_S 0.1 /* how often the bar moves, and a signal is looked at */
 
 struct options {
@@ -47,7 +47,7 @@ struct batch {
     size_t next, n_done, n_failed, n_skipped;
     size_t todo_bytes, done_bytes; /* of text, for the time that is left */
     double audio_s, start_s;
-    char common[MAX_COMMON];
+    struct mill_buffer common;
 };
 
 /* ------------------------------------------------------------------ options */
@@ -135,23 +135,11 @@ static mill_status land(void *context, void *landed, struct mill_audio_writer *w
 
 /* ------------------------------------------------------------------ opening */
 
-/* What every key depends on: the checkpoint as its files' sizes and times tell it, precision,
- * format, this program's version. */
-static void describe_common(struct batch *b) {
-    static const char *const files[] = {"LLM/model.safetensors", "BiCodec/model.safetensors",
-                                        "LLM/tokenizer.json", "config.yaml"};
-    const struct options *o = &b->options;
-    int n = snprintf(b->common, sizeof b->common, "sparkmill-batch 2 %s %s %d", MILL_VERSION,
-                     mill_engine_get_info(b->engine)->precision, (int)o->format);
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        struct stat info;
-        char *path = mill_path_join(o->model, files[i]);
-        if (path && stat(path, &info) == 0)
-            n += snprintf(b->common + n, sizeof b->common - (size_t)n, " %lld.%lld.%ld",
-                          (long long)info.st_size, (long long)info.st_mtim.tv_sec,
-                          info.st_mtim.tv_nsec);
-        free(path);
-    }
+/* What every key depends on. */
+static mill_status describe_common(struct batch *b, struct mill_error *err) {
+    b->common.size = 0;
+    MILL_TRY(mill_buffer_printf(&b->common, err, "sparkmill-batch 3 %d ", (int)b->options.format));
+    return mill_model_stamp(&b->common, b->engine, b->options.model, err);
 }
 
 static mill_status open_engine(struct batch *b, struct mill_error *err) {
@@ -186,12 +174,12 @@ static mill_status check_input_stays(const struct options *o, struct mill_error 
 
 static mill_status read_input(struct batch *b, struct mill_error *err) {
     const struct mill_engine_info *info = mill_engine_get_info(b->engine);
-    describe_common(b);
+    MILL_TRY(describe_common(b, err));
     b->sizes = (struct mill_batch_sizes){.voice_model = &b->voice_model,
                                          .registry = &b->registry,
                                          .frames_per_second =
                                              (double)info->sample_rate / info->samples_per_frame,
-                                         .common = b->common};
+                                         .common = b->common.data};
     MILL_TRY(check_input_stays(&b->options, err));
     MILL_TRY(mill_batch_input_read(&b->input, b->options.input, &b->sizes, err));
     MILL_TRY(
@@ -295,6 +283,7 @@ static mill_status run(struct batch *b, struct mill_error *err) {
 
 int mill_command_batch(int argc, char **argv) {
     struct batch b = {.start_s = mill_clock_seconds()};
+    mill_buffer_init(&b.common, MAX_COMMON);
     int result = read_options(&b.options, argc, argv);
     if (result != MILL_GO_ON)
         return result;
@@ -311,6 +300,7 @@ int mill_command_batch(int argc, char **argv) {
     mill_engine_close(b.engine);
     mill_batch_results_close(b.results);
     mill_batch_input_deinit(&b.input);
+    mill_buffer_deinit(&b.common);
     free(b.voices);
     return result;
 }

@@ -176,18 +176,6 @@ void mill_batch_wish_deinit(struct mill_batch_wish *wish) {
 
 /* ------------------------------------------------------------------ its key */
 
-static mill_status describe_voice(struct mill_buffer *text, const struct mill_engine_request *w,
-                                  struct mill_error *err) {
-    MILL_TRY(mill_buffer_printf(text, err, "\n%d", w->n_global));
-    for (int32_t i = 0; i < w->n_global; i++)
-        MILL_TRY(mill_buffer_printf(text, err, " %d", w->global[i]));
-    MILL_TRY(mill_buffer_printf(text, err, "\n%d", w->n_semantic));
-    for (int32_t i = 0; i < w->n_semantic; i++)
-        MILL_TRY(mill_buffer_printf(text, err, " %d", w->semantic[i]));
-    MILL_TRY(mill_buffer_printf(text, err, "\n%zu\n", w->transcript_bytes));
-    return mill_buffer_append(text, w->transcript, w->transcript_bytes, err);
-}
-
 /* Voices that markup names, which shows too that it can be understood. */
 static mill_status describe_named(struct mill_buffer *text, struct mill_batch_wish *wish,
                                   struct mill_error *err) {
@@ -199,7 +187,7 @@ static mill_status describe_named(struct mill_buffer *text, struct mill_batch_wi
         struct mill_engine_request request = o->wish;
         status = find_voice(wish, mill_script_voice(&script, i), &request, err);
         if (status == MILL_OK)
-            status = describe_voice(text, &request, err);
+            status = mill_passage_describe(text, &request, err);
     }
     mill_script_deinit(&script);
     return status;
@@ -209,12 +197,8 @@ static mill_status describe_named(struct mill_buffer *text, struct mill_batch_wi
 static mill_status describe(struct mill_buffer *text, struct mill_batch_wish *wish,
                             const char *dictionary, struct mill_error *err) {
     const struct mill_passage_options *o = &wish->options;
-    const struct mill_engine_request *w = &o->wish;
-    MILL_TRY(mill_buffer_printf(text, err, "%s\n%.9g %.9g %d %" PRIu64 " %d %d\n%d %d %d %d %d",
-                                wish->sizes->common, (double)w->temperature, (double)w->top_p,
-                                w->top_k, w->seed, w->max_frames, w->max_redraws, w->gender,
-                                w->pitch, w->speed, w->pitch_value, w->speed_value));
-    MILL_TRY(describe_voice(text, w, err));
+    MILL_TRY(mill_buffer_printf(text, err, "%s\n", wish->sizes->common));
+    MILL_TRY(mill_passage_describe(text, &o->wish, err));
     MILL_TRY(mill_buffer_printf(text, err, "\n%zu\n", o->text_bytes));
     MILL_TRY(mill_buffer_append(text, o->text, o->text_bytes, err));
     if (dictionary)

@@ -12,6 +12,7 @@
 #include "tools/cache_folder.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/model_stamp.h"
 #include "tools/progress.h"
 #include "tools/say_options.h"
 #include "tools/user_folders.h"
@@ -26,7 +27,7 @@
 
 /* Segments of a text into a file are spoken four at a time; into a pipe one by one, since the first
  * of them is waited for. */
-enum { MAX_TEXT_BYTES = 1 << 24, AT_ONCE = 4, READ_SAMPLES = 4096 };
+enum { MAX_TEXT_BYTES = 1 << 24, MAX_STAMP_BYTES = 4096, AT_ONCE = 4, READ_SAMPLES = 4096 };
 #define SHOW_S 0.1 /* how often the bar moves, and a signal is looked at */
 
 struct saying {
@@ -38,7 +39,9 @@ struct saying {
     struct mill_voice voice; /* given, or created */
     struct mill_voice named; /* the last that markup named */
     struct mill_dictionary *dictionary;
-    char *voices; /* owned: the registry's folder */
+    char *voices;             /* owned: the registry's folder */
+    char *kept;               /* owned: the folder beside the output in which segments are kept */
+    struct mill_buffer stamp; /* of the model */
     char voice_id[MILL_VOICE_ID_BYTES], consent_id[MILL_VOICE_ID_BYTES]; /* of a given one */
     struct mill_audio_writer *writer;
     struct mill_progress progress;
@@ -81,10 +84,11 @@ static mill_status find_voice(void *context, const char *name, struct mill_engin
 
 static mill_status open_voice(struct saying *s, struct mill_error *err) {
     const struct mill_say_options *o = &s->options;
+    const struct mill_engine_info *info = mill_engine_get_info(s->engine);
+    s->frames_per_second = (double)info->sample_rate / info->samples_per_frame;
     struct mill_shape shape;
     MILL_TRY(mill_shape_read(&shape, o->model, err));
-    MILL_TRY(mill_voice_model_of(&s->voice_model, o->model, &shape,
-                                 mill_engine_get_info(s->engine)->synthetic, err));
+    MILL_TRY(mill_voice_model_of(&s->voice_model, o->model, &shape, info->synthetic, err));
     s->voices = mill_voices_folder(o->voices);
     if (o->voice) {
         const struct mill_registry registry = {.folder = s->voices};
@@ -136,12 +140,11 @@ static mill_status open_engine(struct saying *s, struct mill_error *err) {
     return status;
 }
 
-/* The voice is read and the request checked. */
+/* The request is checked. */
 static mill_status submit(struct saying *s, struct mill_error *err) {
-    const struct mill_engine_info *info = mill_engine_get_info(s->engine);
-    s->frames_per_second = (double)info->sample_rate / info->samples_per_frame;
-    MILL_TRY(open_voice(s, err));
     struct mill_passage_options options;
+    s->stamp.size = 0;
+    MILL_TRY(mill_model_stamp(&s->stamp, s->engine, s->options.model, err));
     mill_passage_options_init(&options);
     options.text = s->text.data;
     options.text_bytes = s->text.size;
@@ -152,22 +155,34 @@ static mill_status submit(struct saying *s, struct mill_error *err) {
     options.context = s;
     options.speed = s->options.speed_factor;
     options.n_ahead = s->options.to_pipe ? 1 : AT_ONCE - 1;
+    options.kept = s->kept;
+    options.kept_model = s->stamp.data;
     return mill_passage_open(&s->passage, s->engine, &options, NULL, err);
 }
 
+/* Where the GPU that was expected could not be used, segments are others. */
 static mill_status start(struct saying *s, struct mill_error *err) {
+    const char *expected = mill_engine_get_info(s->engine)->precision;
     const struct mill_engine_progress progress = {mill_progress_update_bytes, &s->progress};
     mill_progress_start(&s->progress, "preparing weights", "bytes", 0);
     mill_status status = mill_engine_start(s->engine, &progress, err);
     mill_progress_end(&s->progress);
     s->opened_s = mill_clock_seconds();
-    if (status == MILL_OK)
-        mill_command_note_gpu("say", mill_engine_get_info(s->engine)->no_gpu);
-    return status;
+    MILL_TRY(status);
+    mill_command_note_gpu("say", mill_engine_get_info(s->engine)->no_gpu);
+    if (strcmp(expected, mill_engine_get_info(s->engine)->precision) == 0)
+        return MILL_OK;
+    mill_passage_close(s->passage);
+    s->passage = NULL;
+    return submit(s, err);
 }
 
 static mill_status open_output(struct saying *s, struct mill_error *err) {
     const struct mill_say_options *o = &s->options;
+    if (!o->to_pipe && asprintf(&s->kept, "%s.part", o->output) < 0)
+        return mill_fail(err, MILL_E_MEMORY, "no memory");
+    if (!o->to_pipe)
+        mill_output_sweep(o->output);
     const struct mill_audio_encoding encoding = {
         .format = o->format,
         .sample_rate = mill_engine_get_info(s->engine)->sample_rate,
@@ -192,6 +207,7 @@ static mill_status speak(struct saying *s, struct mill_error *err) {
             status = mill_audio_writer_write(s->writer, samples, n, err);
         mill_passage_get_progress(s->passage, &progress);
         double audio_s = progress.n_frames / s->frames_per_second;
+        mill_progress_skip(&s->progress, progress.n_found_frames / s->frames_per_second);
         if (progress.n_done > 0)
             s->progress.total = audio_s * progress.n_segments / progress.n_done;
         mill_progress_update(&s->progress, audio_s);
@@ -225,6 +241,24 @@ static mill_status save_voice(struct saying *s, struct mill_error *err) {
     return mill_voice_write(&saved, s->options.save_voice, err);
 }
 
+/* What an earlier run left, and what this one leaves. */
+static void note_found(const struct saying *s) {
+    struct mill_passage_progress progress;
+    mill_passage_get_progress(s->passage, &progress);
+    if (progress.n_found > 0)
+        fprintf(stderr, "resumed: %d of %d segments were there\n", progress.n_found,
+                progress.n_segments);
+}
+
+static void note_kept(const struct saying *s) {
+    struct mill_passage_progress progress = {0};
+    if (s->passage)
+        mill_passage_get_progress(s->passage, &progress);
+    if (progress.n_kept > 0)
+        fprintf(stderr, "%d of %d segments are kept in '%s': the same command goes on from there\n",
+                progress.n_kept, progress.n_segments, s->kept);
+}
+
 static void report(const struct saying *s) {
     const struct mill_request_result *r = &s->result;
     double audio_s = (double)r->n_samples / mill_engine_get_info(s->engine)->sample_rate;
@@ -232,6 +266,7 @@ static void report(const struct saying *s) {
     struct mill_passage_progress progress;
     struct rusage usage;
     mill_passage_get_progress(s->passage, &progress);
+    double made_s = audio_s * (progress.n_frames - progress.n_found_frames) / progress.n_frames;
     getrusage(RUSAGE_SELF, &usage);
     if (progress.n_limited > 0)
         fprintf(stderr,
@@ -243,7 +278,7 @@ static void report(const struct saying *s) {
             "real-time factor %.2f, %.1f tokens/s, peak memory %.0f MB\n",
             audio_s, progress.n_segments, progress.n_segments == 1 ? "" : "s", wall_s,
             s->opened_s - s->start_s, s->submitted_s - s->start_s + r->first_audio_s,
-            wall_s / audio_s, r->n_draws / (now_s - s->opened_s),
+            made_s > 0 ? wall_s / made_s : 0, r->n_draws / (now_s - s->opened_s),
             (double)usage.ru_maxrss * 1024 / 1e6);
 }
 
@@ -255,16 +290,20 @@ static mill_status run(struct saying *s, struct mill_error *err) {
     s->interrupted = mill_interrupt_listen();
     MILL_TRY(open_engine(s, err));
     s->submitted_s = mill_clock_seconds();
-    MILL_TRY(submit(s, err));
     MILL_TRY(open_output(s, err));
+    MILL_TRY(open_voice(s, err));
+    MILL_TRY(submit(s, err));
     MILL_TRY(start(s, err));
     if (s->options.voice)
         fprintf(stderr, "voice=%s consent=%s\n", s->voice_id, s->consent_id);
     if (mill_engine_get_info(s->engine)->synthetic)
         fputs("synthetic weights: noise-like sound, not speech\n", stderr);
+    note_found(s);
     MILL_TRY(speak(s, err));
     MILL_TRY(mill_audio_writer_finish(s->writer, err));
-    return save_voice(s, err);
+    MILL_TRY(save_voice(s, err));
+    mill_passage_clear_kept(s->passage);
+    return MILL_OK;
 }
 
 int mill_command_say(int argc, char **argv) {
@@ -273,6 +312,7 @@ int mill_command_say(int argc, char **argv) {
     if (result != MILL_GO_ON)
         return result;
     mill_buffer_init(&s.text, MAX_TEXT_BYTES);
+    mill_buffer_init(&s.stamp, MAX_STAMP_BYTES);
     struct mill_error err = {""};
     mill_status status = run(&s, &err);
     result = MILL_EXIT_OK;
@@ -281,6 +321,8 @@ int mill_command_say(int argc, char **argv) {
     else if (status != MILL_E_CANCELLED ||
              *s.interrupted) /* else the pipe's reader has had enough */
         result = mill_command_fail("say", status, &err);
+    if (status < 0)
+        note_kept(&s);
     mill_passage_close(s.passage);
     mill_engine_close(s.engine);
     mill_audio_writer_close(s.writer);
@@ -288,6 +330,8 @@ int mill_command_say(int argc, char **argv) {
     mill_voice_deinit(&s.named);
     mill_dictionary_close(s.dictionary);
     free(s.voices);
+    free(s.kept);
+    mill_buffer_deinit(&s.stamp);
     mill_buffer_deinit(&s.text);
     return result;
 }

@@ -41,7 +41,7 @@ static const struct mill_option rows[] = {
 
 static const char help[] =
     "Usage: sparkmill say TEXT|-|--file FILE -o FILE|- [OPTION]...\n"
-    "Speak a text (- = from standard input) into a file or a pipe.\n\n"
+    "Speak a text (- = standard input); a long one goes on after a kill (FILE.part).\n\n"
     "  --model DIR            checkpoint folder (sparkmill pull), or the demo voice\n"
     "  -o, --output FILE      sound file, - = standard output, while it is made\n"
     "  --format NAME          wav wav24 wavfloat pcm flac mp3 opus aac m4a, where\n"

@@ -74,8 +74,12 @@ mill_status mill_passage_open(struct mill_passage **out, struct mill_engine *eng
         status = open_flights(p, err);
     if (status == MILL_OK)
         p->pause_s = p->first_pause_s;
+    if (status == MILL_OK && options->kept && p->n_pieces > 1)
+        status = mill_kept_open(&p->kept, options->kept, err);
     if (status == MILL_OK)
         status = mill_passage_submit(p, retry_after_s, err);
+    if (status == MILL_OK)
+        status = mill_passage_count_kept(p, err);
     if (status == MILL_OK)
         *out = p;
     else
@@ -100,6 +104,7 @@ void mill_passage_close(struct mill_passage *p) {
     free(p->speakers);
     free(p->flights);
     free(p->pieces);
+    mill_kept_close(p->kept);
     mill_time_stretch_close(p->stretch);
     mill_buffer_deinit(&p->text);
     pthread_cond_destroy(&p->changed);
@@ -188,7 +193,10 @@ void mill_passage_get_progress(struct mill_passage *passage, struct mill_passage
     *out = (struct mill_passage_progress){.n_segments = passage->n_pieces,
                                           .n_done = passage->n_done,
                                           .n_frames = passage->total.n_frames,
-                                          .n_limited = passage->n_limited};
+                                          .n_limited = passage->n_limited,
+                                          .n_found = passage->n_found,
+                                          .n_kept = passage->n_kept,
+                                          .n_found_frames = passage->n_found_frames};
     for (int32_t i = 0; i < passage->n_flights; i++)
         if (passage->flights[i].request)
             out->n_frames += mill_request_get_progress(passage->flights[i].request);

@@ -19,6 +19,7 @@
 #ifndef MILL_PASSAGE_PASSAGE_H
 #define MILL_PASSAGE_PASSAGE_H
 
+#include "runtime/base/buffer.h"
 #include "runtime/engine/engine.h"
 #include "runtime/text/dictionary.h"
 #include "runtime/text/segment.h"
@@ -47,6 +48,11 @@ struct mill_passage_options {
     double max_rests_s;
     size_t max_spoken_bytes;
     int32_t n_ahead; /* segments under way behind the one that is read */
+    /* A folder in which the sound of segments is kept, before speed and joining, until
+     * mill_passage_clear_kept, where there are several: a passage that is opened with it later
+     * takes over those that it would make again. NULL = none. */
+    const char *kept;
+    const char *kept_model; /* what sound depends on beside the wish: model, precision, version */
     /* Called behind a read that returned MILL_AGAIN when reading is worth another try, on a thread
      * of the engine or the one that cancels. It must not block and may not close the passage. */
     void (*readable)(void *context);
@@ -73,6 +79,9 @@ struct mill_passage_progress {
     int32_t n_segments, n_done; /* done: the engine has made all of it */
     int32_t n_frames;           /* made so far */
     int32_t n_limited;          /* read, and stopped at their limit: it is not all said */
+    int32_t n_found;            /* segments that were kept when it was opened */
+    int32_t n_kept;             /* segments that are kept now */
+    int32_t n_found_frames;     /* of n_frames */
 };
 void mill_passage_get_progress(struct mill_passage *passage, struct mill_passage_progress *out);
 
@@ -84,4 +93,11 @@ void mill_passage_get_result(struct mill_passage *passage, struct mill_request_r
  */
 mill_status mill_passage_get_voice(struct mill_passage *passage, int32_t *global);
 
+/* It was read to its end, and its sound is where it is to be: nothing is kept any longer. */
+void mill_passage_clear_kept(struct mill_passage *passage);
+
+/* What the sound of a wish depends on, but for its text, in words that cannot be read in two ways:
+ * for keys of what was made. */
+mill_status mill_passage_describe(struct mill_buffer *out, const struct mill_engine_request *wish,
+                                  struct mill_error *err);
 #endif

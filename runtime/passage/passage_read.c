@@ -202,6 +202,7 @@ static mill_status step(struct mill_passage *p, float *samples, size_t capacity,
                                     : take(p, samples, capacity, n, err);
     if (status != MILL_DONE)
         return status;
+    MILL_TRY(mill_passage_keep(p, err));
     end_piece(p);
     status = mill_passage_submit(p, NULL, err);
     return status < 0 ? status : MILL_OK;

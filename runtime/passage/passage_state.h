@@ -1,6 +1,6 @@
 /* passage_state.h - what the files of a passage share. passage.c: open to close; passage_plan.c:
- * from a text to pieces and speakers; passage_submit.c: pieces into the engine; passage_read.c:
- * their sound as one. Private to runtime/passage.
+ * from a text to pieces and speakers; passage_submit.c: pieces into the engine; passage_keep.c:
+ * what is kept of them on the disk; passage_read.c: their sound as one. Private to runtime/passage.
  *
  * The reader's thread owns everything but what `lock` guards, which the engine's threads, cancel
  * and the getters look at. */
@@ -9,6 +9,7 @@
 
 #include "runtime/audio/time_stretch.h"
 #include "runtime/base/buffer.h"
+#include "runtime/passage/kept.h"
 #include "runtime/passage/passage.h"
 #include "runtime/text/script.h"
 
@@ -34,6 +35,9 @@ struct mill_passage_piece {
 struct mill_passage_flight {
     struct mill_passage *passage;
     int32_t piece; /* -1 = free */
+    bool invents;  /* it creates its speaker's voice */
+    bool is_kept;  /* its sound is on the disk, or not to be there */
+    char key[MILL_SHA256_HEX_BYTES];
     /* Guarded. */
     struct mill_request *request; /* owned */
     float *wave;                  /* owned; kept for the next piece */
@@ -61,7 +65,9 @@ struct mill_passage {
     double last_pause_s;  /* behind the last one; < 0 = as the model ends */
     double opened_s;
     int32_t sample_rate, n_voice_tokens;
-    bool has_place; /* of the engine: for passages of more than one piece */
+    bool has_place;         /* of the engine: for passages of more than one piece */
+    struct mill_kept *kept; /* owned; NULL = nothing is kept */
+    int32_t n_found, n_kept, n_found_frames; /* guarded: as in the progress */
 
     /* Reading. */
     int32_t current, next; /* pieces: the one that is read, the next to submit */
@@ -92,6 +98,23 @@ mill_status mill_passage_plan(struct mill_passage *passage, struct mill_error *e
  * failures are the passage's. */
 mill_status mill_passage_submit(struct mill_passage *passage, double *retry_after_s,
                                 struct mill_error *err);
+/* Under the lock: samples behind those that the flight has. */
+mill_status mill_passage_hold(struct mill_passage_flight *flight, const float *samples, size_t n,
+                              struct mill_error *err);
+/* The voice that the flight's piece creates, as soon as it is known. */
+void mill_passage_learn_voice(struct mill_passage *passage, struct mill_passage_flight *flight);
+/* The request of a piece, as it is submitted; its text is put into `spoken`. */
+mill_status mill_passage_wish(struct mill_passage *passage, int32_t piece,
+                              struct mill_engine_request *wish, struct mill_buffer *spoken,
+                              struct mill_error *err);
+/* The flight's piece is taken from the disk: MILL_OK; MILL_AGAIN where it is not there. */
+mill_status mill_passage_take_kept(struct mill_passage *passage, struct mill_passage_flight *flight,
+                                   const struct mill_engine_request *wish, struct mill_error *err);
+/* What was made meanwhile goes to the disk. */
+mill_status mill_passage_keep(struct mill_passage *passage, struct mill_error *err);
+/* Which pieces are there, as far as their voices are known. */
+mill_status mill_passage_count_kept(struct mill_passage *passage, struct mill_error *err);
+
 /* The current piece's flight is done with: counts it, frees it. */
 void mill_passage_land(struct mill_passage *passage, struct mill_passage_flight *flight);
 static inline struct mill_passage_flight *mill_passage_flight(struct mill_passage *passage,

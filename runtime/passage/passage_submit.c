@@ -22,24 +22,31 @@ static void wake_and_unlock(struct mill_passage *p) {
         p->options.readable(p->options.context);
 }
 
-static mill_status deliver(void *context, const float *samples, size_t n, struct mill_error *err) {
-    struct mill_passage_flight *flight = context;
-    struct mill_passage *p = flight->passage;
-    pthread_mutex_lock(&p->lock);
+mill_status mill_passage_hold(struct mill_passage_flight *flight, const float *samples, size_t n,
+                              struct mill_error *err) {
     if (flight->capacity - flight->n < n) {
         size_t capacity = 2 * flight->capacity + n; /* bounded by the request's max_frames */
         float *wave = realloc(flight->wave, capacity * sizeof *wave);
-        if (!wave) {
-            pthread_mutex_unlock(&p->lock);
+        if (!wave)
             return mill_fail(err, MILL_E_MEMORY, "no memory for the sound");
-        }
         flight->wave = wave;
         flight->capacity = capacity;
     }
     memcpy(flight->wave + flight->n, samples, n * sizeof *samples);
     flight->n += n;
-    wake_and_unlock(p);
     return MILL_OK;
+}
+
+static mill_status deliver(void *context, const float *samples, size_t n, struct mill_error *err) {
+    struct mill_passage_flight *flight = context;
+    struct mill_passage *p = flight->passage;
+    pthread_mutex_lock(&p->lock);
+    mill_status status = mill_passage_hold(flight, samples, n, err);
+    if (status == MILL_OK)
+        wake_and_unlock(p);
+    else
+        pthread_mutex_unlock(&p->lock);
+    return status;
 }
 
 static void ended(void *context, const struct mill_request_result *result) {
@@ -72,8 +79,7 @@ static bool is_flying(struct mill_passage *p) {
     return flying;
 }
 
-/* The voice that the flight's piece creates, as soon as it is known. */
-static void learn_voice(struct mill_passage *p, struct mill_passage_flight *flight) {
+void mill_passage_learn_voice(struct mill_passage *p, struct mill_passage_flight *flight) {
     struct mill_passage_speaker *speaker = &p->speakers[p->pieces[flight->piece].speaker];
     pthread_mutex_lock(&p->lock);
     if (speaker->inventor == flight->piece &&
@@ -90,43 +96,69 @@ static void learn_voice(struct mill_passage *p, struct mill_passage_flight *flig
 static bool has_voice(struct mill_passage *p, int32_t piece) {
     const struct mill_passage_speaker *speaker = &p->speakers[p->pieces[piece].speaker];
     if (speaker->inventor >= 0 && speaker->inventor < piece)
-        learn_voice(p, mill_passage_flight(p, speaker->inventor));
+        mill_passage_learn_voice(p, mill_passage_flight(p, speaker->inventor));
     return speaker->inventor < 0 || speaker->inventor == piece;
+}
+
+mill_status mill_passage_wish(struct mill_passage *p, int32_t number,
+                              struct mill_engine_request *wish, struct mill_buffer *spoken,
+                              struct mill_error *err) {
+    const struct mill_passage_piece *piece = &p->pieces[number];
+    spoken->size = 0;
+    MILL_TRY(mill_segment_spoken(spoken, p->text.data + piece->at, piece->bytes, err));
+    *wish = p->speakers[piece->speaker].wish;
+    wish->text = spoken->data;
+    wish->text_bytes = spoken->size;
+    wish->seed =
+        mill_philox_derive(wish->seed, (uint64_t)number, 0x7365676d656e7400u); /* "segment" */
+    return MILL_OK;
+}
+
+static mill_status fly(struct mill_passage *p, struct mill_passage_flight *flight,
+                       struct mill_engine_request *wish, double *retry_after_s,
+                       struct mill_error *err) {
+    struct mill_request *request;
+    wish->in_place = p->has_place && !is_flying(p);
+    wish->deliver = deliver;
+    wish->ended = ended;
+    wish->context = flight;
+    if (wish->deadline_s > 0)
+        wish->deadline_s = fmax(1e-6, wish->deadline_s + p->opened_s - mill_clock_seconds());
+    pthread_mutex_lock(&p->lock);
+    flight->ended = false;
+    pthread_mutex_unlock(&p->lock);
+    mill_status status = mill_engine_submit(p->engine, wish, &request, retry_after_s, err);
+    pthread_mutex_lock(&p->lock);
+    flight->request = status == MILL_OK ? request : NULL;
+    if (status == MILL_OK && p->cancelled)
+        mill_request_cancel(request);
+    pthread_mutex_unlock(&p->lock);
+    return status;
 }
 
 static mill_status submit_piece(struct mill_passage *p, int32_t number, double *retry_after_s,
                                 struct mill_error *err) {
-    const struct mill_passage_piece *piece = &p->pieces[number];
     struct mill_passage_flight *flight = mill_passage_flight(p, number);
-    struct mill_engine_request wish = p->speakers[piece->speaker].wish;
+    struct mill_engine_request wish;
     struct mill_buffer spoken;
-    struct mill_request *request;
-    mill_buffer_init(&spoken, piece->bytes);
-    MILL_TRY(mill_segment_spoken(&spoken, p->text.data + piece->at, piece->bytes, err));
-    wish.text = spoken.data;
-    wish.text_bytes = spoken.size;
-    wish.seed =
-        mill_philox_derive(wish.seed, (uint64_t)number, 0x7365676d656e7400u); /* "segment" */
-    wish.in_place = p->has_place && !is_flying(p);
-    wish.deliver = deliver;
-    wish.ended = ended;
-    wish.context = flight;
-    if (wish.deadline_s > 0)
-        wish.deadline_s = fmax(1e-6, wish.deadline_s + p->opened_s - mill_clock_seconds());
+    mill_buffer_init(&spoken, p->pieces[number].bytes);
+    mill_status status = mill_passage_wish(p, number, &wish, &spoken, err);
     pthread_mutex_lock(&p->lock);
     flight->piece = number;
     flight->n = flight->n_looked = flight->loud_end = 0;
     flight->first_loud = SIZE_MAX;
-    flight->ended = false;
+    flight->ended = true; /* it is nowhere yet */
     pthread_mutex_unlock(&p->lock);
-    mill_status status = mill_engine_submit(p->engine, &wish, &request, retry_after_s, err);
+    if (status == MILL_OK)
+        status = mill_passage_take_kept(p, flight, &wish, err);
+    if (status == MILL_AGAIN)
+        status = fly(p, flight, &wish, retry_after_s, err);
     mill_buffer_deinit(&spoken);
-    pthread_mutex_lock(&p->lock);
-    flight->request = status == MILL_OK ? request : NULL;
-    flight->piece = status == MILL_OK ? number : -1;
-    if (status == MILL_OK && p->cancelled)
-        mill_request_cancel(request);
-    pthread_mutex_unlock(&p->lock);
+    if (status != MILL_OK) {
+        pthread_mutex_lock(&p->lock);
+        flight->piece = -1;
+        pthread_mutex_unlock(&p->lock);
+    }
     return status;
 }
 
@@ -143,6 +175,7 @@ static mill_status take_place(struct mill_passage *p, double *retry_after_s,
 
 mill_status mill_passage_submit(struct mill_passage *p, double *retry_after_s,
                                 struct mill_error *err) {
+    MILL_TRY(mill_passage_keep(p, err));
     mill_status status = take_place(p, retry_after_s, err);
     while (status == MILL_OK && p->next < p->n_pieces && p->next < p->current + p->n_flights &&
            has_voice(p, p->next)) {
@@ -171,7 +204,7 @@ static void add_result(struct mill_request_result *total, const struct mill_requ
 }
 
 void mill_passage_land(struct mill_passage *p, struct mill_passage_flight *flight) {
-    learn_voice(p, flight);
+    mill_passage_learn_voice(p, flight);
     pthread_mutex_lock(&p->lock);
     const struct mill_request_result *r = &flight->result;
     p->n_limited += r->end == MILL_REQUEST_LIMIT;
@@ -181,6 +214,7 @@ void mill_passage_land(struct mill_passage *p, struct mill_passage_flight *fligh
         p->total.first_audio_s = r->first_audio_s;
     }
     add_result(&p->total, r);
+    p->n_found_frames += flight->request ? 0 : r->n_frames;
     struct mill_request *request = flight->request;
     flight->request = NULL;
     flight->piece = -1;

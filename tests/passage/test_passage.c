@@ -1,7 +1,6 @@
 /* test_passage.c - how segments are sent on their way and put together, with an engine that the
  * test plays: rests, voices, order, bounds, failures, waking. */
-#include "runtime/passage/passage.h"
-#include "tests/passage/fake_engine.h"
+#include "tests/passage/passage_fixture.h"
 #include "tests/support/fail_alloc.h"
 #include "tests/support/icu_memory.h"
 
@@ -13,55 +12,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-enum { MS = FAKE_RATE / 1000, MAX_SAMPLES = 1 << 20 };
-
-static const char three[] = "One.\n\nTwo.\n\nThree.";
-
-static struct mill_passage *open_with(struct mill_engine *engine,
-                                      const struct mill_passage_options *options) {
-    struct mill_passage *passage;
-    struct mill_error err = {""};
-    if (mill_passage_open(&passage, engine, options, NULL, &err) != MILL_OK)
-        fail_msg("%s", err.text);
-    return passage;
-}
-
-/* The text with a voice of its own, 100 ms behind a paragraph. */
-static struct mill_passage_options options_for(const char *text) {
-    static const int32_t voice[FAKE_VOICE_TOKENS] = {9, 8, 7, 6};
-    struct mill_passage_options options;
-    mill_passage_options_init(&options);
-    options.text = text;
-    options.text_bytes = strlen(text);
-    options.language = "en";
-    options.paragraph_ms = 100;
-    options.wish.global = voice;
-    options.wish.n_global = FAKE_VOICE_TOKENS;
-    options.wish.seed = 5;
-    return options;
-}
-
-/* All that can be read now, `piece` samples at a time; the status of the last read. */
-static mill_status read_all(struct mill_passage *passage, size_t piece, float *out, size_t *n) {
-    mill_status status = MILL_OK;
-    while (status == MILL_OK) {
-        size_t n_read;
-        status = mill_passage_read(passage, out + *n, piece, 0, &n_read, NULL);
-        assert_true((status == MILL_OK) == (n_read > 0));
-        *n += n_read;
-        assert_true(*n + piece < MAX_SAMPLES);
-    }
-    return status;
-}
-
-static void say(struct mill_engine *engine, int i, size_t head_ms, float value, size_t sound_ms,
-                size_t tail_ms) {
-    fake_deliver(engine, i, 0, head_ms * MS);
-    fake_deliver(engine, i, value, sound_ms * MS);
-    fake_deliver(engine, i, 0, tail_ms * MS);
-    fake_end(engine, i, MILL_OK);
-}
 
 /* `value` from `at` on for n samples. */
 static size_t expect(const float *samples, size_t at, float value, size_t n) {
@@ -165,7 +115,7 @@ static void test_arrival_does_not_matter(void **state) {
     for (int way = 0; way < 4; way++) {
         struct mill_engine engine;
         fake_engine_init(&engine);
-        struct mill_passage_options options = options_for(three);
+        struct mill_passage_options options = options_for(THREE);
         options.speed = way < 2 ? 1 : 1.5;
         struct mill_passage *passage = open_with(&engine, &options);
         size_t n = 0;
@@ -222,7 +172,7 @@ static void test_a_silent_segment(void **state) {
     float *out = malloc(MAX_SAMPLES * sizeof *out);
     struct mill_engine engine;
     fake_engine_init(&engine);
-    const struct mill_passage_options options = options_for(three);
+    const struct mill_passage_options options = options_for(THREE);
     struct mill_passage *passage = open_with(&engine, &options);
     say(&engine, 0, 0, 0.5f, 50, 10);
     say(&engine, 1, 0, 0, 700, 0);
@@ -243,7 +193,7 @@ static void test_voices_and_seeds(void **state) {
     for (int created = 0; created < 2; created++) {
         struct mill_engine engine;
         fake_engine_init(&engine);
-        struct mill_passage_options options = options_for(three);
+        struct mill_passage_options options = options_for(THREE);
         if (created)
             options.wish.global = NULL;
         struct mill_passage *passage = open_with(&engine, &options);
@@ -408,7 +358,7 @@ static void test_a_full_engine(void **state) {
     float *out = malloc(MAX_SAMPLES * sizeof *out);
     struct mill_engine engine;
     fake_engine_init(&engine);
-    struct mill_passage_options options = options_for(three);
+    struct mill_passage_options options = options_for(THREE);
     struct mill_passage *passage;
     double retry_after_s = 0;
     engine.full = true;
@@ -418,7 +368,7 @@ static void test_a_full_engine(void **state) {
     options.text = "One.", options.text_bytes = 4;
     assert_int_equal(mill_passage_open(&passage, &engine, &options, NULL, NULL), MILL_AGAIN);
     engine.full = false;
-    options = options_for(three);
+    options = options_for(THREE);
     options.n_ahead = 0;
     passage = open_with(&engine, &options);
     engine.full = true;
@@ -439,7 +389,7 @@ static void test_failures(void **state) {
     float *out = malloc(MAX_SAMPLES * sizeof *out);
     struct mill_engine engine;
     fake_engine_init(&engine);
-    struct mill_passage_options options = options_for(three);
+    struct mill_passage_options options = options_for(THREE);
     struct mill_passage *passage = open_with(&engine, &options);
     struct mill_error err = {""};
     size_t n = 0, n_read;
@@ -478,7 +428,7 @@ static void test_waking_and_cancelling(void **state) {
     (void)state;
     struct mill_engine engine;
     fake_engine_init(&engine);
-    struct mill_passage_options options = options_for(three);
+    struct mill_passage_options options = options_for(THREE);
     int n_wakes = 0;
     options.readable = count_wakes;
     options.context = &n_wakes;
@@ -516,7 +466,7 @@ static void test_waiting(void **state) {
     (void)state;
     struct mill_engine engine;
     fake_engine_init(&engine);
-    const struct mill_passage_options options = options_for(three);
+    const struct mill_passage_options options = options_for(THREE);
     struct mill_passage *passage = open_with(&engine, &options);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, play, &engine), 0);
@@ -532,7 +482,7 @@ static void test_waiting(void **state) {
 static mill_status attempt(void *context, struct mill_error *err) {
     struct mill_engine *engine = context;
     struct mill_passage *passage;
-    struct mill_passage_options options = options_for(three);
+    struct mill_passage_options options = options_for(THREE);
     float out[1000];
     size_t n;
     fake_engine_init(engine);
