@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ enum { TEMPORARY_DIGITS = 12 };
 mill_status mill_mapping_open(struct mill_mapping *mapping, const char *path,
                               struct mill_error *err) {
     *mapping = (struct mill_mapping){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
     if (fd < 0)
         return mill_fail(err, errno == ENOENT ? MILL_E_NOT_FOUND : MILL_E_IO, "'%s': %s", path,
                          strerror(errno));
@@ -111,11 +112,35 @@ static mill_status check_replaceable(const char *path, mode_t *mode, struct mill
                      path);
 }
 
-/* The name that the file gets: of a link the target's, where it has one. In new memory. */
+/* Where the link of that name leads, one step; in new memory, NULL with errno. */
+static char *follow(const char *path) {
+    char target[PATH_MAX];
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    if (n < 0)
+        return NULL;
+    target[n] = '\0';
+    const char *slash = strrchr(path, '/');
+    char *full = NULL;
+    int length = target[0] == '/' || !slash
+                     ? asprintf(&full, "%s", target)
+                     : asprintf(&full, "%.*s/%s", (int)(slash - path), path, target);
+    return length < 0 ? NULL : full;
+}
+
+/* The name that the file gets: of a link its target's, whether it is there or not. In new memory,
+ * NULL with errno. */
 static char *final_name(const char *path) {
+    enum { MAX_LINKS = 40 };
     struct stat info;
-    char *target = lstat(path, &info) == 0 && S_ISLNK(info.st_mode) ? realpath(path, NULL) : NULL;
-    return target ? target : strdup(path);
+    char *name = strdup(path);
+    for (int i = 0; name && lstat(name, &info) == 0 && S_ISLNK(info.st_mode); i++) {
+        char *next = i < MAX_LINKS ? follow(name) : NULL;
+        if (i == MAX_LINKS)
+            errno = ELOOP;
+        free(name);
+        name = next;
+    }
+    return name;
 }
 
 static int open_folder_of(const char *path) {
@@ -148,10 +173,9 @@ static int create_temporary(struct mill_output *output, mode_t mode) {
 static int open_temporary(struct mill_output *output, const char *path, mode_t mode) {
     char digits[TEMPORARY_DIGITS + 1] = "";
     output->path = final_name(path);
-    if (!mill_hex_random(digits, TEMPORARY_DIGITS / 2))
+    if (!output->path || !mill_hex_random(digits, TEMPORARY_DIGITS / 2))
         return errno;
-    if (!output->path ||
-        asprintf(&output->temporary_path, "%s.%s" TEMPORARY_ENDING, output->path, digits) < 0) {
+    if (asprintf(&output->temporary_path, "%s.%s" TEMPORARY_ENDING, output->path, digits) < 0) {
         output->temporary_path = NULL;
         return ENOMEM;
     }

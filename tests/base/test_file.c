@@ -193,11 +193,26 @@ static void what_is_replaced(void **state) {
     assert_int_equal(mill_file_write(link, "x", 1, &err), MILL_E_INPUT);
     assert_int_equal(lstat(pipe, &info), 0);
     assert_true(S_ISFIFO(info.st_mode));
+    struct mill_mapping map; /* nobody writes into it, and it is not waited for */
+    assert_int_equal(mill_mapping_open(&map, pipe, &err), MILL_E_INPUT);
+    assert_non_null(strstr(err.text, "not a regular file"));
 
     unlink(link);
     assert_int_equal(mill_file_write(path, "old", 3, NULL), MILL_OK);
     assert_int_equal(symlink("test_file.new", link), 0); /* where there is nothing */
     assert_int_equal(mill_file_write(link, "new", 3, NULL), MILL_OK);
+    assert_int_equal(lstat(link, &info), 0);
+    assert_true(S_ISLNK(info.st_mode));
+    assert_int_equal(stat(MILL_SCRATCH "/test_file.new", &info), 0);
+    assert_int_equal(info.st_size, 3);
+    unlink(MILL_SCRATCH "/test_file.new");
+    unlink(link);
+    assert_int_equal(symlink("test_file.link", link), 0); /* to itself */
+    assert_int_equal(mill_file_write(link, "x", 1, &err), MILL_E_IO);
+    assert_non_null(strstr(err.text, "links"));
+    unlink(link);
+    assert_int_equal(symlink(MILL_SCRATCH "/none/x", link), 0);
+    assert_int_equal(mill_file_write(link, "x", 1, &err), MILL_E_IO);
     unlink(link);
     assert_int_equal(symlink(path, link), 0);
     assert_int_equal(chmod(path, 0604), 0);
