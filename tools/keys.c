@@ -5,6 +5,7 @@
 #include "runtime/base/memory.h"
 #include "tools/command.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stddef.h>
@@ -73,8 +74,14 @@ static mill_status add_key(const struct request *r, const char *name, struct mil
     mill_key_hash(text, key->hash);
     keys->n++;
     MILL_TRY(mill_keys_write(keys, r->file, err));
-    puts(text);
-    return MILL_OK;
+    if (puts(text) >= 0 && fflush(stdout) == 0)
+        return MILL_OK;
+    int cause = errno; /* a key that nobody has seen is none */
+    clearerr(stdout);
+    keys->n--;
+    MILL_TRY(mill_keys_write(keys, r->file, err));
+    return mill_fail(err, MILL_E_IO, "key '%s' is not added, as it cannot be printed: %s", name,
+                     strerror(cause));
 }
 
 static mill_status remove_key(const struct request *r, const char *name, struct mill_keys *keys,
