@@ -248,9 +248,7 @@ static mill_status fly(struct batch *b, struct mill_error *err) {
     for (;;) {
         MILL_TRY(fill(b, err));
         if (mill_flights_count(b->flights) == 0)
-            return *b->interrupted
-                       ? mill_fail(err, MILL_E_CANCELLED, "interrupted; run it again to go on")
-                       : MILL_OK;
+            return *b->interrupted ? mill_fail(err, MILL_E_CANCELLED, "interrupted") : MILL_OK;
         if (*b->interrupted)
             mill_flights_cancel(b->flights, NULL);
         MILL_TRY(mill_flights_serve(b->flights, SHOW_S, err));
@@ -265,6 +263,8 @@ static void report(const struct batch *b) {
     fprintf(stderr,
             "%zu done, %zu done before, %zu failed; audio %.1f s, wall %.1f s, %.2f x real time\n",
             b->n_done, b->n_skipped, b->n_failed, b->audio_s, wall_s, b->audio_s / wall_s);
+    if (b->n_done + b->n_skipped + b->n_failed < b->input.n_items)
+        fputs("what was done is kept: run it again to go on\n", stderr);
 }
 
 static mill_status run(struct batch *b, struct mill_error *err) {

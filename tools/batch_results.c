@@ -72,7 +72,11 @@ static mill_status match_lines(const struct mill_batch_results *r, const struct 
         json_t *line;
         mill_status status = mill_json_parse(&line, NULL, start, size, err);
         if (status < 0)
-            return mill_context(err, status, "'" MILL_BATCH_RESULTS_NAME "': line %zu", number + 1);
+            return mill_context(
+                err, status,
+                "'%s/" MILL_BATCH_RESULTS_NAME
+                "': line %zu is not one of results: repair it, or take another folder",
+                r->folder, number + 1);
         const char *id = json_string_value(json_object_get(line, "id"));
         struct mill_batch_item **item =
             id && n_items ? bsearch(id, sorted, n_items, sizeof *sorted, id_against) : NULL;
@@ -139,7 +143,8 @@ static mill_status empty_unfinished(struct mill_batch_results *r, struct mill_er
     for (struct dirent *entry; status == MILL_OK && (entry = readdir(folder));)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
             unlinkat(dirfd(folder), entry->d_name, 0) != 0)
-            status = fail_errno(err, r->unfinished);
+            status = mill_fail(err, MILL_E_IO, "'%s/%s': cannot be removed: %s", r->unfinished,
+                               entry->d_name, strerror(errno));
     closedir(folder);
     return status;
 }
@@ -246,8 +251,8 @@ static mill_status append(struct mill_batch_results *r, json_t *line, struct mil
     if (!cause && fdatasync(r->lines_fd) != 0)
         cause = errno;
     free(text);
-    return cause ? mill_fail(err, mill_write_failure(cause), "'" MILL_BATCH_RESULTS_NAME "': %s",
-                             strerror(cause))
+    return cause ? mill_fail(err, mill_write_failure(cause), "'%s/" MILL_BATCH_RESULTS_NAME "': %s",
+                             r->folder, strerror(cause))
                  : MILL_OK;
 }
 
