@@ -60,16 +60,28 @@ static mill_status read_text(struct saying *s, struct mill_error *err) {
         MILL_TRY(mill_file_read(o->text ? o->text : o->file, &s->text, err));
     while (s->text.size > 0 && strchr(" \t\r\n", s->text.data[s->text.size - 1]))
         s->text.size--; /* a file's last line break is not part of its text */
-    return s->text.size > 0 ? MILL_OK : mill_fail(err, MILL_E_INPUT, "the text is empty");
+    return s->text.size > 0 ? MILL_OK
+           : o->file        ? mill_fail(err, MILL_E_INPUT, "'%s': the text is empty", o->file)
+                            : mill_fail(err, MILL_E_INPUT, "the text is empty");
 }
 
-/* What is read is not what is written: it would be lost. */
+/* What is read is not what is written, nor are two things written to one place: one would be lost.
+ */
 static mill_status check_outputs(const struct mill_say_options *o, struct mill_error *err) {
     const char *const read[] = {o->file, o->dictionary, o->voice};
     for (size_t i = 0; i < sizeof read / sizeof *read; i++)
         if (read[i] && mill_file_same(read[i], o->output))
             return mill_fail(err, MILL_E_INPUT, "-o '%s' would replace what is read", o->output);
-    return o->save_voice ? mill_voice_check_output(o->save_voice, err) : MILL_OK;
+    if (!o->save_voice)
+        return MILL_OK;
+    for (size_t i = 0; i < 2; i++)
+        if (read[i] && mill_file_same(read[i], o->save_voice))
+            return mill_fail(err, MILL_E_INPUT, "--save-voice '%s' would replace what is read",
+                             o->save_voice);
+    MILL_TRY(mill_voice_check_output(o->save_voice, err));
+    if (strcmp(o->save_voice, o->output) == 0 || mill_file_same(o->save_voice, o->output))
+        return mill_fail(err, MILL_E_INPUT, "-o and --save-voice are both '%s'", o->output);
+    return MILL_OK;
 }
 
 static mill_status find_voice(void *context, const char *name, struct mill_engine_request *wish,

@@ -1,6 +1,8 @@
 /* voice_open.c - see voice_open.h. */
 #include "tools/voice_open.h"
 
+#include "runtime/base/file.h"
+
 #include <string.h>
 #include <unistd.h>
 
@@ -53,7 +55,7 @@ mill_status mill_voice_open(struct mill_voice *out, const char *wanted,
     return status;
 }
 
-mill_status mill_voice_check_output(const char *path, struct mill_error *err) {
+static mill_status check_replaced(const char *path, struct mill_error *err) {
     struct mill_voice there;
     if (ends_in(path, ".voice"))
         return MILL_OK;
@@ -64,4 +66,12 @@ mill_status mill_voice_check_output(const char *path, struct mill_error *err) {
     mill_status status = mill_voice_read(&there, path, NULL, err);
     mill_voice_deinit(&there);
     return status == MILL_OK ? MILL_OK : mill_context(err, status, "not replaced");
+}
+
+mill_status mill_voice_check_output(const char *path, struct mill_error *err) {
+    struct mill_output output;
+    MILL_TRY(check_replaced(path, err));
+    MILL_TRY(mill_output_open(&output, path, err));
+    mill_output_close(&output);
+    return MILL_OK;
 }

@@ -22,8 +22,9 @@ mill_status mill_voice_open(struct mill_voice *out, const char *wanted,
                             const struct mill_registry *registry,
                             const struct mill_voice_model *model, struct mill_error *err);
 
-/* A voice may be written there: MILL_E_INPUT where the name's ending would keep it from being found
- * as a file, or something that is no voice would be replaced. */
+/* A voice can be written there: MILL_E_INPUT where the name's ending would keep it from being found
+ * as a file, or something that is no voice would be replaced; else what keeps a file from being
+ * made there. Asked before the work that it would be the end of. */
 mill_status mill_voice_check_output(const char *path, struct mill_error *err);
 
 #endif
