@@ -124,6 +124,9 @@ static mill_status land(void *context, void *landed, struct mill_audio_writer *w
     int32_t rate = mill_engine_get_info(b->engine)->sample_rate;
     if (result->end == MILL_REQUEST_CANCELLED)
         return MILL_OK;
+    if (result->status == MILL_E_FULL) /* the next item would fare no better */
+        return mill_fail(err, result->status, "line %zu, '%s': %s", item->line, item->id,
+                         result->error.text);
     if (result->status < 0)
         return note_failure(b, item, result, err);
     MILL_TRY(mill_batch_results_store(b->results, item, writer, rate, result, err));
@@ -221,8 +224,13 @@ static mill_status take_off(struct batch *b, struct mill_error *err) {
     struct mill_batch_item *item = &b->input.items[b->next];
     struct mill_batch_wish wish;
     MILL_TRY(mill_batch_wish_init(&wish, item, &b->sizes, err));
-    mill_status status = mill_flights_begin(b->flights, b->engine, &wish.options, item, err);
+    char *kept = mill_batch_results_kept(b->results, item);
+    wish.options.kept = kept;
+    wish.options.kept_model = b->sizes.common;
+    mill_status status = kept ? mill_flights_begin(b->flights, b->engine, &wish.options, item, err)
+                              : mill_fail(err, MILL_E_MEMORY, "no memory");
     mill_batch_wish_deinit(&wish);
+    free(kept);
     if (status != MILL_E_INPUT)
         return status;
     const struct mill_request_result refused = {.status = status, .error = *err};

@@ -4,6 +4,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/memory.h"
 #include "runtime/io/config.h"
+#include "runtime/passage/kept.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#define KEPT_ENDING ".part"
 enum { MAX_RESULTS_BYTES = 1 << 30, MAX_NAME = 120 };
 
 struct mill_batch_results {
@@ -134,6 +136,12 @@ static mill_status read_lines(struct mill_batch_results *r, const char *path,
     return status;
 }
 
+/* The folders of segments are looked at later, when it is known what is done. */
+static bool is_kept(const char *name) {
+    const char *ending = strrchr(name, '.');
+    return ending && strcmp(ending, KEPT_ENDING) == 0;
+}
+
 static mill_status empty_unfinished(struct mill_batch_results *r, struct mill_error *err) {
     MILL_TRY(mill_folder_make(r->unfinished, err));
     DIR *folder = opendir(r->unfinished);
@@ -142,10 +150,41 @@ static mill_status empty_unfinished(struct mill_batch_results *r, struct mill_er
     mill_status status = MILL_OK;
     for (struct dirent *entry; status == MILL_OK && (entry = readdir(folder));)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            unlinkat(dirfd(folder), entry->d_name, 0) != 0)
+            !is_kept(entry->d_name) && unlinkat(dirfd(folder), entry->d_name, 0) != 0)
             status = mill_fail(err, MILL_E_IO, "'%s/%s': cannot be removed: %s", r->unfinished,
                                entry->d_name, strerror(errno));
     closedir(folder);
+    return status;
+}
+
+static bool is_to_do(const struct mill_batch_input *input, const char *id, size_t n) {
+    for (size_t i = 0; i < input->n_items; i++)
+        if (!input->items[i].done && strncmp(input->items[i].id, id, n) == 0 &&
+            input->items[i].id[n] == '\0')
+            return true;
+    return false;
+}
+
+/* Segments of items that nobody asks for any longer. There are as many as were under way. */
+static mill_status drop_kept(const struct mill_batch_results *r,
+                             const struct mill_batch_input *input, struct mill_error *err) {
+    DIR *folder = opendir(r->unfinished);
+    mill_status status = folder ? MILL_OK : fail_errno(err, r->unfinished);
+    for (struct dirent *entry; status == MILL_OK && (entry = readdir(folder));) {
+        const char *name = entry->d_name;
+        if (!is_kept(name) || is_to_do(input, name, strlen(name) - strlen(KEPT_ENDING)))
+            continue;
+        struct mill_kept *kept = NULL;
+        char *path = mill_path_join(r->unfinished, name);
+        status =
+            path ? mill_kept_open(&kept, path, err) : mill_fail(err, MILL_E_MEMORY, "no memory");
+        if (status == MILL_OK)
+            mill_kept_clear(kept);
+        mill_kept_close(kept);
+        free(path);
+    }
+    if (folder)
+        closedir(folder);
     return status;
 }
 
@@ -184,6 +223,8 @@ static mill_status open_folder(struct mill_batch_results *r, struct mill_batch_i
     r->lines_fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     mill_status status = r->lines_fd < 0 ? fail_errno(err, path) : read_lines(r, path, input, err);
     free(path);
+    if (status == MILL_OK)
+        status = drop_kept(r, input, err);
     if (status == MILL_OK && fsync(r->folder_fd) != 0)
         status = fail_errno(err, r->folder);
     return status;
@@ -225,6 +266,13 @@ void mill_batch_results_close(struct mill_batch_results *r) {
 }
 
 /* ------------------------------------------------------------------ files and lines */
+
+char *mill_batch_results_kept(const struct mill_batch_results *r,
+                              const struct mill_batch_item *item) {
+    char name[MAX_NAME];
+    snprintf(name, sizeof name, "%s" KEPT_ENDING, item->id);
+    return mill_path_join(r->unfinished, name);
+}
 
 mill_status mill_batch_results_begin(struct mill_batch_results *r,
                                      const struct mill_batch_item *item, int32_t sample_rate,

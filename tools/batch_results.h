@@ -3,12 +3,13 @@
  *   DIR/ch01-007.wav     one sound file for each item, whole or not there
  *   DIR/results.jsonl    one line for each item that ended, appended when its file is on the disk
  *   DIR/.unfinished/     files under way; emptied at each start
+ *   DIR/.unfinished/ch01-007.part/     segments of a long item under way (passage/kept.h)
  *
  * A line is written after the file that it speaks of is durable, and is durable itself before the
  * item counts as done, so a process that is killed, or a machine that goes off, loses what was
- * under way and nothing else. A folder without results is only taken where no file of the items'
- * names is in it: such a one is not ours. A line that was cut off is dropped at the next start. One
- * process at a time may have the folder. */
+ * under way and nothing else; of a long item the segments that were. A folder without results is
+ * only taken where no file of the items' names is in it: such a one is not ours. A line that was
+ * cut off is dropped at the next start. One process at a time may have the folder. */
 #ifndef MILL_TOOLS_BATCH_RESULTS_H
 #define MILL_TOOLS_BATCH_RESULTS_H
 
@@ -25,6 +26,10 @@ mill_status mill_batch_results_open(struct mill_batch_results **out, const char 
                                     struct mill_error *err);
 void mill_batch_results_close(struct mill_batch_results *results);
 
+/* The folder in which an item under way keeps its segments, in new memory; NULL when that is short.
+ */
+char *mill_batch_results_kept(const struct mill_batch_results *results,
+                              const struct mill_batch_item *item);
 /* A file under way for the item's sound. */
 mill_status mill_batch_results_begin(struct mill_batch_results *results,
                                      const struct mill_batch_item *item, int32_t sample_rate,

@@ -181,6 +181,8 @@ static mill_status land(struct flight *flight, mill_status status, struct mill_e
         result.status = mill_fail(&result.error, MILL_E_NUMERIC, "there is no sound");
     }
     status = hands->land(hands->context, flight->item, flight->writer, &result, err);
+    if (status == MILL_OK && result.status == MILL_OK)
+        mill_passage_clear_kept(flight->passage);
     end(flight);
     return status;
 }

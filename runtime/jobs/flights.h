@@ -18,7 +18,8 @@ struct mill_flight_hands {
     mill_status (*begin_sound)(void *context, void *item, struct mill_audio_writer **out,
                                struct mill_error *err);
     /* It is over, however it ended. With MILL_OK in `result` all of the sound was written, and
-     * waits to be finished; else the writer may be NULL. It is closed behind this. */
+     * waits to be finished; else the writer may be NULL. It is closed behind this, and when all
+     * went well, what the passage kept on the disk is removed. */
     mill_status (*land)(void *context, void *item, struct mill_audio_writer *writer,
                         const struct mill_request_result *result, struct mill_error *err);
     void *context;

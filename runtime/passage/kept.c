@@ -23,9 +23,8 @@ struct mill_kept {
 struct header {
     char magic[8];
     char key[KEY_DIGITS];
-    uint32_t end, findings, n_frames, n_voice;
+    uint32_t end, findings, n_frames, n_redraws, exact, n_voice;
     uint64_t seed, n_samples;
-    uint64_t exact;
 };
 static const char magic[8] = "millseg1";
 
@@ -149,6 +148,7 @@ static mill_status parse(const struct mill_mapping *file, const char *key,
         .end = header.end,
         .findings = header.findings,
         .n_frames = header.n_frames,
+        .n_redraws = header.n_redraws,
         .n_voice = header.n_voice,
         .voice = (const int32_t *)(const void *)voice,
         .samples = (const float *)(const void *)(voice + header.n_voice * sizeof(int32_t)),
@@ -181,6 +181,7 @@ static mill_status compose(struct mill_buffer *file, const char *key,
                             .end = sound->end,
                             .findings = sound->findings,
                             .n_frames = sound->n_frames,
+                            .n_redraws = sound->n_redraws,
                             .n_voice = sound->n_voice,
                             .n_samples = sound->n_samples};
     char hash[MILL_SHA256_HEX_BYTES];

@@ -17,8 +17,8 @@ struct mill_kept;
 
 /* A segment's sound and what became of its request. */
 struct mill_kept_sound {
-    uint64_t seed; /* this and the next four as in mill_request_result */
-    uint32_t end, findings, n_frames;
+    uint64_t seed; /* this and the next five as in mill_request_result */
+    uint32_t end, findings, n_frames, n_redraws;
     bool exact;
     uint32_t n_voice;     /* global tokens: those of a voice that it created, or 0 */
     const int32_t *voice; /* borrowed */

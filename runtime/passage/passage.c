@@ -51,6 +51,12 @@ static mill_status open_flights(struct mill_passage *p, struct mill_error *err) 
     return MILL_OK;
 }
 
+static mill_status open_kept(struct mill_passage *p, struct mill_error *err) {
+    p->kept_model = strdup(p->options.kept_model ? p->options.kept_model : "");
+    return p->kept_model ? mill_kept_open(&p->kept, p->options.kept, err)
+                         : mill_fail(err, MILL_E_MEMORY, "no memory for a passage");
+}
+
 mill_status mill_passage_open(struct mill_passage **out, struct mill_engine *engine,
                               const struct mill_passage_options *options, double *retry_after_s,
                               struct mill_error *err) {
@@ -75,7 +81,7 @@ mill_status mill_passage_open(struct mill_passage **out, struct mill_engine *eng
     if (status == MILL_OK)
         p->pause_s = p->first_pause_s;
     if (status == MILL_OK && options->kept && p->n_pieces > 1)
-        status = mill_kept_open(&p->kept, options->kept, err);
+        status = open_kept(p, err);
     if (status == MILL_OK)
         status = mill_passage_submit(p, retry_after_s, err);
     if (status == MILL_OK)
@@ -105,6 +111,7 @@ void mill_passage_close(struct mill_passage *p) {
     free(p->flights);
     free(p->pieces);
     mill_kept_close(p->kept);
+    free(p->kept_model);
     mill_time_stretch_close(p->stretch);
     mill_buffer_deinit(&p->text);
     pthread_cond_destroy(&p->changed);

@@ -24,10 +24,10 @@ static mill_status describe_tokens(struct mill_buffer *out, const int32_t *token
 
 mill_status mill_passage_describe(struct mill_buffer *out, const struct mill_engine_request *w,
                                   struct mill_error *err) {
-    MILL_TRY(mill_buffer_printf(out, err, "%.9g %.9g %d %" PRIu64 " %d %d %d %d\n%d %d %d %d %d",
-                                (double)w->temperature, (double)w->top_p, w->top_k, w->seed,
-                                w->max_frames, w->max_redraws, w->unrestricted, w->lookahead,
-                                w->gender, w->pitch, w->speed, w->pitch_value, w->speed_value));
+    MILL_TRY(mill_buffer_printf(
+        out, err, "%.9g %.9g %d %" PRIu64 " %d %d %d %d %d\n%d %d %d %d %d", (double)w->temperature,
+        (double)w->top_p, w->top_k, w->seed, w->max_frames, w->max_redraws, w->unrestricted,
+        w->stream, w->lookahead, w->gender, w->pitch, w->speed, w->pitch_value, w->speed_value));
     MILL_TRY(describe_tokens(out, w->global, w->n_global, err));
     MILL_TRY(describe_tokens(out, w->semantic, w->n_semantic, err));
     MILL_TRY(mill_buffer_printf(out, err, "\n%zu\n", w->transcript_bytes));
@@ -38,8 +38,7 @@ static mill_status make_key(const struct mill_passage *p, const struct mill_engi
                             char key[MILL_SHA256_HEX_BYTES], struct mill_error *err) {
     struct mill_buffer words;
     mill_buffer_init(&words, MAX_KEY_BYTES);
-    mill_status status = mill_buffer_printf(&words, err, "segment 1 %s\n",
-                                            p->options.kept_model ? p->options.kept_model : "");
+    mill_status status = mill_buffer_printf(&words, err, "segment 1 %s\n", p->kept_model);
     if (status == MILL_OK)
         status = mill_passage_describe(&words, wish, err);
     if (status == MILL_OK)
@@ -67,6 +66,7 @@ static mill_status land_sound(struct mill_passage *p, struct mill_passage_flight
     }
     flight->result = (struct mill_request_result){.end = (enum mill_request_end)sound->end,
                                                   .n_frames = (int32_t)sound->n_frames,
+                                                  .n_redraws = (int32_t)sound->n_redraws,
                                                   .n_samples = sound->n_samples,
                                                   .seed = sound->seed,
                                                   .findings = sound->findings,
@@ -134,6 +134,7 @@ static mill_status keep_flight(struct mill_passage *p, struct mill_passage_fligh
                                           .end = r->end,
                                           .findings = r->findings,
                                           .n_frames = (uint32_t)r->n_frames,
+                                          .n_redraws = (uint32_t)r->n_redraws,
                                           .exact = r->exact,
                                           .n_voice =
                                               flight->invents ? (uint32_t)p->n_voice_tokens : 0,

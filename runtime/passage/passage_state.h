@@ -67,6 +67,7 @@ struct mill_passage {
     int32_t sample_rate, n_voice_tokens;
     bool has_place;         /* of the engine: for passages of more than one piece */
     struct mill_kept *kept; /* owned; NULL = nothing is kept */
+    char *kept_model;       /* owned: the options' */
     int32_t n_found, n_kept, n_found_frames; /* guarded: as in the progress */
 
     /* Reading. */

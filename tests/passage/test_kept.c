@@ -120,7 +120,7 @@ static void test_other_segments_are_not_taken(void **state) {
     struct mill_request_result result;
     struct mill_passage_progress progress;
     static const int32_t voice[FAKE_VOICE_TOKENS] = {4, 3, 2, 1}, recording[2] = {1, 2};
-    for (int i = 0; i < 15; i++) {
+    for (int i = 0; i < 16; i++) {
         size_t n;
         struct mill_passage_options options = keeping();
         forget_kept(state);
@@ -171,11 +171,14 @@ static void test_other_segments_are_not_taken(void **state) {
             options.text = "Nought.\n\nOne.\n\nTwo.\n\nThree.", expected = 4;
             options.text_bytes = strlen(options.text);
             break;
-        case 14: /* given voices: with a recording, and without */
+        case 14: /* given voices with recordings */
+        case 15:
             w->global = voice, w->n_global = FAKE_VOICE_TOKENS;
+            w->semantic = recording, w->n_semantic = 2;
+            w->transcript = "A", w->transcript_bytes = 1;
             make_all(&engine, &options, out, &n, &result, &progress);
-            w->semantic = recording, w->n_semantic = 2, w->transcript = "A",
-            w->transcript_bytes = 1;
+            w->n_semantic -= i == 14;
+            w->transcript = i == 14 ? "A" : "B";
             break;
         }
         assert_int_equal(make_all(&engine, &options, out, &n, &result, &progress), expected);
@@ -218,7 +221,7 @@ static void test_damaged_segments_are_made_again(void **state) {
     options.wish.global = voice, options.wish.n_global = FAKE_VOICE_TOKENS;
     size_t n_first, n;
     make_all(&engine, &options, first, &n_first, &result, &progress);
-    static const off_t places[] = {0, 8, 71, 75, 83, 87, 88, 96, 104, 112, 500, -65, -64, -1};
+    static const off_t places[] = {0, 8, 71, 75, 83, 87, 88, 92, 96, 104, 112, 500, -65, -64, -1};
     for (size_t i = 0; i < 2 * (sizeof places / sizeof *places); i++) {
         damage((int)i % 3, places[i / 2], i % 2);
         assert_int_equal(make_all(&engine, &options, out, &n, &result, &progress), 1);
@@ -226,6 +229,16 @@ static void test_damaged_segments_are_made_again(void **state) {
         assert_memory_equal(out, first, n * sizeof *out);
         assert_int_equal(make_all(&engine, &options, out, &n, &result, &progress), 0);
     }
+    char name[3][sizeof kept + 256]; /* a segment by the name of another */
+    DIR *folder = opendir(kept);
+    int i = 0;
+    for (struct dirent *entry; (entry = readdir(folder));)
+        if (entry->d_name[0] != '.')
+            snprintf(name[i++], sizeof name[0], "%s/%s", kept, entry->d_name);
+    closedir(folder);
+    assert_int_equal(rename(name[0], name[1]), 0);
+    assert_int_equal(make_all(&engine, &options, out, &n, &result, &progress), 2);
+    assert_memory_equal(out, first, n * sizeof *out);
     forget_kept(state);
     free(first), free(out);
 }
