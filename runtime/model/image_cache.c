@@ -276,6 +276,7 @@ mill_status mill_image_cache_make(struct mill_image_memory *memory, const char *
     struct mill_output output;
     *memory = (struct mill_image_memory){0};
     target->write_failed = true;
+    mill_output_sweep(path); /* of a killed process, as large as the image */
     MILL_TRY(mill_output_open(&output, path, err));
     mill_status status = write_image(memory, &output, key, plan, target, err);
     if (status == MILL_OK)

@@ -134,6 +134,20 @@ static void test_no_cache_possible(void **state) {
     free(wanted);
 }
 
+/* Half an image, of a process that was killed, goes when the image is made. */
+static void test_half_an_image(void **state) {
+    struct model *model = *state;
+    char path[512], half[600];
+    mill_weights_close(open_precision(model, MILL_PRECISION_BF16, CACHE));
+    find_cached(path, sizeof path);
+    snprintf(half, sizeof half, "%s.0123456789ab.unfinished", path);
+    assert_int_equal(rename(path, half), 0);
+    mill_weights_close(open_precision(model, MILL_PRECISION_BF16, CACHE));
+    assert_int_equal(access(half, F_OK), -1);
+    assert_int_equal(access(path, F_OK), 0);
+    remove_files(CACHE);
+}
+
 static void test_many_processes(void **state) {
     struct model *model = *state;
     enum { N = 4 };
@@ -209,6 +223,7 @@ int main(void) {
         cmocka_unit_test(test_cache),
         cmocka_unit_test(test_cache_tells_options_apart),
         cmocka_unit_test(test_no_cache_possible),
+        cmocka_unit_test(test_half_an_image),
         cmocka_unit_test(test_many_processes),
         cmocka_unit_test(test_open_without_memory),
     };
