@@ -160,6 +160,9 @@ static void check_body(struct mill_call *call, const struct framing *framing) {
     if (mill_call_header(call, "Content-Encoding"))
         mill_problem_set(&call->problem, 415, "unsupported_encoding", NULL,
                          "Content-Encoding: send the body as it is");
+    else if (call->route->body == MILL_BODY_NONE && framing->n_lengths > 0 &&
+             strtoull(framing->length, NULL, 10) > 0)
+        mill_problem_set(&call->problem, 413, "request_too_large", NULL, "this path takes no body");
     else if (framing->n_lengths > 0 && strtoull(framing->length, NULL, 10) > most)
         mill_problem_set(&call->problem, 413, "request_too_large", NULL,
                          "the body may have %zu bytes", most);

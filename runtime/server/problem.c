@@ -57,7 +57,10 @@ int mill_problem_of_field(struct mill_problem *problem, mill_status status, cons
 mill_status mill_problem_read_json(json_t **out, const char *data, size_t size,
                                    struct mill_problem *problem) {
     struct mill_error err;
-    mill_status status = mill_json_parse(out, NULL, data, size, &err);
+    *out = NULL;
+    mill_status status =
+        size > 0 ? mill_json_parse(out, NULL, data, size, &err)
+                 : mill_fail(&err, MILL_E_INPUT, "it is empty: a JSON object is wanted");
     if (status == MILL_OK && !json_is_object(*out)) {
         json_decref(*out);
         *out = NULL;
