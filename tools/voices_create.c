@@ -220,12 +220,14 @@ static mill_status prepare(struct creation *c, struct mill_error *err) {
         c->voices = mill_voices_folder(c->voices_option);
         const struct mill_registry registry = {.folder = c->voices};
         MILL_TRY(mill_voice_check_registry(&registry, err));
-        mill_status status = mill_registry_get(&registry, c->name, NULL, &voice, NULL);
-        if (status == MILL_OK)
+        mill_status status = mill_registry_get(&registry, c->name, NULL, &voice, err);
+        if (status == MILL_OK) {
             mill_voice_deinit(&voice);
-        if (status != MILL_E_NOT_FOUND)
             return mill_fail(err, MILL_E_INPUT, "there is a voice '%s' already in '%s'", c->name,
                              c->voices);
+        }
+        if (status != MILL_E_NOT_FOUND)
+            return status;
     }
     return MILL_OK;
 }
