@@ -132,6 +132,10 @@ void yield() {
     run_thread(next_thread());
 }
 
+void launch_wait() {
+    self->has_waited = resident.has_waited = true;
+}
+
 /* ------------------------------------------------------------------ threads */
 
 static void finish_thread() {
@@ -168,6 +172,7 @@ static void prepare_thread(unsigned index, uint3 block_index) {
     t->waits_for = nullptr;
     t->copies.clear();
     t->copy_group = 0;
+    t->has_waited = false;
     fiber_prepare(&t->fiber, index, thread_main);
 }
 
@@ -237,8 +242,9 @@ cudaError_t launch_run(const launch &l, size_t most_shared_bytes,
     state.caller = {};
     resident.launch = &l;
     resident.n_threads = l.block.x * l.block.y * l.block.z;
+    resident.has_waited = false;
     if (checker)
-        checker->launch_begins();
+        checker->launch_begins(l);
     shared_begin_launch(l.shared_bytes, most_shared_bytes);
     fault_handler_install();
     uint64_t n = (uint64_t)l.grid.x * l.grid.y * l.grid.z;
@@ -250,6 +256,11 @@ cudaError_t launch_run(const launch &l, size_t most_shared_bytes,
         at = (at + order.step) % n;
     }
     fault_handler_remove();
+    /* The launch behind it waits for it alone. */
+    if (l.is_early && !resident.has_waited && !state.over)
+        complain(cudaErrorLaunchFailure, nowhere,
+                 "may begin early and ends without grid_wait: whoever waits for it has not waited "
+                 "for those in front of it");
     resident.launch = nullptr;
     return state.error;
 }

@@ -62,6 +62,13 @@ struct thread {
     site waits_at;
     std::vector<pending_copy> copies;
     uint32_t copy_group; /* the one that is being filled */
+    bool has_waited;     /* for the launches in front */
+};
+
+/* Launches in a stream or graph each of which may begin while those in front of it in the chain
+ * still run. */
+struct launch_chain {
+    uint32_t first_block; /* of the first launch, by the checker's count */
 };
 
 struct block {
@@ -71,6 +78,7 @@ struct block {
     struct warp warps[MAX_WARPS];
     struct barrier barriers[N_BARRIERS];
     uint64_t n_idle_yields; /* since anything else happened */
+    bool has_waited;        /* a thread of the launch has, for those in front */
 };
 
 extern thread *self; /* the running one; NULL outside kernels */

@@ -17,7 +17,7 @@
 
 namespace emulator {
 
-enum class defect { race_read, race_write, in_flight, not_written, not_fenced };
+enum class defect { race_read, race_write, in_flight, not_written, not_fenced, early };
 
 static std::set<std::pair<uint32_t, defect>> told; /* in this launch, by place */
 const size_t most_told = 20;
@@ -34,6 +34,8 @@ static std::string describe_thread(stamp s) {
     char text[96];
     if (s.serial() == blocks_serial() && s.thread() >= resident.n_threads)
         return "a bulk copy";
+    if (!blocks_in_launch(s))
+        return "a launch in front";
     if (s.serial() != blocks_serial())
         snprintf(text, sizeof text, "a thread of another block");
     else
@@ -48,10 +50,12 @@ static void tell(uint32_t place, defect what, const thread &by, const void *at, 
         return;
     std::string here = place_describe(place), there;
     if (other_verb)
-        there = describe_thread(other) + other_verb + " at " + place_describe(other_place);
+        there = (what == defect::early ? " although " : "") + describe_thread(other) + other_verb +
+                " at " + place_describe(other_place);
     const char *because = what == defect::not_written  ? "that nobody wrote"
                           : what == defect::in_flight  ? "while a copy is in flight that "
                           : what == defect::not_fenced ? "without fence_async after "
+                          : what == defect::early      ? "before grid_wait"
                                                        : "without a barrier after ";
     char who[64] = "";
     if (&by != self)
@@ -72,7 +76,13 @@ static void judge(const cell &c, const thread &t, const void *at, access kind, u
     const char *verb = kind == access::read    ? "reads"
                        : kind == access::write ? "writes"
                                                : "changes atomically";
-    if (c.written.in_flight())
+    const bool writes_early = kind != access::read && resident.launch->is_early && !t.has_waited &&
+                              shared_offset(at) >= shared_arena_bytes;
+    if (writes_early)
+        tell(place, defect::early, t, at, verb, nullptr, c.written, 0);
+    else if (blocks_unfinished(t, c.written))
+        tell(place, defect::early, t, at, verb, " wrote it", c.written, c.write_place);
+    else if (c.written.in_flight())
         tell(place, defect::in_flight, t, at, verb, " began", c.written, c.write_place);
     else if (c.written.nobody() && kind != access::write)
         tell(place, defect::not_written, t, at, verb, nullptr, c.written, 0);

@@ -17,13 +17,17 @@ struct variable {
 
 static struct {
     uint32_t serial, first_of_launch;
+    uint32_t first_unfinished; /* of launches that may still run, this one included */
     std::map<const void *, variable> variables;
     std::set<const variable *> taken; /* by the resident block's atomics, no fence behind them */
     by_block acquired;                /* by the resident block */
 } state;
 
-void blocks_begin_launch() {
+void blocks_begin_launch(const launch &l) {
     state.first_of_launch = state.serial + 1;
+    if (!l.is_chained)
+        l.chain->first_block = state.first_of_launch;
+    state.first_unfinished = l.chain->first_block;
     state.variables.clear();
 }
 
@@ -39,6 +43,10 @@ uint32_t blocks_serial() {
 
 bool blocks_in_launch(stamp s) {
     return s.serial() >= state.first_of_launch;
+}
+
+bool blocks_unfinished(const thread &later, stamp s) {
+    return !later.has_waited && !blocks_in_launch(s) && s.serial() >= state.first_unfinished;
 }
 
 bool blocks_all_acquired() {

@@ -3,7 +3,8 @@
  *
  * An atomic publishes what its warp had seen at its last fence, and takes over what atomics on the
  * same address published. Towards other blocks both sides need __threadfence: the first before its
- * atomic, the second behind it. Launches are ordered as a whole. */
+ * atomic, the second behind it. Launches are ordered as a whole, but for those that may begin
+ * early: a thread of these comes behind the launches in front when it has called grid_wait. */
 #ifndef MILL_TESTS_EMULATOR_CHECKER_BLOCKS_H
 #define MILL_TESTS_EMULATOR_CHECKER_BLOCKS_H
 
@@ -12,11 +13,13 @@
 
 namespace emulator {
 
-void blocks_begin_launch();
+void blocks_begin_launch(const launch &);
 void blocks_begin_block();
 uint32_t blocks_serial(); /* of the resident one */
 /* Is it of the launch that runs? */
 bool blocks_in_launch(stamp);
+/* Is it of a launch in front that may still run, as far as the thread knows? */
+bool blocks_unfinished(const thread &later, stamp);
 /* Does the resident block come behind all blocks of the launch before it? */
 bool blocks_all_acquired();
 

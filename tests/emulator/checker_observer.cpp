@@ -21,9 +21,9 @@ struct mbarrier_clocks {
 struct checker_observer final : observer {
     std::map<const void *, mbarrier_clocks> mbarriers; /* of this block */
 
-    void launch_begins() override {
+    void launch_begins(const launch &l) override {
         checker_begin_launch();
-        blocks_begin_launch();
+        blocks_begin_launch(l);
     }
     void block_begins() override {
         blocks_begin_block();
@@ -113,7 +113,10 @@ struct checker_observer final : observer {
             cells[i] = {stamp::of_host(), {0}, 0, 0};
     }
     void host_copied(const void *to, const void *from, size_t bytes) override {
-        cell *cells = shadow_find(to, bytes), *origins = shadow_find(from, bytes);
+        const allocation *memory = memory_find(from);
+        const bool is_device = memory && memory->kind == memory_kind::device;
+        cell *cells = shadow_find(to, bytes);
+        cell *origins = is_device ? shadow_find(from, bytes) : nullptr; /* the host's are unseen */
         for (size_t i = 0; cells && i < bytes; i++) {
             bool written = !origins || !origins[i].written.nobody();
             cells[i] = {written ? stamp::of_host() : stamp{0}, {0}, 0, 0};

@@ -6,6 +6,7 @@
 #ifndef MILL_TESTS_EMULATOR_CUDART_H
 #define MILL_TESTS_EMULATOR_CUDART_H
 
+#include "tests/emulator/block.h"
 #include "tests/emulator/emulator.h"
 
 #include <cuda_runtime.h>
@@ -52,6 +53,7 @@ struct capture {
     cudaStreamCaptureMode mode;
     operations captured;
     bool invalid;
+    std::shared_ptr<launch_chain> chain; /* NULL: what came last was no launch */
 };
 
 } // namespace emulator
@@ -61,6 +63,7 @@ struct CUstream_st {
     bool blocking; /* ordered with the default stream */
     std::deque<emulator::operation> queue;
     std::unique_ptr<emulator::capture> capture;
+    std::shared_ptr<emulator::launch_chain> chain; /* as a capture's */
 };
 struct CUevent_st {
     int device;

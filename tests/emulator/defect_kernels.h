@@ -30,6 +30,23 @@ std::vector<defect_kernel> &defect_kernels();
     static void launch_##name(const defect_arguments &a, cudaStream_t stream) {                    \
         CU_LAUNCH(name, n_blocks, n_threads, 16384, stream, a.y, a.x, a.count);                    \
     }                                                                                              \
+    DEFECT_LISTED(name, words)
+/* The same of a kernel that may begin early, 64 threads, behind one that writes y and one that only
+ * waits. */
+#define DEFECT_EARLY(name, words)                                                                  \
+    __global__ void name(float *y, const float *x, unsigned *count);                               \
+    static void launch_##name(const defect_arguments &a, cudaStream_t stream) {                    \
+        launch_two_in_front(a, stream);                                                            \
+        const struct stream_of early = {stream};                                                   \
+        CU_LAUNCH_EARLY(name, 1, 64, 0, &early, a.y, a.x, a.count);                                \
+    }                                                                                              \
+    DEFECT_LISTED(name, words)
+struct stream_of {
+    cudaStream_t stream;
+};
+void launch_two_in_front(const defect_arguments &, cudaStream_t);
+
+#define DEFECT_LISTED(name, words)                                                                 \
     static const bool name##_listed =                                                              \
         (defect_kernels().push_back({__FILE__, #name, launch_##name, words}), true);               \
     __global__ void name(float *y [[maybe_unused]], const float *x [[maybe_unused]],               \

@@ -104,3 +104,11 @@ __global__ void division_by_zero(int *y) {
     y[threadIdx.x] = 7 / y[63 - threadIdx.x];
 }
 LAUNCHER(division_by_zero)
+
+__global__ void early_without_wait(int *) {
+    grid_start_next();
+}
+void launch_early_without_wait(int *y, cudaStream_t stream) {
+    const struct { cudaStream_t stream; } early = {stream};
+    CU_LAUNCH_EARLY(early_without_wait, 1, 64, 0, &early, y);
+}

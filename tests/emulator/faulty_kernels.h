@@ -18,5 +18,6 @@ void launch_near_write(int *y, cudaStream_t); /* y[0] */
 void launch_shared_overrun(int *y, cudaStream_t);
 void launch_misaligned_rows(int *y, cudaStream_t);
 void launch_division_by_zero(int *y, cudaStream_t);
+void launch_early_without_wait(int *y, cudaStream_t); /* may begin early */
 
 #endif

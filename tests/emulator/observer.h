@@ -16,7 +16,7 @@ enum class fence_scope { block, device, async };
 struct observer {
     virtual ~observer() = default;
 
-    virtual void launch_begins() = 0;
+    virtual void launch_begins(const launch &) = 0;
     virtual void block_begins() = 0;
     /* This shared memory is a block's from now on, and not written. */
     virtual void shared_begins(const void *at, size_t bytes) = 0;

@@ -242,3 +242,28 @@ __global__ void votes(unsigned *out) {
 void launch_votes(unsigned *out, cudaStream_t stream) {
     CU_LAUNCH(votes, 1, 32, 0, stream, out);
 }
+
+__global__ void clear_sums(float *y) {
+    y[threadIdx.x] = 0;
+}
+
+/* Nobody writes x: it is asked for before the launches in front are done. */
+__global__ void early_sums(float *y, const float *x) {
+    CU_SHARED(float4, ahead, [16]);
+    const float *of_lane = reinterpret_cast<const float *>(ahead);
+    if (threadIdx.x < 16)
+        cp_async_16(&ahead[threadIdx.x], x + 4 * threadIdx.x, true);
+    cp_async_commit();
+    grid_start_next();
+    grid_wait();
+    cp_async_wait<0>();
+    __syncthreads();
+    y[threadIdx.x] += of_lane[threadIdx.x];
+}
+
+void launch_early_sums(float *y, const float *x, cudaStream_t stream) {
+    const struct { cudaStream_t stream; } early = {stream};
+    CU_LAUNCH(clear_sums, 1, 64, 0, stream, y);
+    CU_LAUNCH_EARLY(early_sums, 1, 64, 0, &early, y, x);
+    CU_LAUNCH_EARLY(early_sums, 1, 64, 0, &early, y, x);
+}

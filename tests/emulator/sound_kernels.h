@@ -34,6 +34,8 @@ void launch_wgmma_pipeline(float *c, const uint16_t *a, const uint16_t *b_planes
 void launch_wgmma_stored(float *c, const uint16_t *a, const uint16_t *b, int k, cudaStream_t);
 /* y[i] += 1 */
 void launch_increment(int *y, int n, cudaStream_t);
+/* y += 2 x of 64 elements, by two launches that may begin early, behind one that makes y 0. */
+void launch_early_sums(float *y, const float *x, cudaStream_t);
 /* out = {ballot of odd lanes, any, all} of lane 5. */
 void launch_votes(unsigned *out, cudaStream_t);
 

@@ -113,7 +113,12 @@ static void order_with_default(CUstream_st *stream) {
                 add_order(other, stream);
 }
 
+static std::shared_ptr<launch_chain> &last_chain(CUstream_st *stream) {
+    return stream->capture ? stream->capture->chain : stream->chain;
+}
+
 cudaError_t stream_enqueue(CUstream_st *stream, std::function<cudaError_t()> run) {
+    last_chain(stream) = nullptr;
     if (stream->capture) {
         if (stream->capture->invalid)
             return cudaErrorStreamCaptureInvalidated;
@@ -174,10 +179,18 @@ void launch_enqueue(const launch &given, cudaStream_t handle) {
     }
     auto *first = static_cast<const char *>(given.arguments);
     std::vector<char> arguments(first, first + given.argument_bytes);
-    call.done(stream_enqueue(stream, [l = given, arguments = std::move(arguments)]() mutable {
-        l.arguments = arguments.data();
-        return run_launch(l);
-    }));
+    std::shared_ptr<launch_chain> chain = last_chain(stream);
+    const bool is_chained = given.is_early && chain;
+    if (!is_chained)
+        chain = std::make_shared<launch_chain>();
+    call.done(stream_enqueue(
+        stream, [l = given, arguments = std::move(arguments), chain, is_chained]() mutable {
+            l.arguments = arguments.data();
+            l.chain = chain.get();
+            l.is_chained = is_chained;
+            return run_launch(l);
+        }));
+    last_chain(stream) = chain;
 }
 
 } // namespace emulator
@@ -213,7 +226,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags) {
     api_call call;
     if (call.error != cudaSuccess)
         return call.error;
-    *out = new CUstream_st{current_device(), !(flags & cudaStreamNonBlocking), {}, nullptr};
+    *out =
+        new CUstream_st{current_device(), !(flags & cudaStreamNonBlocking), {}, nullptr, nullptr};
     state.streams.insert(*out);
     return call.done(cudaSuccess);
 }
@@ -243,6 +257,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
         stream->capture->invalid = true;
         return call.done(cudaErrorStreamCaptureUnsupported);
     }
+    stream->chain = nullptr;
     return call.done(run_all(stream, open_memory()));
 }
 
@@ -341,7 +356,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
     CUstream_st *stream = handle ? stream_find(handle) : nullptr; /* not the default stream */
     if (!stream || stream->capture)
         return call.done(cudaErrorStreamCaptureUnsupported);
-    stream->capture.reset(new capture{mode, {}, false});
+    stream->capture.reset(new capture{mode, {}, false, nullptr});
     return call.done(cudaSuccess);
 }
 

@@ -218,6 +218,8 @@ static void test_barrier_failures(void **) {
                     "faulty_kernels.cu:", "32 threads (32 to 63) wait in __syncthreads"},
                    on_y(launch_barrier_deadlock));
     expect_failure(cudaErrorLaunchTimeout, {"never comes"}, on_y(launch_endless_spin));
+    expect_failure(cudaErrorLaunchFailure, {"early_without_wait", "ends without grid_wait"},
+                   on_y(launch_early_without_wait));
 }
 
 static void test_warp_failures(void **) {

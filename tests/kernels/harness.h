@@ -93,6 +93,7 @@ struct rig { /* an open backend and the device memory of the run in hand */
     struct mill_backend *backend;
     void *device[MAX_OWNED];
     int32_t n_device;
+    bool behind_others; /* what an operator reads was written by a launch in front of it */
 };
 
 struct piece { /* rows of y to compute in one call */

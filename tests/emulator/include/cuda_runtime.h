@@ -62,6 +62,9 @@ struct launch {
     void (*call)(const launch &); /* the kernel with these arguments, in a fiber */
     const void *arguments;
     size_t argument_bytes;
+    bool is_early;              /* CU_LAUNCH_EARLY */
+    struct launch_chain *chain; /* block.h; when it is enqueued */
+    bool is_chained;            /* it is not the first of these */
 };
 /* The arguments are copied. */
 void launch_enqueue(const launch &, cudaStream_t);
@@ -73,6 +76,7 @@ template <class... P> struct prepared_launch {
     dim3 grid, block;
     size_t shared_bytes;
     cudaStream_t stream;
+    bool is_early;
 
     template <size_t... I>
     EMULATOR_UNCHECKED static void call_with(const launch &l, std::index_sequence<I...>) {
@@ -87,14 +91,15 @@ template <class... P> struct prepared_launch {
         static_assert((std::is_trivially_copyable_v<P> && ...), "an argument is copied as bytes");
         std::tuple<P...> copies(arguments...);
         launch_enqueue({kernel, grid, block, shared_bytes, reinterpret_cast<const void *>(function),
-                        call, &copies, sizeof copies},
+                        call, &copies, sizeof copies, is_early, nullptr, false},
                        stream);
     }
 };
 template <class... P>
 prepared_launch<P...> prepare_launch(const char *kernel, void (*function)(P...), dim3 grid,
-                                     dim3 block, size_t shared_bytes, cudaStream_t stream) {
-    return {kernel, function, grid, block, shared_bytes, stream};
+                                     dim3 block, size_t shared_bytes, cudaStream_t stream,
+                                     bool is_early) {
+    return {kernel, function, grid, block, shared_bytes, stream, is_early};
 }
 
 /* ------------------------------------------------------------------ shared memory */
@@ -115,6 +120,8 @@ void barrier_wait(unsigned barrier, unsigned count, const char *what, site);
 /* Of all threads, those with a predicate that is not 0. */
 int barrier_count(int predicate, site);
 void yield();
+/* The launches in front of this one are done, as far as the running thread is concerned. */
+void launch_wait();
 
 /* All lanes of `mask` meet; the last one calls fn with the arguments of all (indexed by lane),
  * which reads all inputs and writes all results; then all go on. */
@@ -161,9 +168,11 @@ EMULATOR_UNCHECKED inline T shuffle_value(uint32_t mask, T value, int source, co
     name##_type &name = *static_cast<name##_type *>(::emulator::shared_get(&name##_site))
 #define CU_DYN_SHARED(T, name) T *name = static_cast<T *>(::emulator::shared_dynamic())
 #define CU_LAUNCH_EARLY(kernel, grid, block, shared_bytes, backend, ...)                           \
-    CU_LAUNCH(kernel, grid, block, shared_bytes, (backend)->stream, __VA_ARGS__)
+    ::emulator::prepare_launch(#kernel, kernel, grid, block, shared_bytes, (backend)->stream,      \
+                               true)(__VA_ARGS__)
 #define CU_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
-    ::emulator::prepare_launch(#kernel, kernel, grid, block, shared_bytes, stream)(__VA_ARGS__)
+    ::emulator::prepare_launch(#kernel, kernel, grid, block, shared_bytes, stream,                 \
+                               false)(__VA_ARGS__)
 
 #define EMULATOR_SITE (::emulator::site{__FILE__, __LINE__, __COUNTER__})
 #define __syncthreads() ::emulator::barrier_wait(0, 0, "__syncthreads", EMULATOR_SITE)

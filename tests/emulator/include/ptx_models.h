@@ -34,8 +34,9 @@ PTX_MODEL void mma_u8_s8(int32_t d[4], const uint32_t a[4], const uint32_t b[2],
     ::emulator::mma(d, a, b, ::emulator::element::u8, at);
 }
 
-/* Launches follow one another. */
+/* Launches follow one another; the checker knows which might not. */
 PTX_MODEL void grid_wait() {
+    ::emulator::launch_wait();
 }
 PTX_MODEL void grid_start_next() {
 }
