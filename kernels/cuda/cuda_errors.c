@@ -50,7 +50,9 @@ static bool is_set(struct mill_backend *backend, const void *kernel,
  * what another counts on. */
 mill_status mill_cuda_allow_shared(struct mill_backend *backend, const void *kernel, size_t bytes) {
     enum cudaFuncAttribute attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
-    if (bytes <= MILL_CUDA_PLAIN_SHARED_BYTES || is_set(backend, kernel, attribute))
+    /* Not where the driver, too, may count what it keeps of each block. */
+    bool is_plain = bytes + MILL_CUDA_STATIC_SHARED_BYTES <= MILL_CUDA_PLAIN_SHARED_BYTES;
+    if (is_plain || is_set(backend, kernel, attribute))
         return MILL_OK;
     struct cudaFuncAttributes is;
     MILL_TRY(mill_cuda_check(backend, cudaFuncGetAttributes(&is, kernel), backend->call));

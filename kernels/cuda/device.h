@@ -10,9 +10,9 @@
  *     CU_LAUNCH_EARLY(kernel, grid, block, shared_bytes, backend, arguments...);
  *                                              may begin before the launch in front of it has ended
  *
- * A kernel that is launched early calls grid_wait (ptx.h) before it reads or writes what other
- * launches write; so whoever has come through it knows that all launches before are done.
- * grid_start_next says early that the next launch may begin.
+ * A kernel that is launched early calls grid_wait (ptx.h) before it reads what other launches write
+ * and before it writes at all; one thread at least does, in every launch, so whoever has come
+ * through it knows that all before are done. grid_start_next: the next launch may begin.
  *
  * Arguments of a launch are trivially copyable. Instructions without a CUDA word are functions of
  * ptx.h; no kernel file has inline assembly. */

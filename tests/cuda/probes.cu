@@ -1,6 +1,6 @@
 /* probes.cu - one kernel for each instruction that static_proof counts, with nothing else of its
  * kind in it. An opcode of another number, or one counted in the wrong kernel, shows here first.
- * And one kernel with a fault. */
+ * And a kernel with each fault. */
 #include "kernels/cuda/hopper.h"
 
 __global__ void probe_hmma(float *d, const uint32_t *a) {
@@ -53,6 +53,19 @@ __global__ void probe_written_over(float *d, const uint32_t *a, int n) {
     for (int i = 0; i < 16; i++)
         d[i + 16 * threadIdx.x] = sum[i];
 #endif
+}
+
+/* On one way only. */
+__global__ void probe_stored_early(float *out, int n) {
+    grid_start_next();
+    if (n > 0)
+        out[threadIdx.x] = 0;
+    grid_wait();
+    out[threadIdx.x + 64] = 1;
+}
+
+__global__ void probe_constant(float *out, const float *in) {
+    out[threadIdx.x] = __ldg(&in[threadIdx.x]);
 }
 
 __global__ void probe_ldsm(uint32_t *out) {
