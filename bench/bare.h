@@ -31,6 +31,11 @@ struct bench_times bench_times_of(double *seconds, int n);
 /* One step of n sequences with `rows` rows each behind `cached` tokens; a draw after each. */
 mill_status bench_bare_step(struct bench_bare *bare, int32_t n, int32_t rows, int32_t cached,
                             struct mill_error *err);
+/* Write to every page of so many cached tokens of n sequences, before steps behind them are timed:
+ * memory that nobody has written to is one and the same page of zeros, which is always in the
+ * cache. */
+mill_status bench_bare_fill(struct bench_bare *bare, int32_t n, int32_t cached,
+                            struct mill_error *err);
 /* A call that gives each of n streams n_frames frames more. */
 mill_status bench_bare_time_streams(struct bench_bare *bare, int32_t n, int32_t n_frames,
                                     struct bench_times *times, size_t *bytes_of_a_stream,

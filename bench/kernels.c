@@ -46,6 +46,7 @@ static void report(const char *what, double value, const char *unit, double limi
 
 static mill_status bench_language_model(struct bench *b, struct mill_error *err) {
     enum mill_dtype dtype = b->bare.device.weights->lm.head.shape.dtype;
+    MILL_TRY(bench_bare_fill(&b->bare, MAX_BATCH, CONTEXT, err));
     for (int32_t n = 1; n <= MAX_BATCH; n *= 4) {
         double seconds[STEPS];
         for (int i = 0; i < STEPS; i++) {

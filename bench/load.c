@@ -104,7 +104,8 @@ static mill_status make_requests(struct bench_run *run, const struct bench_passa
     return MILL_OK;
 }
 
-/* Wait until the next request may be sent: it is due, or a client is free. */
+/* Wait until the next request may be sent: it is due, or a client is free. Clients begin when all
+ * of the warm-up is over: its work is not counted, so it must not take time that is. */
 static void wait_for_turn(struct bench_run *run) {
     const struct bench_load *load = run->load;
     double due_s = run->requests[run->n_started].due_s;
@@ -115,8 +116,9 @@ static void wait_for_turn(struct bench_run *run) {
             nanosleep(&t, NULL);
         return;
     }
+    int32_t most = run->n_started == load->n_warmup ? 1 : load->concurrency;
     pthread_mutex_lock(&run->lock);
-    while (run->n_started - run->n_ended >= load->concurrency)
+    while (run->n_started - run->n_ended >= most)
         pthread_cond_wait(&run->changed, &run->lock);
     pthread_mutex_unlock(&run->lock);
     run->requests[run->n_started].due_s = now_s(run);

@@ -59,7 +59,7 @@ struct bench_load {
     int32_t concurrency; /* clients of a closed loop; 0 = open loop */
     double rate;         /* requests a second of an open loop */
     int32_t n_requests;  /* that count */
-    int32_t n_warmup;    /* sent before them, not counted */
+    int32_t n_warmup;    /* sent before them, not counted; over before a closed loop begins */
     uint64_t seed;       /* of texts, moments and voices */
     double deadline_s;   /* until the first sound, for a request to be good */
 };

@@ -14,6 +14,9 @@
 #include "runtime/engine/router.h"
 #include "runtime/engine/watchdog.h"
 
+/* Positions of a page of keys and values: little is wasted at a sequence's end. */
+enum { MILL_REPLICA_PAGE_TOKENS = 16 };
+
 struct mill_replica;
 
 /* What a replica tells the engine, on its own thread and without a lock. */

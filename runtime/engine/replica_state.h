@@ -83,14 +83,10 @@ struct mill_replica {
     struct mill_replica_stats stats;
 };
 
-/* Prompts are run PROMPT_ROWS rows a step at most, which use a device as well as any larger number;
- * a page of PAGE_TOKENS positions wastes little at a sequence's end. With less look-ahead than the
- * decoder wants, sound comes STREAM_STEP frames at a time, whoever waits. */
-enum {
-    MILL_REPLICA_PROMPT_ROWS = 256,
-    MILL_REPLICA_PAGE_TOKENS = 16,
-    MILL_REPLICA_STREAM_STEP = 10
-};
+/* Prompts are run PROMPT_ROWS rows a step at most, which use a device as well as any larger number.
+ * With less look-ahead than the decoder wants, sound comes STREAM_STEP frames at a time, whoever
+ * waits. */
+enum { MILL_REPLICA_PROMPT_ROWS = 256, MILL_REPLICA_STREAM_STEP = 10 };
 
 /* ------------------------------------------------------------------ replica_step.c */
 

@@ -20,9 +20,10 @@ enum { RATE = 1000, HOP = 20 };
 /* Every request is answered by a thread: two pieces of sound, of 50 ms, with a pause between. */
 struct fake {
     atomic_int flying, most, started, finished;
-    int refuse_from; /* requests from this number on are refused; 0 = none */
-    int refuse_to;   /* and those up to this one */
-    int fail_every;  /* every n-th request fails; 0 = none */
+    int n_warmup, left_of_warmup; /* how many of the first so many were flying when it was over */
+    int refuse_from;              /* requests from this number on are refused; 0 = none */
+    int refuse_to;                /* and those up to this one */
+    int fail_every;               /* every n-th request fails; 0 = none */
     long pause_ms;
     size_t piece; /* samples; 0 = 50 */
 };
@@ -55,6 +56,8 @@ static mill_status start(void *context, struct bench_request *request, struct mi
     struct fake *fake = context;
     int number = atomic_fetch_add(&fake->started, 1) + 1;
     bench_request_sent(request);
+    if (number == fake->n_warmup + 1)
+        fake->left_of_warmup = atomic_load(&fake->flying);
     if ((fake->refuse_from && number >= fake->refuse_from) || number <= fake->refuse_to)
         return mill_fail(err, MILL_E_DEVICE, "no device");
     struct answer *a = calloc(1, sizeof *a);
@@ -93,7 +96,7 @@ static mill_status run(struct fake *fake, const struct bench_load *load,
 
 static void test_closed_loop(void **state) {
     (void)state;
-    struct fake fake = {.pause_ms = 2};
+    struct fake fake = {.pause_ms = 2, .n_warmup = 4};
     const struct bench_load load = {.concurrency = 3, .n_requests = 12, .n_warmup = 4, .seed = 1};
     struct bench_outcome out;
     struct mill_error err = {""};
@@ -101,6 +104,7 @@ static void test_closed_loop(void **state) {
     assert_int_equal(fake.started, 16);
     assert_int_equal(fake.finished, 16);
     assert_true(fake.most >= 1 && fake.most <= 3);
+    assert_int_equal(fake.left_of_warmup, 0);
     assert_int_equal(out.n_done, 12); /* the warm-up does not count */
     assert_int_equal(out.n_failed, 0);
     assert_true(fabs(out.audio_s - 1.2) < 1e-9);
