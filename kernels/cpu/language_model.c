@@ -122,33 +122,56 @@ void mill_cpu_attn_end(const struct attn_queries *queries, float *y, int64_t str
             y[i * stride + c] = queries->y[i * d + c] / queries->total[i];
 }
 
+/* The run of keys that starts at position `at`, of a sequence of n_keys. */
+static struct attn_keys keys_at(const struct mill_attn_paged_args *args, int32_t sequence,
+                                int32_t kv_head, int32_t at, int32_t n_keys) {
+    const struct mill_kv_pages *kv = &args->kv;
+    int32_t in_page = kv->page_tokens - at % kv->page_tokens, left = n_keys - at;
+    int32_t n = in_page < ATTN_KEYS ? in_page : ATTN_KEYS;
+    struct page_rows k = page_at(kv, &args->batch, sequence, 0, kv_head, at);
+    struct page_rows v = page_at(kv, &args->batch, sequence, 1, kv_head, at);
+    return (struct attn_keys){.k = k.rows,
+                              .v = v.rows,
+                              .k_scale = k.scales,
+                              .v_scale = v.scales,
+                              .dtype = kv->dtype,
+                              .n = n < left ? n : left,
+                              .k_stride = kv->head_dim,
+                              .v_stride = kv->head_dim};
+}
+
+/* They come into the cache while the run before them is attended to: pages lie anywhere. (Inlined
+ * always: see ask_results in product.c.) */
+static inline __attribute__((always_inline)) void ask_keys(const struct attn_keys *keys) {
+    int64_t bytes = keys->n * keys->k_stride * (int64_t)mill_dtype_bytes(keys->dtype);
+    for (int64_t i = 0; i < bytes; i += 64) {
+        __builtin_prefetch((const char *)keys->k + i);
+        __builtin_prefetch((const char *)keys->v + i);
+    }
+    if (keys->k_scale) {
+        __builtin_prefetch(keys->k_scale);
+        __builtin_prefetch(keys->v_scale);
+    }
+}
+
 /* Query heads [first, first + n) of a row, all of one kv head. */
 static void attend(const struct attn_batch_run *run, int32_t row, int32_t kv_head, int32_t first,
                    int32_t n) {
     const struct mill_attn_paged_args *args = run->args;
-    const struct mill_kv_pages *kv = &args->kv;
-    int32_t d = kv->head_dim;
+    int32_t d = args->kv.head_dim;
     int32_t sequence = sequence_of(&args->batch, row);
     int32_t n_keys = position_of(&args->batch, sequence, row) + 1;
     struct attn_queries queries;
     mill_cpu_attn_begin(&queries, matrix_row(&args->x, row) + first * d, d, n, d, args->scale);
+    struct attn_keys next = keys_at(args, sequence, kv_head, 0, n_keys);
     for (int32_t at = 0; at < n_keys;) {
-        int32_t in_page = kv->page_tokens - at % kv->page_tokens, left = n_keys - at;
-        int32_t keys = in_page < ATTN_KEYS ? in_page : ATTN_KEYS;
-        keys = keys < left ? keys : left;
-        struct page_rows k = page_at(kv, &args->batch, sequence, 0, kv_head, at);
-        struct page_rows v = page_at(kv, &args->batch, sequence, 1, kv_head, at);
-        run->isa->attn(&queries, &(struct attn_keys){
-                                     .k = k.rows,
-                                     .v = v.rows,
-                                     .k_scale = k.scales,
-                                     .v_scale = v.scales,
-                                     .dtype = kv->dtype,
-                                     .n = keys,
-                                     .k_stride = d,
-                                     .v_stride = d,
-                                 });
-        at += keys;
+        const struct attn_keys keys = next;
+        at += keys.n;
+        if (at < n_keys) {
+            next = keys_at(args, sequence, kv_head, at, n_keys);
+            ask_keys(&next);
+        }
+        run->isa->attn(&queries, &keys);
     }
     mill_cpu_attn_end(&queries, matrix_row(&args->y, row) + first * d, d);
 }
