@@ -262,20 +262,24 @@ static int sync_folder_of(const char *path) {
     return result;
 }
 
-mill_status mill_output_commit(struct mill_output *output, struct mill_error *err) {
+static mill_status replace(struct mill_output *output, bool durably, struct mill_error *err) {
     mill_status status = MILL_OK;
-    if (fsync(output->fd) != 0 || rename(output->temporary_path, output->path) != 0) {
+    if ((durably && fsync(output->fd) != 0) || rename(output->temporary_path, output->path) != 0) {
         status =
             mill_fail(err, mill_write_failure(errno), "'%s': %s", output->path, strerror(errno));
     } else {
         free(output->temporary_path); /* the name is gone: nothing to unlink */
         output->temporary_path = NULL;
-        if (sync_folder_of(output->path) != 0)
+        if (durably && sync_folder_of(output->path) != 0)
             status = mill_fail(err, MILL_E_IO, "'%s': its folder cannot be synced: %s",
                                output->path, strerror(errno));
     }
     mill_output_close(output);
     return status;
+}
+
+mill_status mill_output_commit(struct mill_output *output, struct mill_error *err) {
+    return replace(output, true, err);
 }
 
 void mill_output_close(struct mill_output *output) {
@@ -288,15 +292,25 @@ void mill_output_close(struct mill_output *output) {
     *output = (struct mill_output){.fd = -1};
 }
 
-mill_status mill_file_write(const char *path, const void *data, size_t size,
-                            struct mill_error *err) {
+static mill_status write_whole(const char *path, const void *data, size_t size, bool durably,
+                               struct mill_error *err) {
     struct mill_output output;
     MILL_TRY(mill_output_open(&output, path, err));
     mill_status status = mill_output_write(&output, data, size, err);
     if (status == MILL_OK)
-        status = mill_output_commit(&output, err);
+        status = replace(&output, durably, err);
     mill_output_close(&output);
     return status;
+}
+
+mill_status mill_file_write(const char *path, const void *data, size_t size,
+                            struct mill_error *err) {
+    return write_whole(path, data, size, true, err);
+}
+
+mill_status mill_file_publish(const char *path, const void *data, size_t size,
+                              struct mill_error *err) {
+    return write_whole(path, data, size, false, err);
 }
 
 int mill_lock_wait(int fd, int operation) {

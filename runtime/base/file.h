@@ -57,7 +57,10 @@ void mill_output_sweep(const char *path);
  * `name`. */
 bool mill_output_is_temporary(const char *name, size_t n);
 
-/* A small file, whole, by way of an output. */
+/* A small file, whole, by way of an output: durably; or without waiting for the disk, so that only
+ * a power cut can lose or damage it, for what is checked when it is read and can be made again. */
+mill_status mill_file_publish(const char *path, const void *data, size_t size,
+                              struct mill_error *err);
 mill_status mill_file_write(const char *path, const void *data, size_t size,
                             struct mill_error *err);
 

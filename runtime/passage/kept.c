@@ -206,7 +206,7 @@ mill_status mill_kept_put(struct mill_kept *kept, const char key[MILL_SHA256_HEX
     mill_status status = path ? compose(&file, key, sound, err)
                               : mill_fail(err, MILL_E_MEMORY, "no memory to keep a segment");
     if (status == MILL_OK)
-        status = mill_file_write(path, file.data, file.size, err);
+        status = mill_file_publish(path, file.data, file.size, err);
     mill_buffer_deinit(&file);
     free(path);
     return status;

@@ -4,9 +4,10 @@
  *     book.mp3.part/<64 digits>     a segment: header, the voice that it created, samples, hash
  *
  * The name is the hash of everything that the sound depends on, so what was asked for differently
- * is not found. A file appears whole, durably, or not at all (base/file.h), and is used only after
- * its own hash was found right: a damaged one is as good as none. One process at a time has the
- * folder; what is in it and not called as a segment is left alone. One thread. */
+ * is not found. A file appears whole or not at all (base/file.h), and is used only after its own
+ * hash was found right: one that a power cut damaged is as good as none, so nobody waits for the
+ * disk. One process at a time has the folder; what is in it and not called as a segment is left
+ * alone. One thread. */
 #ifndef MILL_PASSAGE_KEPT_H
 #define MILL_PASSAGE_KEPT_H
 
