@@ -68,6 +68,20 @@ __global__ void probe_constant(float *out, const float *in) {
     out[threadIdx.x] = __ldg(&in[threadIdx.x]);
 }
 
+/* Two blocks a multiprocessor: 128 registers a thread at first, and one warp group wants 240, of
+ * which the other has 104 to give. */
+__global__ void __launch_bounds__(256, 2) probe_registers(float *out) {
+#if CU_HOPPER
+    if (threadIdx.x < 128) {
+        registers_more<240>();
+        out[threadIdx.x] = 1;
+    } else {
+        registers_fewer<24>();
+        out[threadIdx.x] = 2;
+    }
+#endif
+}
+
 __global__ void probe_ldsm(uint32_t *out) {
     CU_SHARED(uint32_t, tile, [256]);
     tile[threadIdx.x] = threadIdx.x;
