@@ -2,8 +2,9 @@
  * planes; and where the sums of each will go.
  *
  * A warp takes 8 rows of a group of 32 channels, lane j of four the words j of the group's chunks,
- * which are 16 bytes of plane j. Memory's speed: 4 n_in bytes a row are read, 2 n_in stay in the L2
- * cache. */
+ * which are 16 bytes of plane j. Blocks that run at a time have all groups of their rows: memory is
+ * read in whole rows, not in every row's 128 bytes of a group. Memory's speed: 4 n_in bytes a row
+ * are read, 2 n_in stay in the L2 cache. */
 #include "kernels/cuda/conv_rows.h"
 #include "kernels/cuda/conv_wide.h"
 
@@ -55,8 +56,8 @@ template <bool WHOLE>
 static __device__ __forceinline__ void prepare(const wide_run &run, const span_rows &rows,
                                                int32_t first) {
     int32_t lane = threadIdx.x % 32, n_in = run.conv.x.columns, j = lane % 4;
-    int32_t channel = blockIdx.z * GROUP_CHANNELS + 2 * j;
-    uint4 *plane = run.planes + ((int64_t)blockIdx.z * 4 + j) * run.pitch + rows.first;
+    int32_t channel = blockIdx.x * GROUP_CHANNELS + 2 * j;
+    uint4 *plane = run.planes + ((int64_t)blockIdx.x * 4 + j) * run.pitch + rows.first;
     float2 alpha[4], inverse[4], v[BATCH][4];
 #pragma unroll
     for (int b = 0; b < BATCH; b++)
@@ -88,16 +89,16 @@ static __device__ __forceinline__ void prepare(const wide_run &run, const span_r
                            pack_bf16(v[b][2].x, v[b][2].y), pack_bf16(v[b][3].x, v[b][3].y));
 }
 
-/* Blocks: x counts ROWS rows of a span, y spans, z groups of 32 channels. */
+/* Blocks: x counts groups of 32 channels, y ROWS rows of a span, z spans. */
 __global__ void __launch_bounds__(THREADS) conv_prepare(const __grid_constant__ wide_run run) {
-    const span_rows rows = rows_of(run, blockIdx.y);
-    int32_t lane = threadIdx.x % 32, first = blockIdx.x * ROWS;
+    const span_rows rows = rows_of(run, blockIdx.z);
+    int32_t lane = threadIdx.x % 32, first = blockIdx.y * ROWS;
     grid_start_next();
     grid_wait();
     if (first >= rows.n)
         return;
-    if (blockIdx.z == 0 && first + (int32_t)threadIdx.x < rows.n)
-        run.rows[rows.first + first + threadIdx.x] = row_of(run, blockIdx.y, first + threadIdx.x);
+    if (blockIdx.x == 0 && first + (int32_t)threadIdx.x < rows.n)
+        run.rows[rows.first + first + threadIdx.x] = row_of(run, blockIdx.z, first + threadIdx.x);
     first += threadIdx.x / 32 * 8 + lane / 4;
     if (run.conv.whole_x)
         prepare<true>(run, rows, first);
@@ -111,7 +112,7 @@ void mill_cuda_conv_prepare(struct mill_backend *backend, const struct wide_run 
         int32_t end = s + 1 < run->n_spans ? run->first_row[s + 1] : run->pitch;
         longest = end - run->first_row[s] > longest ? end - run->first_row[s] : longest;
     }
-    dim3 grid((uint32_t)((longest + ROWS - 1) / ROWS), (uint32_t)run->n_spans,
-              (uint32_t)(2 * run->n_stages));
+    dim3 grid((uint32_t)(2 * run->n_stages), (uint32_t)((longest + ROWS - 1) / ROWS),
+              (uint32_t)run->n_spans);
     CU_LAUNCH_EARLY(conv_prepare, grid, dim3(THREADS), 0, backend, *run);
 }
