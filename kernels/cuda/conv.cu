@@ -20,18 +20,22 @@ dim3 mill_cuda_conv_grid(const struct conv_args *args, int32_t n_spans, int32_t 
     return dim3((uint32_t)tiles, (uint32_t)n_spans, (uint32_t)conv_phases(args));
 }
 
-/* In turn on each multiprocessor, as many abreast as go for the time of one. */
-float mill_cuda_conv_microseconds(const struct conv_tile *tile, const struct conv_args *args,
-                                  int32_t n_spans, int32_t n_processors) {
-    const struct conv_pace *pace = &tile->pace;
+int64_t mill_cuda_conv_row_tiles(const struct conv_tile *tile, const struct conv_args *args,
+                                 int32_t n_spans) {
     int64_t blocks = 0, flat = 0;
     for (int32_t s = 0; s < n_spans; s++) {
         blocks += conv_tiles(phase_rows(args, s), tile->n_rows);
         flat += phase_rows(args, s) + conv_reach(args);
     }
     flat = (flat + tile->n_rows - 1) / tile->n_rows;
-    if (tile->multiply && flat < blocks) /* conv_wide.h */
-        blocks = flat;
+    return tile->multiply && flat < blocks ? flat : blocks; /* conv_wide.h */
+}
+
+/* In turn on each multiprocessor, as many abreast as go for the time of one. */
+float mill_cuda_conv_microseconds(const struct conv_tile *tile, const struct conv_args *args,
+                                  int32_t n_spans, int32_t n_processors) {
+    const struct conv_pace *pace = &tile->pace;
+    int64_t blocks = mill_cuda_conv_row_tiles(tile, args, n_spans);
     blocks *= conv_tiles(args->w.shape.n_out, tile->n_out) * conv_phases(args);
     float in_turn = (float)((blocks + n_processors - 1) / n_processors) / pace->abreast;
     float taps = (float)args->w.shape.n_taps / (float)conv_phases(args);

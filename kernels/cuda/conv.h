@@ -76,6 +76,7 @@ struct conv_tile {
     mill_status (*launch)(struct mill_backend *, const struct conv_args *, int32_t n_spans,
                           const struct conv_tile *);
     mill_status (*multiply)(struct mill_backend *, struct wide_run *) = NULL; /* of conv_wide */
+    bool does_units = false; /* ... both convolutions of a unit: n_out is all its channels */
 };
 
 /* Blocks: x counts tiles of outputs, then of rows; y spans; z phases. */
@@ -88,12 +89,18 @@ bool mill_cuda_conv_by_warp_groups(const struct mill_backend *, const struct mil
 /* A kernel's tiles for args, and how many: products by tensor cores (bf16: by warp groups, or from
  * sm_80 on), by fmaf, for one output alone. */
 int32_t mill_cuda_conv_wide(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
+/* Of a unit at once, given its dilated convolution; launch NULL where it has too many channels, or
+ * rows that do not lie in quads. It is chosen without a pace. */
+struct conv_tile mill_cuda_conv_wide_unit(const struct conv_args *);
 int32_t mill_cuda_conv_mma(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
 int32_t mill_cuda_conv_ffma(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
 int32_t mill_cuda_conv_single(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
 
-/* How long the blocks of a launch take on so many multiprocessors; and the layer's tile in which
+/* Tiles of rows that a launch is cut into, of a phase and so many outputs; how long its blocks take
+ * on so many multiprocessors; and the layer's tile in which
  * they take least, launch NULL where the card has not the shared memory for any. */
+int64_t mill_cuda_conv_row_tiles(const struct conv_tile *, const struct conv_args *,
+                                 int32_t n_spans);
 float mill_cuda_conv_microseconds(const struct conv_tile *, const struct conv_args *,
                                   int32_t n_spans, int32_t n_processors);
 struct conv_tile mill_cuda_conv_best(const struct mill_backend *, const struct conv_args *,

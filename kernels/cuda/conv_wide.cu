@@ -38,7 +38,7 @@ template <class TILE> static size_t row_stage_bytes(int32_t reach) {
 }
 
 template <class TILE> static mill_status multiply(struct mill_backend *backend, wide_run *run) {
-    size_t stage = row_stage_bytes<TILE>(run->reach), fixed = TILE::FIXED_BYTES;
+    size_t stage = row_stage_bytes<TILE>(run->reach), fixed = wide_fixed_bytes<TILE>();
     size_t most = (size_t)backend->shared_bytes / TILE::BLOCKS - 2 * MILL_CUDA_STATIC_SHARED_BYTES;
     most = fixed + 2 * stage > most ? fixed + 2 * stage : most;
     size_t n_stages = (most - fixed) / stage;
@@ -53,8 +53,9 @@ template <class TILE> static mill_status multiply(struct mill_backend *backend, 
 
 template <class TILE>
 static struct conv_tile describe(const struct conv_args *args, const struct conv_pace &pace) {
-    size_t bytes = TILE::FIXED_BYTES + 2 * row_stage_bytes<TILE>(conv_reach(args));
-    return {TILE::OUTS, TILE::ROWS, pace, bytes, mill_cuda_conv_wide_launch, multiply<TILE>};
+    size_t bytes = wide_fixed_bytes<TILE>() + 2 * row_stage_bytes<TILE>(conv_reach(args));
+    return {TILE::OUTS,     TILE::ROWS,      pace, bytes, mill_cuda_conv_wide_launch,
+            multiply<TILE>, TILE::DOES_UNITS};
 }
 
 int32_t mill_cuda_conv_wide(const struct conv_args *args, struct conv_tile tiles[CONV_TILES]) {
@@ -63,4 +64,12 @@ int32_t mill_cuda_conv_wide(const struct conv_args *args, struct conv_tile tiles
     tiles[2] = describe<conv_wide_tile<1, 96, 0, 6, 2>>(args, CONV_PACE_WIDE_96);
     tiles[3] = describe<conv_wide_tile<1, 32, 0, 4, 3>>(args, CONV_PACE_WIDE_32);
     return 4;
+}
+
+struct conv_tile mill_cuda_conv_wide_unit(const struct conv_args *dilated) {
+    int32_t c = dilated->w.shape.n_out;
+    if (!dilated->whole_y || c > 192)
+        return {};
+    return c <= 128 ? describe<unit_wide_tile<2, 104, 96, 6>>(dilated, {})
+                    : describe<unit_wide_tile<3, 104, 96, 3>>(dilated, {});
 }

@@ -37,8 +37,10 @@ struct wide_run {
     int32_t n_behind;      /* flat rows of a span behind its last sum */
     int32_t n_stages;      /* of channels */
     uint4 *planes, *hidden;
-    const float *hidden_alpha; /* sums become a second convolution's prepared rows; NULL = y */
-    struct wide_row *rows;     /* [pitch] */
+    const float *hidden_alpha;    /* sums become a second convolution's prepared rows; NULL = y */
+    struct mill_weight pointwise; /* ... of which the same launch makes y; image NULL = another */
+    const float *bias;            /* of y */
+    struct wide_row *rows;        /* [pitch] */
     bool by_span;
     int32_t n_row_tiles;  /* of each span, or of all */
     int32_t n_row_stages; /* of rows on their way, in shared memory */

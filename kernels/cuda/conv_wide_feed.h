@@ -7,34 +7,7 @@
 #ifndef MILL_KERNELS_CUDA_CONV_WIDE_FEED_H
 #define MILL_KERNELS_CUDA_CONV_WIDE_FEED_H
 
-#include "kernels/cuda/conv_wide.h"
-#include "kernels/cuda/product_hopper.h"
-
-enum { ROW_STAGES = 4 /* at most */ };
-
-/* Rows of y and of the residual for a sum; y -1 where it is nobody's. */
-struct row_pair {
-    int32_t y, residual;
-};
-
-/* GROUPS warp groups of 64 outputs, rows of one instruction and of another (or 0), so many stages
- * of weights. */
-template <int GROUPS_, int ROWS_A_, int ROWS_B_, int STAGES_, int BLOCKS_>
-struct conv_wide_tile : product_groups<GROUPS_> {
-    static constexpr int MULTIPLIERS = product_groups<GROUPS_>::MULTIPLIERS;
-    static constexpr int GROUPS = GROUPS_, ROWS_A = ROWS_A_, ROWS_B = ROWS_B_, STAGES = STAGES_;
-    static constexpr int ROWS = ROWS_A + ROWS_B;
-    static constexpr int BLOCKS = BLOCKS_;           /* of a multiprocessor */
-    static constexpr int STAGE = GROUPS * GROUP_RUN; /* of weights, chunks */
-    /* Sums leave by way of shared memory, so many rows of a warp at a time. */
-    static constexpr int PIECE_ROWS = ROWS % 40 ? 32 : 40, PIECE = PIECE_ROWS * PIECE_PITCH;
-    static constexpr int PIECE_QUADS = PIECE_ROWS / 8; /* of a lane */
-    static_assert(ROWS % PIECE_ROWS == 0, "rows leave in whole pieces");
-    static constexpr int MULTIPLIERS_HAVE = GROUPS > 2 ? 160 : 240; /* registers */
-    static constexpr int PIECES = MULTIPLIERS / 32 * PIECE, PAIRS = GROUPS * ROWS;
-    static constexpr int FIXED_BYTES =
-        STAGES * STAGE * CHUNK_BYTES + PIECES * (int)sizeof(float) + PAIRS * (int)sizeof(row_pair);
-};
+#include "kernels/cuda/conv_wide_tile.h"
 
 #if CU_HOPPER
 
@@ -45,21 +18,28 @@ template <class TILE> struct wide_rings {
     product_ring<ROW_STAGES> rows;
 };
 
-/* What a block has of shared memory beside its rings, and what orders its uses. No copy or product
- * touches what threads store, so that nothing is fenced.
+/* What a block has of shared memory beside its rings, and what orders its uses. Of what threads
+ * store, copies and products touch hidden rows alone.
  *   rings    made by thread 0; then fence_barrier_init and __syncthreads.
  *   rows     copied in, read by products. There: full, which counts the bytes. Free: wgmma_wait in
  *            every warp, and its arrival at empty.
  *   weights  copied in, read by lanes. There: full. Free: in every warp __syncwarp behind the
- *            loads, and one lane's arrival at empty.
+ *            loads, and one lane's arrival at empty. That arrival releases what came before it in
+ *            its own lane, and by __syncwarp in the others. The machine code has no instruction for
+ *            __syncwarp where a warp is known to be together, nor does it wait there for the loads:
+ *            they and the arrival go through shared memory in order.
  *   pieces   of a warp: __syncwarp before and behind its stores. What add_bias and activate_piece
  *            change, and store_piece reads, is the lane's own.
+ *   hidden   of a unit, in the place of the pieces: stored by all warps that multiply, read by
+ *            products of all. Before the stores their barrier, as pieces of the tile before may
+ *            still be read; behind them fence_async and that barrier; behind the products
+ *            wgmma_wait and that barrier, and it is pieces.
  *   pairs    of a warp group: its barrier before and behind its stores.
  * Planes and wide_rows in device memory come from launches in front: whoever reads them, or copies
  * from them, has come through grid_wait, and what a launch stored is seen by threads and copies
  * behind it. */
 struct wide_shared {
-    uint4 *rows, *weights;
+    uint4 *rows, *weights, *hidden;
     float *pieces;
     row_pair *pairs;
 };
@@ -68,8 +48,9 @@ template <class TILE> WIDE_FN wide_shared share(const wide_run &run, uint4 *shar
     wide_shared to;
     to.rows = shared;
     to.weights = shared + run.n_row_stages * WIDE_PLANES * (TILE::ROWS + run.reach);
-    to.pieces = reinterpret_cast<float *>(to.weights + TILE::STAGES * TILE::STAGE);
-    to.pairs = reinterpret_cast<row_pair *>(to.pieces + TILE::PIECES);
+    to.hidden = to.weights + TILE::STAGES * TILE::STAGE;
+    to.pieces = reinterpret_cast<float *>(to.hidden);
+    to.pairs = reinterpret_cast<row_pair *>(to.hidden + TILE::END_BYTES / CHUNK_BYTES);
     return to;
 }
 
@@ -83,22 +64,24 @@ struct conv_item {
     int32_t shift, shift_step;           /* tap j of sum i reads flat row i + shift + j * step */
 };
 
+/* Of a unit: all outputs, one phase, taps forward. */
 template <class TILE> WIDE_FN conv_item item_of(const wide_run &run, int32_t i) {
     int32_t n_tiles = wide_row_tiles(&run), out_tiles = wide_out_tiles(&run, TILE::OUTS);
-    int32_t tile = i % n_tiles, n_taps = run.conv.w.shape.n_taps;
+    int32_t tile = TILE::DOES_UNITS ? i : i % n_tiles, n_taps = run.conv.w.shape.n_taps;
+    bool is_transposed = !TILE::DOES_UNITS && run.conv.stride > 0;
     conv_item at;
-    at.out = i / n_tiles % out_tiles * TILE::OUTS;
-    at.phase = i / n_tiles / out_tiles;
+    at.out = TILE::DOES_UNITS ? 0 : i / n_tiles % out_tiles * TILE::OUTS;
+    at.phase = TILE::DOES_UNITS ? 0 : i / n_tiles / out_tiles;
     int32_t span = run.by_span ? tile / run.n_row_tiles : 0;
     at.row = run.first_row[span] + (run.by_span ? tile % run.n_row_tiles : tile) * TILE::ROWS;
     int32_t behind = run.by_span ? span + 1 : run.n_spans;
     at.sums_end = run.first_row[behind] - run.n_behind;
     at.end = behind < run.n_spans ? run.first_row[behind] : run.pitch;
-    at.n_taps = (n_taps - 1 - at.phase) / run.stride + 1;
+    at.n_taps = TILE::DOES_UNITS ? n_taps : (n_taps - 1 - at.phase) / run.stride + 1;
     at.first_tap = at.phase;
-    at.tap_step = run.stride;
-    at.shift = run.conv.stride > 0 ? run.reach : 0;
-    at.shift_step = run.conv.stride > 0 ? -1 : run.conv.dilation;
+    at.tap_step = TILE::DOES_UNITS ? 1 : run.stride;
+    at.shift = is_transposed ? run.reach : 0;
+    at.shift_step = is_transposed ? -1 : run.conv.dilation;
     return at;
 }
 
@@ -131,28 +114,57 @@ WIDE_FN void send_rows(const wide_run &run, wide_rings<TILE> &rings, uint4 *shar
     });
 }
 
+/* A layer's weights, as a warp group is sent them for an item: its taps first, first + step, ... */
+struct sent_weights {
+    const uint4 *image; /* of the group's first outputs */
+    int64_t step;       /* chunks, from 8 outputs to the next 8 */
+    int32_t last;       /* the last such 8, from the group's first on */
+    int32_t n_groups, n_taps, first, tap_step;
+};
+
+template <class TILE>
+WIDE_FN sent_weights sent_for(const wide_run &run, const conv_item &at, int32_t group,
+                              bool is_pointwise) {
+    const struct mill_weight &w = is_pointwise ? run.pointwise : run.conv.w;
+    int32_t end = (w.shape.n_out + BRICK_OUTS - 1) / BRICK_OUTS;
+    int32_t brick = min((at.out + group * GROUP_OUTS) / BRICK_OUTS, end - 1);
+    sent_weights sent;
+    sent.n_groups = weight_groups(&w.shape);
+    sent.step = (int64_t)w.shape.n_taps * sent.n_groups * BRICK_CHUNKS;
+    sent.image = static_cast<const uint4 *>(w.image) + brick * sent.step;
+    sent.last = end - 1 - brick;
+    sent.n_taps = is_pointwise ? 1 : at.n_taps;
+    sent.first = is_pointwise ? 0 : at.first_tap;
+    sent.tap_step = at.tap_step;
+    return sent;
+}
+
+template <class TILE>
+WIDE_FN void send_layer(const sent_weights &sent, wide_rings<TILE> &rings, ring_place &place,
+                        uint4 *to) {
+    for (int32_t g = 0; g < sent.n_groups; g += STAGE_BRICKS) {
+        int32_t n_bricks = min(sent.n_groups - g, (int32_t)STAGE_BRICKS);
+        for (int32_t j = 0; j < sent.n_taps; j++) {
+            int32_t tap = sent.first + j * sent.tap_step;
+            uint64_t *full =
+                send_begin(rings.weights, place, n_bricks * BRICK_BYTES * GROUP_OUTS / BRICK_OUTS);
+            send_bricks(to + place.stage * TILE::STAGE,
+                        sent.image + (tap * sent.n_groups + g) * BRICK_CHUNKS, sent.step, sent.last,
+                        n_bricks, full);
+            ring_next(place, TILE::STAGES);
+        }
+    }
+}
+
 template <class TILE>
 WIDE_FN void send_weights(const wide_run &run, wide_rings<TILE> &rings, uint4 *shared,
                           int32_t group) {
-    const struct mill_weight_shape &shape = run.conv.w.shape;
-    int32_t n_groups = weight_groups(&shape), end = (shape.n_out + BRICK_OUTS - 1) / BRICK_OUTS;
-    int64_t step = (int64_t)shape.n_taps * n_groups * BRICK_CHUNKS;
     ring_place place = {0, 0};
     each_item<TILE>(run, [&](const conv_item &at) {
-        int32_t brick = min((at.out + group * GROUP_OUTS) / BRICK_OUTS, end - 1);
-        const uint4 *image = static_cast<const uint4 *>(run.conv.w.image) + brick * step;
-        for (int32_t g = 0; g < n_groups; g += STAGE_BRICKS) {
-            int32_t n_bricks = min(n_groups - g, (int32_t)STAGE_BRICKS);
-            for (int32_t j = 0; j < at.n_taps; j++) {
-                int32_t tap = at.first_tap + j * at.tap_step;
-                uint64_t *full = send_begin(rings.weights, place,
-                                            n_bricks * BRICK_BYTES * GROUP_OUTS / BRICK_OUTS);
-                send_bricks(shared + place.stage * TILE::STAGE + group * GROUP_RUN,
-                            image + (tap * n_groups + g) * BRICK_CHUNKS, step, end - 1 - brick,
-                            n_bricks, full);
-                ring_next(place, TILE::STAGES);
-            }
-        }
+#pragma unroll 1 /* one piece of code: a sender has few registers */
+        for (int layer = 0; layer < 1 + TILE::DOES_UNITS; layer++)
+            send_layer<TILE>(sent_for<TILE>(run, at, group, TILE::DOES_UNITS && layer > 0), rings,
+                             place, shared + group * GROUP_RUN);
     });
 }
 

@@ -40,8 +40,8 @@ WIDE_FN float *piece_quad(float *piece, int k) {
 
 /* What outputs do beside adding, in shared memory: there it is one piece of code for all. */
 template <class TILE>
-WIDE_FN void add_bias(const struct conv_args &conv, int32_t out, float *piece) {
-    quad<float> bias = load_quad<false>(conv.w.bias, out, conv.w.shape.n_out, 0.0f);
+WIDE_FN void add_bias(const float *from, int32_t n_out, int32_t out, float *piece) {
+    quad<float> bias = load_quad<false>(from, out, n_out, 0.0f);
 #pragma unroll 1
     for (int k = 0; k < TILE::PIECE_QUADS; k++) {
         quad<float> v = load_quad<true>(piece_quad(piece, k), 0, 4, 0.0f);
@@ -61,8 +61,8 @@ template <class TILE> WIDE_FN void activate_piece(enum mill_activation act, floa
 
 /* A piece's rows to y. */
 template <class TILE, bool WHOLE>
-WIDE_FN void store_piece(const struct conv_args &conv, int32_t out, float *piece,
-                         const row_pair *pairs) {
+WIDE_FN void store_piece(const wide_run &run, int32_t out, float *piece, const row_pair *pairs) {
+    const struct conv_args &conv = run.conv;
     int32_t row = threadIdx.x % 32 / 4, n_out = conv.w.shape.n_out;
     out += threadIdx.x % 4 * 4;
     if (out >= n_out)
@@ -77,9 +77,9 @@ WIDE_FN void store_piece(const struct conv_args &conv, int32_t out, float *piece
                     load_quad<WHOLE>(matrix_row(conv.residual, pair.residual), out, n_out, 0.0f);
         }
     }
-    if (conv.w.bias)
-        add_bias<TILE>(conv, out, piece);
-    if (conv.act != MILL_ACT_NONE)
+    if (run.bias)
+        add_bias<TILE>(run.bias, n_out, out, piece);
+    if (!TILE::DOES_UNITS && conv.act != MILL_ACT_NONE)
         activate_piece<TILE>(conv.act, piece);
 #pragma unroll
     for (int k = 0; k < TILE::PIECE_QUADS; k++) {
@@ -143,12 +143,12 @@ WIDE_FN void finish_item(const wide_sums<TILE> &sums, const wide_run &run, const
         for (int k = 0; k < N; k++)
             to[(k / 4 * 8 + k % 2) * PIECE_PITCH + k / 2 % 2 * 8] = sums.at(p * N + k);
         __syncwarp();
-        if (run.hidden_alpha)
+        if (!TILE::DOES_UNITS && run.hidden_alpha)
             store_hidden<TILE>(run, out, piece, at.row + first, at.end - at.row - first);
-        else if (run.conv.whole_y)
-            store_piece<TILE, true>(run.conv, out, piece, pairs + first);
+        else if (TILE::DOES_UNITS || run.conv.whole_y)
+            store_piece<TILE, true>(run, out, piece, pairs + first);
         else
-            store_piece<TILE, false>(run.conv, out, piece, pairs + first);
+            store_piece<TILE, false>(run, out, piece, pairs + first);
     }
 }
 

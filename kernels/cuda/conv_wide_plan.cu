@@ -2,15 +2,16 @@
  * one launch, and how its rows lie in scratch memory.
  *
  * Scratch memory holds, for each flat row, where its sums go, its planes, and those of a unit's
- * hidden rows: the dilated convolution leaves them in the places of its sums, so that the pointwise
- * one's plan is the same. A launch takes as many rows as fit, and less where whole turns of the
- * card come out better: pieces of spans, each with the rows that it reaches back to. */
+ * hidden rows where they leave their block: the dilated convolution leaves them in the places of
+ * its sums, so that the pointwise one's plan is the same. A launch takes as many rows as fit, and
+ * less where whole turns of the card come out better: pieces of spans, each with the rows that it
+ * reaches back to. */
 #include "kernels/cuda/conv_wide.h"
 #include "kernels/cuda/quads.h"
 #include "kernels/cuda/weights.h"
 
 /* Up to so many turns of the card, a launch is cut to whole ones. */
-enum { COUNTED_TURNS = 4 };
+enum { COUNTED_TURNS = 8 };
 
 /* ------------------------------------------------------------------ rows */
 
@@ -53,14 +54,15 @@ static wide_call call_of(const struct mill_backend *backend, const struct unit_a
     run->reach = run->n_behind = conv_reach(&unit->dilated);
     run->n_stages = wide_stages(&unit->dilated.w.shape);
     int32_t n_planes = WIDE_PLANES * run->n_stages;
-    n_planes += unit->pointwise.image ? WIDE_PLANES * wide_stages(&unit->pointwise.shape) : 0;
+    if (unit->pointwise.image && !tile->does_units)
+        n_planes += WIDE_PLANES * wide_stages(&unit->pointwise.shape);
     call.row_bytes = (int32_t)sizeof(wide_row) + n_planes * CHUNK_BYTES;
     call.max_rows = MILL_CUDA_SCRATCH_BYTES / call.row_bytes - tile->n_rows;
     int32_t tiles = call.max_rows / tile->n_rows;
     int32_t each = conv_tiles(run->conv.w.shape.n_out, tile->n_out) * run->stride;
     int32_t turns = tiles * each / backend->n_processors;
-    call.max_tiles =
-        turns > 0 && turns <= COUNTED_TURNS ? turns * backend->n_processors / each : INT32_MAX;
+    int32_t whole = turns * backend->n_processors / each; /* 0: the outputs of a tile are more */
+    call.max_tiles = whole > 0 && turns <= COUNTED_TURNS ? whole : INT32_MAX;
     return call;
 }
 
@@ -97,8 +99,11 @@ static mill_status flush(struct mill_backend *backend, wide_call *call) {
     lay_out(call, backend->scratch);
     mill_cuda_conv_prepare(backend, run);
     run->hidden_alpha = unit->alpha2;
+    run->bias = unit->pointwise.image ? unit->pointwise.bias : unit->dilated.w.bias;
+    if (call->tile->does_units)
+        run->pointwise = unit->pointwise;
     MILL_TRY(call->tile->multiply(backend, run));
-    if (unit->pointwise.image) {
+    if (unit->pointwise.image && !call->tile->does_units) {
         struct wide_run second = *run;
         second.hidden_alpha = NULL;
         second.conv.w = unit->pointwise;
@@ -165,9 +170,20 @@ mill_status mill_cuda_conv_wide_launch(struct mill_backend *backend, const struc
     return mill_cuda_conv_wide_run(backend, &unit, n_spans, tile);
 }
 
+/* At once where half of the card gets a block of all channels, else in two. */
+static struct conv_tile unit_tile(const struct mill_backend *backend,
+                                  const struct conv_args *dilated, int32_t n_spans) {
+    const struct conv_tile at_once = mill_cuda_conv_wide_unit(dilated);
+    size_t bytes = at_once.shared_bytes + MILL_CUDA_STATIC_SHARED_BYTES;
+    if (at_once.launch && bytes <= (size_t)backend->shared_bytes &&
+        2 * mill_cuda_conv_row_tiles(&at_once, dilated, n_spans) >= backend->n_processors)
+        return at_once;
+    return mill_cuda_conv_best(backend, dilated, n_spans);
+}
+
 static mill_status launch_unit(struct mill_backend *backend, const struct unit_args *unit,
                                int32_t n_spans, const struct unit_kernel *) {
-    const struct conv_tile tile = mill_cuda_conv_best(backend, &unit->dilated, n_spans);
+    const struct conv_tile tile = unit_tile(backend, &unit->dilated, n_spans);
     return tile.launch ? mill_cuda_conv_wide_run(backend, unit, n_spans, &tile)
                        : MILL_E_UNSUPPORTED;
 }

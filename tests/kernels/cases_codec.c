@@ -8,6 +8,7 @@ static const int32_t rows_some[] = {1, 2, 7, 9, 65, -1};
 static const int32_t rows_few[] = {1, 9, -1};
 static const int32_t rows_two[] = {2, -1};
 static const int32_t rows_five[] = {5, -1};
+static const int32_t rows_long[] = {450, -1};
 
 /* What most convolutions have in common; the padding keeps their length. */
 #define CONV(rows_, out, taps, in, dilation_)                                                      \
@@ -98,6 +99,7 @@ static const struct kernel_case cases[] = {
 
     {.name = "unit 1", UNIT(rows_some, 1, 3, 1), .flags = BIAS | SNAKE},
     {.name = "unit 6 d2", UNIT(rows_all, 6, 3, 2), .flags = BIAS | SNAKE | STRIDED | SPANS},
+    {.name = "unit 16 of several tiles", UNIT(rows_long, 16, 1, 1), .flags = BIAS | SNAKE},
     {.name = "unit 65 d9", UNIT(rows_some, 65, 7, 9), .flags = BIAS | SNAKE | SPANS},
     {.name = "unit 32 d3", UNIT(rows_all, 32, 7, 3), .flags = BIAS | SNAKE | SPANS},
     {.name = "unit 96 d1", UNIT(rows_all, 96, 7, 1), .flags = BIAS | SNAKE | SPANS | PERF},

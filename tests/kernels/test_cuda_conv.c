@@ -81,8 +81,11 @@ static void test_units_change_no_bit(void **state) {
     for (int32_t c = 90; c <= 360; c *= 2) {
         const struct conv_sizes unit = {CONV_UNIT, MILL_BF16, c, 7, c, 9, 3, 150};
         check_sizes(80, &unit, 1, 2);
-        check_sizes(90, &unit, 3, 3);
+        /* by warp groups at once: up to 192 channels, in quads */
+        check_sizes(90, &unit, c == 180 ? 2 : 3, 3);
     }
+    const struct conv_sizes two_groups = {CONV_UNIT, MILL_BF16, 100, 7, 100, 9, 3, 150};
+    check_sizes(90, &two_groups, 2, 3);
     const struct conv_sizes narrow = {CONV_UNIT, MILL_BF16, 96, 7, 96, 9, 3, 150};
     check_sizes(90, &narrow, 1, 2); /* as on sm_80 */
 }
@@ -123,7 +126,7 @@ static void test_units_larger_than_scratch(void **state) {
 static void test_pieces_change_no_bit(void **state) {
     (void)state;
     const struct conv_sizes sizes[] = {
-        {CONV_UNIT, MILL_BF16, 16, 3, 16, 9, 3, 84000},
+        {CONV_UNIT, MILL_BF16, 18, 3, 18, 9, 3, 84000}, /* no quads: in steps */
         {CONV_TRANSPOSED, MILL_BF16, 16, 11, 16, 5, 2, 240000},
     };
     for (int i = 0; i < 2; i++) {

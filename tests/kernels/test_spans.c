@@ -81,6 +81,7 @@ static void test_many_channels(void **state) {
     }
 }
 
+/* So many that a large card has units at once, by two of its kernels, and alone each in steps. */
 static void test_units(void **state) {
     const struct options *options = *state;
     struct conv_problem p;
@@ -91,6 +92,10 @@ static void test_units(void **state) {
     if (!has_units)
         skip();
     check(options->backend, &sizes, 7);
+    for (int32_t c = 24; c <= 132; c += 108) {
+        const struct conv_sizes wide = {CONV_UNIT, MILL_BF16, c, 3, c, 27, MANY_SPANS, 60};
+        check(options->backend, &wide, 1 << 20);
+    }
 }
 
 int main(int argc, char **argv) {
