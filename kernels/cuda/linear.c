@@ -118,7 +118,7 @@ struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
         .n_out = outputs_of(args),
         .n_groups = weight_groups(&args->w.shape),
         .n_processors = backend->n_processors,
-        /* Twice: nvcc counts what the driver keeps of each block with what is fixed (sm_90). */
+        /* Twice: code for sm_90 counts what the driver keeps of each block with what is fixed. */
         .shared_bytes = backend->shared_bytes - 2 * MILL_CUDA_STATIC_SHARED_BYTES,
         .prepared_bytes = PREPARED_BYTES,
         .partial_words = (MILL_CUDA_SCRATCH_BYTES - PARTIAL_AT) / (int)sizeof(int32_t),
