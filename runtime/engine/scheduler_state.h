@@ -18,7 +18,7 @@ struct mill_entry {
     uint8_t level;              /* of the priority */
     bool ended, held;
     bool streamed;
-    bool heard;              /* play_start_s counts */
+    bool heard;              /* a listener has some of it and waits for more: play_start_s counts */
     bool started;            /* it has run before: it waits for its pages to be computed again */
     bool charged;            /* its fair key has paid for it */
     int32_t n_ids, n_cached; /* tokens known, or expected; tokens in the pages */

@@ -40,13 +40,12 @@ static bool may_force_out(const struct mill_scheduler *s, int32_t slot, int32_t 
 /* Whether a would rather be forced out than b: held ones, then the lowest priority, then those
  * whose sound nobody is listening to, then the youngest. */
 static bool goes_before(const struct mill_entry *a, const struct mill_entry *b) {
-    bool a_sounds = a->streamed && a->heard, b_sounds = b->streamed && b->heard;
     if (a->held != b->held)
         return a->held;
     if (a->level != b->level)
         return a->level > b->level;
-    if (a_sounds != b_sounds)
-        return b_sounds;
+    if (a->heard != b->heard)
+        return b->heard;
     return a->arrival > b->arrival;
 }
 

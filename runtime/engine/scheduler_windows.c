@@ -191,6 +191,6 @@ bool mill_scheduler_voiced(struct mill_scheduler *scheduler, const struct mill_p
     entry->n_voiced = window->end;
     if (!entry->heard)
         entry->play_start_s = now_s - entry->job.first_frame * scheduler->options.frame_s;
-    entry->heard = true;
+    entry->heard = entry->streamed;
     return entry->ended && entry->n_voiced >= entry->n_frames;
 }

@@ -382,6 +382,35 @@ static void test_prefill_beside_decode(void **state) {
     close_world(&d);
 }
 
+/* Prompts keep steps short for those that listen, and for nobody else: not for who gets the sound
+ * of an utterance as a whole, while it is made. */
+static void test_prefill_beside_sound(void **state) {
+    (void)state;
+    const struct {
+        struct mill_job job;
+        const char *step;
+    } cases[] = {{streamed(2, 5), "1:2"}, {plain(2), "1:30"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mill_scheduler_options options = roomy();
+        struct drive d;
+        open_world(&d, &options);
+        const struct mill_scheduler_costs costs = {.turn_s = 0.01, .row_s = 0.01};
+        mill_scheduler_set_costs(d.scheduler, &costs);
+        must_add(&d, &cases[i].job, 20);
+        for (int k = 0; k < 21; k++)
+            step(&d, 0);
+        voice(&d, 0);
+        assert_batch(&d, "0:0-8");
+        struct mill_job newcomer = plain(30);
+        must_add(&d, &newcomer, 20);
+        step(&d, 0);
+        assert_step(&d, cases[i].step);
+        drive_remove(&d, 0);
+        drive_remove(&d, 1);
+        close_world(&d);
+    }
+}
+
 static void test_hold(void **state) {
     (void)state;
     struct mill_scheduler_options options = roomy();
@@ -476,6 +505,7 @@ int main(void) {
         cmocka_unit_test(test_least_buffered),
         cmocka_unit_test(test_idle_bound),
         cmocka_unit_test(test_prefill_beside_decode),
+        cmocka_unit_test(test_prefill_beside_sound),
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_ahead),
