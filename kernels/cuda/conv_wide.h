@@ -8,6 +8,9 @@
  * with zeros to whole stages of channels. Sums at a span's last flat rows are nobody's; where a sum
  * goes is in a list beside the planes.
  *
+ * A unit is two such launches, or one whose blocks have all channels (unit_wide_tile): hidden rows
+ * then stay in shared memory, in planes like those.
+ *
  * Tiles are cut from the flat rows of each span, or from all of them as one where spans are short:
  * whichever are fewer.
  *

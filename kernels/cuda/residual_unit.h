@@ -19,7 +19,7 @@ struct unit_kernel {
                           const struct unit_kernel *); /* NULL = there is none */
 };
 
-/* The narrowest that is wide enough; and the way of conv_wide, which is in steps, for any. */
+/* The narrowest that is wide enough; and the way of conv_wide, at once or in steps, for any. */
 struct unit_kernel mill_cuda_unit_mma(const struct conv_args *dilated);
 struct unit_kernel mill_cuda_unit_wide(const struct conv_args *dilated);
 
