@@ -98,7 +98,7 @@ mill_status mill_cpu_linear(struct mill_backend *backend, const struct mill_line
                 .w = &args->w,
                 .a = backend->prepared,
                 .a_row = (ptrdiff_t)row_bytes,
-                .a_scale = backend->row_scale,
+                .a_coded = backend->coded_rows,
                 .tap_step = 1,
                 .n_taps = 1,
                 .first_out = args->first_out,

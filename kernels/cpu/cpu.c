@@ -40,7 +40,7 @@ static void backend_close(struct mill_backend *backend) {
         return;
     mill_pool_close(backend->pool);
     free(backend->prepared);
-    free(backend->row_scale);
+    free(backend->coded_rows);
     free(backend);
 }
 
@@ -56,9 +56,9 @@ static mill_status backend_open(struct mill_backend **out,
         return mill_fail(err, MILL_E_MEMORY, "no memory for the cpu backend");
     backend->isa = isa;
     backend->prepared = mill_alloc_aligned(PREPARED_BYTES);
-    backend->row_scale = mill_alloc_array(PREPARED_ROWS, sizeof *backend->row_scale);
+    backend->coded_rows = mill_alloc_array(PREPARED_ROWS, sizeof *backend->coded_rows);
     mill_status status = MILL_OK;
-    if (!backend->prepared || !backend->row_scale)
+    if (!backend->prepared || !backend->coded_rows)
         status = mill_fail(err, MILL_E_MEMORY, "no memory for the cpu backend");
     else
         status = mill_pool_open(&backend->pool, options->n_threads, err);

@@ -9,14 +9,14 @@
 
 enum {
     PREPARED_BYTES = 16 << 20, /* prepared input rows of one block of an operator */
-    PREPARED_ROWS = 1 << 18,   /* most rows of a block (their 8-bit scales) */
+    PREPARED_ROWS = 1 << 18,   /* most rows of a block (their scales) */
 };
 
 struct mill_backend {
     const struct cpu_isa *isa;
     struct mill_pool *pool;
-    char *prepared;   /* [PREPARED_BYTES] */
-    float *row_scale; /* [PREPARED_ROWS] */
+    char *prepared;               /* [PREPARED_BYTES] */
+    struct coded_row *coded_rows; /* [PREPARED_ROWS] */
     char description[96];
 };
 
@@ -51,7 +51,7 @@ struct product {
     const struct mill_weight *w;
     const char *a;                       /* prepared input of output row 0, its first tap */
     ptrdiff_t a_row, a_tap;              /* bytes from output row to row, from tap to tap */
-    const float *a_scale;                /* I8: one scale an output row, else NULL */
+    const struct coded_row *a_coded;     /* I8: of each output row, else NULL */
     int32_t first_tap, tap_step, n_taps; /* which taps of w take part */
     int32_t first_out, n_out, n_rows;
     float *y;
@@ -62,7 +62,7 @@ struct product {
     enum mill_activation act;
     enum mill_pairs pairs;
     /* Where the rows lie in several places, so that weights are read once for all of them; n_rows,
-     * a_scale and bias_group then count through. NULL = one piece of n_rows. */
+     * a_coded and bias_group then count through. NULL = one piece of n_rows. */
     const struct product_piece *pieces;
 };
 void mill_cpu_product_run(struct mill_backend *backend, const struct product *product);

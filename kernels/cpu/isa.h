@@ -15,7 +15,7 @@ enum {
     PANEL =
         64, /* outputs of a weight panel; the last panel is as wide as needed, in steps of LANES */
     LANES = 16,          /* every ISA's vectors divide it */
-    I8_CHUNK = 512,      /* products a 32-bit sum can take: 512 * 127 * 32767 < 2^31 */
+    I8_CHUNK = 512,      /* products any 32-bit sum can take: 512 * 127 * 32767 < 2^31 */
     ATTN_QUERIES = 32,   /* queries (heads or rows) handled at once in attention */
     ATTN_HEAD_DIM = 256, /* largest head, a multiple of LANES */
     ATTN_KEYS = 64,      /* keys handled at once, a multiple of LANES */
@@ -28,6 +28,7 @@ struct tile {
     const char *b;             /* the panel at its first tap */
     ptrdiff_t b_tap;           /* bytes from tap to tap */
     int32_t n_taps, n_k;       /* n_k: elements a tap, in pairs for bf16 and i8 */
+    int32_t n_run;             /* i8: so many pairs go into a 32-bit sum */
     int32_t n_rows, n_columns; /* 1 .. TILE_ROWS; 16, 32, 48 or 64 = the panel's width */
     const char *next;          /* to be on its way into the cache meanwhile: */
     int64_t next_bytes;        /* so many bytes */
@@ -43,6 +44,12 @@ struct finish {
     enum mill_activation act;
     enum mill_pairs pairs;
     int32_t n;
+};
+
+/* A row as codes: what one of them stands for, and the sum of their magnitudes, exact up to 2^24.
+ */
+struct coded_row {
+    float scale, magnitude;
 };
 
 /* What is done to a row before it is converted. */
@@ -83,10 +90,10 @@ struct cpu_isa {
                         void *out);
     void (*prepare_bf16)(const float *x, const struct before *, int32_t n, int32_t n_padded,
                          void *out);
-    /* 16-bit codes of a row; returns the scale of one code. */
-    float (*prepare_i16)(const float *x, const struct before *, int32_t n, int32_t n_padded,
-                         void *out);
-    /* The same in 8 bits, with nothing before. */
+    /* 16-bit codes of a row. */
+    struct coded_row (*prepare_i16)(const float *x, const struct before *, int32_t n,
+                                    int32_t n_padded, void *out);
+    /* 8-bit codes of a row, with nothing before; returns the scale of one. */
     float (*prepare_i8)(const float *x, int32_t n, int32_t n_padded, void *out);
 
     /* 1 / sqrt(mean(x^2) + eps) */

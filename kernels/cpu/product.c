@@ -84,7 +84,7 @@ static void finish_rows(const struct product_run *run, const struct tile_rows *r
                 w->bias + out + (p->bias_group ? p->bias_group[rows->row + r] * p->bias_stride : 0);
         if (w->shape.dtype == MILL_I8) {
             f.scale = (const float *)((const char *)w->image + run->panels.scales_at) + out;
-            f.row_scale = p->a_scale[rows->row + r];
+            f.row_scale = p->a_coded[rows->row + r].scale;
         }
         run->isa->finish(&f);
     }
@@ -123,6 +123,15 @@ static int32_t first_panel(const struct product_run *run, int32_t group) {
     return run->n_panels / run->n_panel_groups * group + (group < larger ? group : larger);
 }
 
+/* Products that go into a 32-bit sum, in pairs. A sum cannot be larger than 127 times the codes'
+ * magnitudes, so with most rows it is all of them: 127 * 2^24 < 2^31. */
+static int32_t pairs_of_a_sum(const struct product_run *run, int32_t row, int32_t end) {
+    for (; row < end; row++)
+        if (run->product->a_coded[row].magnitude >= 0x1p24f)
+            return I8_CHUNK / 2;
+    return run->panels.n_groups;
+}
+
 static void product_task(void *context, int task, int worker) {
     (void)worker;
     const struct product_run *run = context;
@@ -134,6 +143,7 @@ static void product_task(void *context, int task, int worker) {
     int32_t panel = first_panel(run, panel_group), panel_end = first_panel(run, panel_group + 1);
     const struct tile_rows first = find_rows(run, row_first, row_end);
     int32_t n_rows = row_end - row_first;
+    int32_t n_run = shape->dtype == MILL_I8 ? pairs_of_a_sum(run, row_first, row_end) : 0;
     void (*tile)(const struct tile *) = shape->dtype == MILL_F32    ? run->isa->tile_f32
                                         : shape->dtype == MILL_BF16 ? run->isa->tile_bf16
                                                                     : run->isa->tile_i8;
@@ -158,6 +168,7 @@ static void product_task(void *context, int task, int worker) {
                 .b_tap = (ptrdiff_t)((size_t)p->tap_step * tap_bytes),
                 .n_taps = p->n_taps,
                 .n_k = run->panels.n_groups,
+                .n_run = n_run,
                 .n_rows = rows.n,
                 .n_columns = columns,
                 .next = (a_row > 0 ? b + panel_bytes : b) + a_row * (size_t)(rows.row - row_first),
@@ -221,7 +232,7 @@ static void prepare_task(void *context, int task, int worker) {
         else if (p->dtype == MILL_BF16)
             isa->prepare_bf16(x, &before, n, p->n_in + p->n_in % 2, out);
         else
-            run->backend->row_scale[p->to + r] =
+            run->backend->coded_rows[p->to + r] =
                 isa->prepare_i16(x, &before, n, p->n_in + p->n_in % 2, out);
     }
 }

@@ -170,6 +170,20 @@ static void scale_row(struct guarded *x, int32_t row, float scale) {
         x->values[((size_t)row + 1) * (size_t)x->stride + (size_t)i] *= scale;
 }
 
+/* The largest sums that there can be: every code of output 4 and of row 6 of x is at its limit, and
+ * all their products are positive; a 32-bit sum has room for 516 of them. */
+static void make_largest(struct fixture *f) {
+    int32_t n = f->v.c->n_in;
+    if (f->v.c->n_out <= 4 || f->v.rows <= 6)
+        return;
+    float *w = f->weights + 4 * (size_t)n;
+    float *x = f->x.values + 7 * (size_t)f->x.stride;
+    for (int32_t i = 0; i < n; i++) {
+        w[i] = copysignf(0.01f, w[i]);
+        x[i] = copysignf(1, w[i]);
+    }
+}
+
 static void init_linear(struct fixture *f, uint64_t *random) {
     const struct kernel_case *c = f->v.c;
     int32_t n_out = (c->range_out ? c->range_out : c->n_out) / (c->pairs ? 2 : 1);
@@ -181,6 +195,8 @@ static void init_linear(struct fixture *f, uint64_t *random) {
     if (f->v.dtype == MILL_I8) { /* judged by equality, so any scale will do */
         scale_row(&f->x, 4, 1000);
         scale_row(&f->x, 5, 1e-6f);
+        if (!(c->flags & (NORMED | OVERLAP)))
+            make_largest(f);
     }
     f->y = fixture_guarded(f, f->v.rows, n_out);
     if (c->flags & RESIDUAL_IS_Y)
