@@ -12,8 +12,8 @@
  *   few 8 x 16, 224: 72, 23 KB -> 4 (registers)
  *   few 8 x 40, 224: 88, 49 KB of one row, 73 of 8 -> 2 and others (registers)
  *   few 16 x 16, 224: 96, 43 KB -> 2 (registers)
- *   32 x 32, 128: 92, 32 KB -> 4 (registers)
- *   64 x 64, 128: 164, 64 KB -> 2
+ *   32 x 32, 128: 92, 32 KB -> 5 (registers)
+ *   64 x 64, 128: 164, 64 KB -> 3
  *   128 x 128, 256: 204, 96 KB -> 1; one segment of 1,024 inputs
  *   128 x 64, 256: 160, 96 KB -> 1; more
  *   wide 32 and 64 x 64, 256: 119 and 153, 106 and 138 KB -> 1 (warp groups that wait)

@@ -89,8 +89,8 @@ struct variant {
  * how often it returned false. */
 typedef bool variant_visit(const struct variant *v, void *context);
 int32_t each_variant(bool timed, variant_visit *visit, void *context);
-/* From now on only variants of cases whose name begins so. */
-void each_variant_only(const char *beginning);
+/* From now on only variants of cases whose name begins so; returns how many cases these are. */
+int32_t each_variant_only(const char *beginning);
 /* Whether a backend may refuse it: an OPTIONAL case, or an operator that may be missing. */
 bool variant_is_optional(const struct variant *v);
 /* "name f32 x7 rows" in `text`, for messages. */

@@ -384,8 +384,8 @@ const char *variant_name(const struct variant *v, char text[128]) {
 
 static const char *beginning = "";
 
-void each_variant_only(const char *wanted) {
-    beginning = wanted;
+static bool is_wanted(const struct kernel_case *c) {
+    return strncmp(c->name, beginning, strlen(beginning)) == 0;
 }
 
 static int32_t each_of_list(struct case_list list, bool timed, variant_visit *visit,
@@ -394,7 +394,7 @@ static int32_t each_of_list(struct case_list list, bool timed, variant_visit *vi
     int32_t n_failed = 0;
     for (int32_t i = 0; i < list.n; i++) {
         const struct kernel_case *c = &list.cases[i];
-        if (strncmp(c->name, beginning, strlen(beginning)) != 0)
+        if (!is_wanted(c))
             continue;
         if (timed ? !(c->flags & (PERF | PERF_ONLY)) : (c->flags & PERF_ONLY) != 0)
             continue;
@@ -408,9 +408,22 @@ static int32_t each_of_list(struct case_list list, bool timed, variant_visit *vi
     return n_failed;
 }
 
+enum { N_LISTS = 4 };
+static struct case_list (*const lists[N_LISTS])(void) = {cases_common, cases_language_model,
+                                                         cases_codec, cases_encoder};
+
 int32_t each_variant(bool timed, variant_visit *visit, void *context) {
-    return each_of_list(cases_common(), timed, visit, context) +
-           each_of_list(cases_language_model(), timed, visit, context) +
-           each_of_list(cases_codec(), timed, visit, context) +
-           each_of_list(cases_encoder(), timed, visit, context);
+    int32_t n_failed = 0;
+    for (int i = 0; i < N_LISTS; i++)
+        n_failed += each_of_list(lists[i](), timed, visit, context);
+    return n_failed;
+}
+
+int32_t each_variant_only(const char *wanted) {
+    int32_t n = 0;
+    beginning = wanted;
+    for (int i = 0; i < N_LISTS; i++)
+        for (int32_t j = 0; j < lists[i]().n; j++)
+            n += is_wanted(&lists[i]().cases[j]);
+    return n;
 }

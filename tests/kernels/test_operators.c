@@ -218,6 +218,7 @@ static int test_all(struct options *options) {
 int main(int argc, char **argv) {
     struct options options = {.backend = argc > 1 ? argv[1] : "reference"};
     bool perf = false, once = false;
+    int32_t n_cases = 1;
     enum emulator_order order = EMULATOR_FORWARD;
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "perf") == 0)
@@ -231,9 +232,14 @@ int main(int argc, char **argv) {
         else if (strcmp(argv[i], "small") == 0)
             options.small = true;
         else if (strcmp(argv[i], "only") == 0 && i + 1 < argc)
-            each_variant_only(argv[++i]);
+            n_cases = each_variant_only(argv[++i]);
         else if (strcmp(argv[i], "test") != 0)
             options.isa = argv[i];
+    }
+    if (n_cases == 0) {
+        fprintf(stderr,
+                "test_operators: no case is called so; tests/kernels/cases_*.c have their names\n");
+        return 2;
     }
     if (is_emulated(&options))
         configure_card(&options, order);
