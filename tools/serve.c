@@ -54,8 +54,8 @@ static void print_help(void) {
          "Serve speech over HTTP to OpenAI's and FlashTTS' clients; see docs/server.md.\n\n"
          "  --config FILE    options as lines of `name: value`\n"
          "  --print-config   print all options, what they come to and mean, as such a file\n\n"
-         "Each option is a flag --some-name VALUE, a variable SPARKMILL_SOME_NAME and a line\n"
-         "some_name: VALUE of the file; the first of these that is there counts.\n");
+         "Each option is a flag --some-name VALUE, a variable SPARKMILL_SOME_NAME and a\n"
+         "line some_name: VALUE of the file; the first of these that is there counts.\n");
     struct mill_server_option_info info;
     for (int i = 0; mill_server_options_info(i, &info); i++)
         if (!info.is_limit)
