@@ -320,6 +320,16 @@ int mill_lock_wait(int fd, int operation) {
     return 0;
 }
 
+mill_status mill_lock_take(int *lock, const char *path, unsigned mode, struct mill_error *err) {
+    *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, (mode_t)mode);
+    int cause = *lock < 0 ? errno : mill_lock_wait(*lock, LOCK_EX);
+    if (cause == 0)
+        return MILL_OK;
+    if (*lock >= 0)
+        close(*lock);
+    return mill_fail(err, MILL_E_IO, "'%s': cannot be locked: %s", path, strerror(cause));
+}
+
 bool mill_file_same(const char *a, const char *b) {
     struct stat x, y;
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;

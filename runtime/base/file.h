@@ -72,6 +72,9 @@ mill_status mill_write_failure(int cause);
 
 /* flock, waiting through signals until nobody else has the lock: 0, or an errno. */
 int mill_lock_wait(int fd, int operation);
+/* Waits for a lock that is a file of its own, made with `mode` where it is not there. Closing *lock
+ * gives it back, also when the process ends. */
+mill_status mill_lock_take(int *lock, const char *path, unsigned mode, struct mill_error *err);
 
 /* Whether two paths lead to one file that is there. */
 bool mill_file_same(const char *a, const char *b);

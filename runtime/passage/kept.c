@@ -23,8 +23,7 @@ struct mill_kept {
 struct header {
     char magic[8];
     char key[KEY_DIGITS];
-    uint32_t end, findings, n_frames, n_redraws, exact, n_voice;
-    uint64_t seed, n_samples;
+    struct mill_kept_outcome of;
 };
 static const char magic[8] = "millseg1";
 
@@ -133,26 +132,19 @@ static mill_status parse(const struct mill_mapping *file, const char *key,
     size_t hashed = file->size - KEY_DIGITS, left = hashed - sizeof header;
     memcpy(&header, file->data, sizeof header);
     if (memcmp(header.magic, magic, sizeof magic) != 0 ||
-        memcmp(header.key, key, KEY_DIGITS) != 0 || header.n_voice > left / sizeof(int32_t))
+        memcmp(header.key, key, KEY_DIGITS) != 0 || header.of.n_voice > left / sizeof(int32_t))
         return MILL_AGAIN;
-    left -= header.n_voice * sizeof(int32_t);
-    if (left % sizeof(float) != 0 || header.n_samples != left / sizeof(float))
+    left -= header.of.n_voice * sizeof(int32_t);
+    if (left % sizeof(float) != 0 || header.of.n_samples != left / sizeof(float))
         return MILL_AGAIN;
     MILL_TRY(mill_sha256_bytes(file->data, hashed, hash, err));
     if (memcmp(hash, file->data + hashed, KEY_DIGITS) != 0)
         return MILL_AGAIN;
     const uint8_t *voice = file->data + sizeof header;
     *out = (struct mill_kept_sound){
-        .seed = header.seed,
-        .exact = header.exact,
-        .end = header.end,
-        .findings = header.findings,
-        .n_frames = header.n_frames,
-        .n_redraws = header.n_redraws,
-        .n_voice = header.n_voice,
+        .of = header.of,
         .voice = (const int32_t *)(const void *)voice,
-        .samples = (const float *)(const void *)(voice + header.n_voice * sizeof(int32_t)),
-        .n_samples = header.n_samples};
+        .samples = (const float *)(const void *)(voice + header.of.n_voice * sizeof(int32_t))};
     return MILL_OK;
 }
 
@@ -176,19 +168,12 @@ mill_status mill_kept_find(const struct mill_kept *kept, const char key[MILL_SHA
 
 static mill_status compose(struct mill_buffer *file, const char *key,
                            const struct mill_kept_sound *sound, struct mill_error *err) {
-    struct header header = {.seed = sound->seed,
-                            .exact = sound->exact,
-                            .end = sound->end,
-                            .findings = sound->findings,
-                            .n_frames = sound->n_frames,
-                            .n_redraws = sound->n_redraws,
-                            .n_voice = sound->n_voice,
-                            .n_samples = sound->n_samples};
+    struct header header = {.of = sound->of};
     char hash[MILL_SHA256_HEX_BYTES];
     memcpy(header.magic, magic, sizeof magic);
     memcpy(header.key, key, KEY_DIGITS);
-    size_t voice_bytes = sound->n_voice * sizeof *sound->voice;
-    size_t sample_bytes = (size_t)sound->n_samples * sizeof *sound->samples;
+    size_t voice_bytes = sound->of.n_voice * sizeof *sound->voice;
+    size_t sample_bytes = (size_t)sound->of.n_samples * sizeof *sound->samples;
     MILL_TRY(
         mill_buffer_reserve(file, sizeof header + voice_bytes + sample_bytes + KEY_DIGITS, err));
     MILL_TRY(mill_buffer_append(file, &header, sizeof header, err));

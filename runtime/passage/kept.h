@@ -16,15 +16,18 @@
 
 struct mill_kept;
 
-/* A segment's sound and what became of its request. */
+/* What became of a segment's request, as it stands in the file; its fields, but for n_voice, as in
+ * mill_request_result. */
+struct mill_kept_outcome {
+    uint32_t end, findings, n_frames, n_redraws, exact;
+    uint32_t n_voice; /* global tokens: those of a voice that it created, or 0 */
+    uint64_t seed, n_samples;
+};
+/* That, and the sound. */
 struct mill_kept_sound {
-    uint64_t seed; /* this and the next five as in mill_request_result */
-    uint32_t end, findings, n_frames, n_redraws;
-    bool exact;
-    uint32_t n_voice;     /* global tokens: those of a voice that it created, or 0 */
+    struct mill_kept_outcome of;
     const int32_t *voice; /* borrowed */
     const float *samples; /* borrowed */
-    uint64_t n_samples;
 };
 
 /* Makes the folder where it is not there, and removes what a killed process left half. */

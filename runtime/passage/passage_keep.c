@@ -57,20 +57,20 @@ static mill_status make_key(const struct mill_passage *p, const struct mill_engi
 static mill_status land_sound(struct mill_passage *p, struct mill_passage_flight *flight,
                               const struct mill_kept_sound *sound, struct mill_error *err) {
     struct mill_passage_speaker *speaker = &p->speakers[p->pieces[flight->piece].speaker];
-    MILL_TRY(mill_passage_hold(flight, sound->samples, sound->n_samples, err));
+    MILL_TRY(mill_passage_hold(flight, sound->samples, sound->of.n_samples, err));
     if (flight->invents) {
-        memcpy(speaker->global, sound->voice, sound->n_voice * sizeof *sound->voice);
+        memcpy(speaker->global, sound->voice, sound->of.n_voice * sizeof *sound->voice);
         speaker->wish.global = speaker->global;
         speaker->wish.n_global = p->n_voice_tokens;
         speaker->inventor = -1;
     }
-    flight->result = (struct mill_request_result){.end = (enum mill_request_end)sound->end,
-                                                  .n_frames = (int32_t)sound->n_frames,
-                                                  .n_redraws = (int32_t)sound->n_redraws,
-                                                  .n_samples = sound->n_samples,
-                                                  .seed = sound->seed,
-                                                  .findings = sound->findings,
-                                                  .exact = sound->exact};
+    flight->result = (struct mill_request_result){.end = (enum mill_request_end)sound->of.end,
+                                                  .n_frames = (int32_t)sound->of.n_frames,
+                                                  .n_redraws = (int32_t)sound->of.n_redraws,
+                                                  .n_samples = sound->of.n_samples,
+                                                  .seed = sound->of.seed,
+                                                  .findings = sound->of.findings,
+                                                  .exact = sound->of.exact};
     flight->ended = flight->is_kept = true;
     p->n_done++;
     p->n_kept++;
@@ -89,8 +89,8 @@ mill_status mill_passage_take_kept(struct mill_passage *p, struct mill_passage_f
     mill_status status = mill_kept_find(p->kept, flight->key, &mapping, &sound, err);
     if (status != MILL_OK)
         return status;
-    bool fits = (sound.end == MILL_REQUEST_COMPLETE || sound.end == MILL_REQUEST_LIMIT) &&
-                sound.n_voice == (flight->invents ? (uint32_t)p->n_voice_tokens : 0);
+    bool fits = (sound.of.end == MILL_REQUEST_COMPLETE || sound.of.end == MILL_REQUEST_LIMIT) &&
+                sound.of.n_voice == (flight->invents ? (uint32_t)p->n_voice_tokens : 0);
     pthread_mutex_lock(&p->lock);
     status = fits ? land_sound(p, flight, &sound, err) : MILL_AGAIN;
     pthread_mutex_unlock(&p->lock);
@@ -130,17 +130,17 @@ static mill_status keep_flight(struct mill_passage *p, struct mill_passage_fligh
     const struct mill_request_result *r = &flight->result;
     const struct mill_passage_speaker *speaker = &p->speakers[p->pieces[flight->piece].speaker];
     mill_passage_learn_voice(p, flight);
-    const struct mill_kept_sound sound = {.seed = r->seed,
-                                          .end = r->end,
-                                          .findings = r->findings,
-                                          .n_frames = (uint32_t)r->n_frames,
-                                          .n_redraws = (uint32_t)r->n_redraws,
-                                          .exact = r->exact,
-                                          .n_voice =
-                                              flight->invents ? (uint32_t)p->n_voice_tokens : 0,
-                                          .voice = speaker->global,
-                                          .samples = flight->wave,
-                                          .n_samples = flight->n};
+    const struct mill_kept_sound sound = {
+        .of = {.end = r->end,
+               .findings = r->findings,
+               .n_frames = (uint32_t)r->n_frames,
+               .n_redraws = (uint32_t)r->n_redraws,
+               .exact = r->exact,
+               .n_voice = flight->invents ? (uint32_t)p->n_voice_tokens : 0,
+               .seed = r->seed,
+               .n_samples = flight->n},
+        .voice = speaker->global,
+        .samples = flight->wave};
     MILL_TRY(mill_kept_put(p->kept, flight->key, &sound, err));
     pthread_mutex_lock(&p->lock);
     p->n_kept++;

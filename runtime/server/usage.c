@@ -8,11 +8,8 @@
 #include "runtime/base/memory.h"
 #include "runtime/io/config.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 enum { FILE_BYTES = 1 << 24 };
@@ -23,18 +20,6 @@ struct entry {
 };
 
 /* ------------------------------------------------------------------ the file, under the lock */
-
-/* Closing *lock gives it back, also when the process ends. */
-static mill_status take_lock(const struct mill_usage *usage, int *lock, struct mill_error *err) {
-    *lock = open(usage->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    int cause = *lock < 0 ? errno : mill_lock_wait(*lock, LOCK_EX);
-    if (cause == 0)
-        return MILL_OK;
-    if (*lock >= 0)
-        close(*lock);
-    return mill_fail(err, MILL_E_IO, "'%s': cannot be locked: %s", usage->lock_path,
-                     strerror(cause));
-}
 
 static mill_status check(const json_t *root, int64_t *day, const json_t **all,
                          struct mill_error *err) {
@@ -148,7 +133,7 @@ static mill_status exchange(struct mill_usage *usage, struct mill_error *err) {
     struct entry *entries = mill_alloc_array(n > 0 ? n : 1, sizeof *entries);
     if (!entries)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
-    mill_status status = take_lock(usage, &lock, err);
+    mill_status status = mill_lock_take(&lock, usage->lock_path, 0600, err);
     if (status == MILL_OK) {
         status = merge(usage, entries, n, adds, err);
         close(lock);

@@ -50,13 +50,7 @@ static mill_status take_lock(const struct mill_registry *registry, int *lock,
     char *path;
     MILL_TRY(mill_folder_make(registry->folder, err));
     MILL_TRY(join(registry, ".lock", &path, err));
-    *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    int cause = *lock < 0 ? errno : mill_lock_wait(*lock, LOCK_EX);
-    mill_status status =
-        cause ? mill_fail(err, MILL_E_IO, "'%s': cannot be locked: %s", path, strerror(cause))
-              : MILL_OK;
-    if (status < 0 && *lock >= 0)
-        close(*lock);
+    mill_status status = mill_lock_take(lock, path, 0666, err);
     free(path);
     return status;
 }
