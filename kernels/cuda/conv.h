@@ -97,8 +97,8 @@ int32_t mill_cuda_conv_ffma(const struct conv_args *, struct conv_tile tiles[CON
 int32_t mill_cuda_conv_single(const struct conv_args *, struct conv_tile tiles[CONV_TILES]);
 
 /* Tiles of rows that a launch is cut into, of a phase and so many outputs; how long its blocks take
- * on so many multiprocessors; and the layer's tile in which
- * they take least, launch NULL where the card has not the shared memory for any. */
+ * on so many multiprocessors; and the layer's tile in which they take least, launch NULL where the
+ * card has not the shared memory for any. */
 int64_t mill_cuda_conv_row_tiles(const struct conv_tile *, const struct conv_args *,
                                  int32_t n_spans);
 float mill_cuda_conv_microseconds(const struct conv_tile *, const struct conv_args *,

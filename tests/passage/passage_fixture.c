@@ -49,3 +49,18 @@ void say(struct mill_engine *engine, int i, size_t head_ms, float value, size_t 
     fake_deliver(engine, i, 0, tail_ms * MS);
     fake_end(engine, i, MILL_OK);
 }
+
+mill_status try_all(struct mill_engine *engine, const struct mill_passage_options *options,
+                    struct mill_error *err) {
+    struct mill_passage *passage;
+    float out[1000];
+    size_t n;
+    fake_engine_init(engine);
+    mill_status status = mill_passage_open(&passage, engine, options, NULL, err);
+    for (int i = 0; status == MILL_OK && i < engine->n_requests; i++)
+        fake_end(engine, i, fake_deliver(engine, i, 0.5f, 3000));
+    while (status == MILL_OK)
+        status = mill_passage_read(passage, out, 1000, 0, &n, err);
+    mill_passage_close(passage);
+    return status;
+}

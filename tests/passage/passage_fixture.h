@@ -22,4 +22,8 @@ mill_status read_all(struct mill_passage *passage, size_t piece, float *out, siz
 void say(struct mill_engine *engine, int i, size_t head_ms, float value, size_t sound_ms,
          size_t tail_ms);
 
+/* A passage opened, made and read where any allocation may fail: MILL_DONE when all went well. */
+mill_status try_all(struct mill_engine *engine, const struct mill_passage_options *options,
+                    struct mill_error *err);
+
 #endif
