@@ -26,9 +26,7 @@ WIDE_FN uint2 pair_channels(uint32_t row_0, uint32_t row_1) {
 template <class TILE>
 WIDE_FN void keep_hidden(const wide_sums<TILE> &sums, const wide_run &run, uint4 *hidden) {
     const struct mill_weight &w = run.conv.w;
-    /* A number that the compiler cannot know before: it would work out places ahead of the
-     * products, which leave no registers for them. */
-    const int thread = __shfl_sync(0xffffffff, (int)threadIdx.x, threadIdx.x % 32);
+    const int thread = thread_of_end();
     int32_t lane = thread % 32, g = lane / 4, out = thread / 32 * PIECE_OUTS;
     if (out >= wide_stages(&w.shape) * WIDE_CHANNELS)
         return;

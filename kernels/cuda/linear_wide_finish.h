@@ -80,9 +80,7 @@ LINEAR_FN void finish_piece(const struct linear_run &run, int32_t row, int32_t o
 template <class TILE>
 LINEAR_FN void finish_item(const float (&sum)[TILE::SUMS], const struct linear_run &run,
                            const wide_item &at, float *pieces) {
-    /* A number that the compiler cannot know before: it would work out places of the end ahead of
-     * the products, which leave no registers for them. */
-    const int thread = __shfl_sync(0xffffffff, (int)threadIdx.x, threadIdx.x % 32);
+    const int thread = thread_of_end();
     const int lane = thread % 32, piece_sums = PIECE_ROWS / 2;
     const int32_t out = at.out + thread / 32 * PIECE_OUTS + lane % 4 * 4;
     float *piece = pieces + thread / 32 * PIECE;

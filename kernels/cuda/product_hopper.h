@@ -75,6 +75,12 @@ PRODUCT_FN void ring_next(ring_place &place, int32_t n_stages) {
 
 /* ------------------------------------------------------------------ trades */
 
+/* threadIdx.x, for the end of a tile, as a number that the compiler cannot know before: it would
+ * work out places of the end ahead of the products, which leave no registers for them. */
+PRODUCT_FN int thread_of_end() {
+    return __shfl_sync(0xffffffff, (int)threadIdx.x, threadIdx.x % 32);
+}
+
 /* The warp's number, the same in all lanes and seen to be. */
 PRODUCT_FN int32_t warp_of_block() {
     return __shfl_sync(0xffffffff, threadIdx.x / 32, 0);
