@@ -360,6 +360,23 @@ static mill_status run_stage(struct run *run, const struct mill_generator_stage_
     return MILL_OK;
 }
 
+/* The samples, packed, to the pieces' waves: one copy for all that lie one behind the other. */
+static mill_status copy_waves(const struct run *run, const struct mill_bicodec_band *samples) {
+    const struct mill_bicodec_run_piece *pieces = run->request->pieces;
+    for (int32_t p = 0, next; p < run->request->n_pieces; p = next) {
+        int64_t n = 0;
+        for (next = p; next < run->request->n_pieces && pieces[next].wave == pieces[p].wave + n;
+             next++) {
+            const struct mill_bicodec_rows *wave = rows_of(run, next, run->m->n_layers);
+            n += wave->end - wave->fresh;
+        }
+        MILL_TRY(run->m->ops->copy_out(run->m->backend, pieces[p].wave,
+                                       samples->data + samples->at[p].row,
+                                       (size_t)n * sizeof *samples->data));
+    }
+    return MILL_OK;
+}
+
 static mill_status run_generator(struct run *run, const struct mill_bicodec_band *packed) {
     struct mill_bicodec_machine *m = run->m;
     const struct mill_decoder_weights *weights = m->weights;
@@ -378,12 +395,7 @@ static mill_status run_generator(struct run *run, const struct mill_bicodec_band
     y.columns = 1;
     place_packed(run, &y, m->n_layers);
     MILL_TRY(run_conv(run, &y, &x, &weights->conv_out, weights->final_alpha, MILL_ACT_TANH));
-    for (int32_t p = 0; p < run->request->n_pieces; p++) {
-        const struct mill_bicodec_rows *wave = rows_of(run, p, m->n_layers);
-        MILL_TRY(m->ops->copy_out(m->backend, run->request->pieces[p].wave, y.data + y.at[p].row,
-                                  (size_t)(wave->end - wave->fresh) * sizeof *y.data));
-    }
-    return MILL_OK;
+    return copy_waves(run, &y);
 }
 
 /* ------------------------------------------------------------------ a call */

@@ -74,8 +74,8 @@ struct mill_bicodec_piece {
     int32_t n_semantic;
     bool finished;    /* n_semantic is the utterance's end */
     int32_t n_frames; /* to emit: at least 1, at most what mill_bicodec_stream_ready says */
-    float *wave;      /* out: host [n_frames * hop], in (-1, 1) */
-    bool finite;      /* out: whether every sample is a number */
+    float *wave; /* out: host [n_frames * hop], in (-1, 1); best right behind the last piece's */
+    bool finite; /* out: whether every sample is a number */
 };
 /* Begin to decode; where the backend is asynchronous this returns while it is computed, and the
  * samples belong into memory of its host_alloc. What was launched is to be collected before the

@@ -104,6 +104,7 @@ struct crowd {
     struct model *model;
     struct mill_bicodec_streams *streams;
     struct utterance utterances[N_UTTERANCES];
+    float *waves; /* of a call's pieces, some one behind the other and some apart */
     uint64_t counter;
 };
 
@@ -138,6 +139,8 @@ static void crowd_open(struct crowd *crowd, const char *backend,
                        const struct mill_bicodec_shape *shape, enum mill_dtype dtype) {
     *crowd = (struct crowd){.model = model_open(backend, shape, dtype, MAX_FRAMES)};
     crowd->streams = open_streams(crowd->model, 2 * MAX_FRAMES);
+    crowd->waves =
+        mill_alloc_array((size_t)(2 * MAX_FRAMES * shape->hop + MAX_PIECES), sizeof *crowd->waves);
     for (int i = 0; i < N_UTTERANCES; i++) {
         struct utterance *u = &crowd->utterances[i];
         for (int k = 0; k < 8; k++)
@@ -156,6 +159,7 @@ static void crowd_close(struct crowd *crowd) {
         free(crowd->utterances[i].whole);
         free(crowd->utterances[i].heard);
     }
+    free(crowd->waves);
     mill_bicodec_streams_close(crowd->streams);
     model_close(crowd->model);
 }
@@ -179,6 +183,7 @@ static void call(struct crowd *crowd) {
     struct mill_bicodec_piece pieces[MAX_PIECES];
     struct utterance *whose[MAX_PIECES];
     int32_t known[MAX_PIECES][MAX_FRAMES], n = 0, hop = crowd->model->weights.shape.hop;
+    float *wave = crowd->waves;
     for (int i = 0; i < N_UTTERANCES && n < MAX_PIECES; i++) {
         struct utterance *u = &crowd->utterances[i];
         if (u->stream < 0 || random_below(&crowd->counter, 3) == 0)
@@ -199,7 +204,8 @@ static void call(struct crowd *crowd) {
                                         .n_semantic = u->n_known,
                                         .finished = u->finished,
                                         .n_frames = 1 + random_below(&crowd->counter, ready),
-                                        .wave = u->heard + u->position * hop};
+                                        .wave = wave};
+        wave += pieces[n].n_frames * hop + random_below(&crowd->counter, 2);
         whose[n++] = u;
     }
     if (n == 0)
@@ -215,8 +221,11 @@ static void call(struct crowd *crowd) {
     if (mill_fail_alloc_works())
         assert_int_equal(n_host, 0);
     for (int p = 0; p < n; p++) {
+        struct utterance *u = whose[p];
         assert_true(pieces[p].finite);
-        whose[p]->position += pieces[p].n_frames;
+        memcpy(u->heard + u->position * hop, pieces[p].wave,
+               (size_t)(pieces[p].n_frames * hop) * sizeof *u->heard);
+        u->position += pieces[p].n_frames;
     }
 }
 
