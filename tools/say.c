@@ -79,8 +79,8 @@ static mill_status check_outputs(const struct mill_say_options *o, struct mill_e
             return mill_fail(err, MILL_E_INPUT, "--save-voice '%s' would replace what is read",
                              o->save_voice);
     MILL_TRY(mill_voice_check_output(o->save_voice, err));
-    if (strcmp(o->save_voice, o->output) == 0 || mill_file_same(o->save_voice, o->output))
-        return mill_fail(err, MILL_E_INPUT, "-o and --save-voice are both '%s'", o->output);
+    if (mill_file_same(o->save_voice, o->output))
+        return mill_fail(err, MILL_E_INPUT, "-o and --save-voice are both '%s'", o->save_voice);
     return MILL_OK;
 }
 

@@ -1,6 +1,7 @@
 /* synth_model.c - `sparkmill synth-model`: a checkpoint folder in the published layout whose
  * weights anyone can compute again. One thread here; the writer uses all processors. */
 #include "runtime/base/clock.h"
+#include "runtime/base/file.h"
 #include "runtime/model/checkpoint_write.h"
 #include "tools/command.h"
 #include "tools/progress.h"
@@ -84,6 +85,12 @@ static int parse(struct request *r, int argc, char **argv) {
     return MILL_GO_ON;
 }
 
+/* What a writer that was killed at its first file left: that file is the marker. */
+static bool is_half_a_marker(const char *name) {
+    size_t n = strlen(MILL_SYNTHETIC_MARKER);
+    return strncmp(name, MILL_SYNTHETIC_MARKER, n) == 0 && mill_output_is_temporary(name, n);
+}
+
 /* Nothing but what this command wrote may be overwritten. */
 static mill_status check_folder(const struct request *r, struct mill_error *err) {
     DIR *folder = opendir(r->folder);
@@ -93,7 +100,8 @@ static mill_status check_folder(const struct request *r, struct mill_error *err)
                    : mill_fail(err, MILL_E_INPUT, "'%s': %s", r->folder, strerror(errno));
     bool empty = true, with_wav2vec2 = false;
     for (const struct dirent *entry; (entry = readdir(folder));) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            is_half_a_marker(entry->d_name))
             continue;
         empty = false;
         if (strcmp(entry->d_name, "wav2vec2-large-xlsr-53") == 0)

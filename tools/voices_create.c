@@ -117,6 +117,7 @@ static mill_status speak(struct creation *c, long long k, int32_t *global, struc
         .format = MILL_AUDIO_WAV16,
         .sample_rate = mill_engine_get_info(c->engine)->sample_rate,
         .comment = c->no_disclosure ? NULL : MILL_DISCLOSURE};
+    mill_output_sweep(path);
     mill_status status = mill_audio_writer_open(&writer, path, &encoding, err);
     if (status == MILL_OK)
         status = write_samples(c, request, writer, err);

@@ -143,6 +143,11 @@ static char *final_name(const char *path) {
     return name;
 }
 
+static const char *name_in(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 static int open_folder_of(const char *path) {
     const char *slash = strrchr(path, '/');
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
@@ -212,20 +217,31 @@ static void remove_abandoned(int folder, const char *name) {
         close(fd);
 }
 
-void mill_output_sweep(const char *path) {
-    char *final = final_name(path), *slash = final ? strrchr(final, '/') : NULL;
-    const char *name = slash ? slash + 1 : final;
-    int fd = final ? open_folder_of(final) : -1;
+/* Of outputs of that name; NULL = of any. The descriptor is closed. */
+static void sweep(int fd, const char *name) {
+    enum { ENDING_BYTES = 1 + TEMPORARY_DIGITS + sizeof TEMPORARY_ENDING - 1 };
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     if (fd >= 0 && !folder)
         close(fd);
-    for (struct dirent *entry; folder && (entry = readdir(folder));)
-        if (strncmp(entry->d_name, name, strlen(name)) == 0 &&
-            mill_output_is_temporary(entry->d_name, strlen(name)))
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        size_t size = strlen(entry->d_name), n = size > ENDING_BYTES ? size - ENDING_BYTES : size;
+        bool wanted = !name || (strlen(name) == n && strncmp(entry->d_name, name, n) == 0);
+        if (wanted && mill_output_is_temporary(entry->d_name, n))
             remove_abandoned(fd, entry->d_name);
+    }
     if (folder)
         closedir(folder);
+}
+
+void mill_output_sweep(const char *path) {
+    char *final = final_name(path);
+    if (final)
+        sweep(open_folder_of(final), name_in(final));
     free(final);
+}
+
+void mill_output_sweep_folder(const char *folder) {
+    sweep(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), NULL);
 }
 
 mill_status mill_output_write(struct mill_output *output, const void *data, size_t size,
@@ -330,9 +346,30 @@ mill_status mill_lock_take(int *lock, const char *path, unsigned mode, struct mi
     return mill_fail(err, MILL_E_IO, "'%s': cannot be locked: %s", path, strerror(cause));
 }
 
+/* The folder that the path's file is in. */
+static bool stat_folder_of(const char *path, struct stat *info) {
+    int fd = open_folder_of(path);
+    bool found = fd >= 0 && fstat(fd, info) == 0;
+    if (fd >= 0)
+        close(fd);
+    return found;
+}
+
+static bool is_one(const struct stat *x, const struct stat *y) {
+    return x->st_dev == y->st_dev && x->st_ino == y->st_ino;
+}
+
 bool mill_file_same(const char *a, const char *b) {
     struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    bool has_a = stat(a, &x) == 0, has_b = stat(b, &y) == 0;
+    if (has_a || has_b)
+        return has_a && has_b && is_one(&x, &y);
+    char *name_a = final_name(a), *name_b = final_name(b);
+    bool same = name_a && name_b && strcmp(name_in(name_a), name_in(name_b)) == 0 &&
+                stat_folder_of(name_a, &x) && stat_folder_of(name_b, &y) && is_one(&x, &y);
+    free(name_a);
+    free(name_b);
+    return same;
 }
 
 bool mill_path_beside_program(char *path, size_t size, const char *name) {

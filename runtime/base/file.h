@@ -53,6 +53,7 @@ void mill_output_close(struct mill_output *output);
 /* Removes what processes that were killed left of outputs of that path; not what is being written.
  */
 void mill_output_sweep(const char *path);
+void mill_output_sweep_folder(const char *folder); /* of all outputs in it */
 /* Whether a file in a folder is what an output writes whose name is to be the first n bytes of
  * `name`. */
 bool mill_output_is_temporary(const char *name, size_t n);
@@ -76,7 +77,7 @@ int mill_lock_wait(int fd, int operation);
  * gives it back, also when the process ends. */
 mill_status mill_lock_take(int *lock, const char *path, unsigned mode, struct mill_error *err);
 
-/* Whether two paths lead to one file that is there. */
+/* Whether two paths lead to one file, which is there or would be made there. */
 bool mill_file_same(const char *a, const char *b);
 /* "<folder of the running program>/<name>" into `path`, of `size` bytes; false where the folder
  * cannot be told, or there is no room. */

@@ -140,11 +140,18 @@ static mill_status write_tensors(struct mill_tensor_stream *stream, const char *
     return status;
 }
 
-static mill_status make_folder(const char *folder, const char *name, struct mill_error *err) {
+/* What is left in it of a checkpoint whose writer was killed goes. */
+static mill_status make_folder(const char *path, struct mill_error *err) {
+    MILL_TRY(mill_folder_make(path, err));
+    mill_output_sweep_folder(path);
+    return MILL_OK;
+}
+
+static mill_status make_part(const char *folder, const char *name, struct mill_error *err) {
     char *path = mill_path_join(folder, name);
     if (!path)
         return mill_fail(err, MILL_E_MEMORY, "out of memory for a path");
-    mill_status status = mill_folder_make(path, err);
+    mill_status status = make_folder(path, err);
     free(path);
     return status;
 }
@@ -157,12 +164,12 @@ static mill_status write_small_files(const char *folder, const struct mill_shape
     int size = snprintf(marker, sizeof marker,
                         "config %.64s seed %llu: weights from a recipe, not speech\n",
                         options->label, (unsigned long long)options->seed);
-    MILL_TRY(mill_folder_make(folder, err));
+    MILL_TRY(make_folder(folder, err));
     MILL_TRY(mill_checkpoint_write_text(folder, MILL_SYNTHETIC_MARKER, marker, (size_t)size, err));
-    MILL_TRY(make_folder(folder, "LLM", err));
-    MILL_TRY(make_folder(folder, "BiCodec", err));
+    MILL_TRY(make_part(folder, "LLM", err));
+    MILL_TRY(make_part(folder, "BiCodec", err));
     if (shape->wav2vec2.n_convs)
-        MILL_TRY(make_folder(folder, "wav2vec2-large-xlsr-53", err));
+        MILL_TRY(make_part(folder, "wav2vec2-large-xlsr-53", err));
     MILL_TRY(mill_checkpoint_write_configs(folder, shape, options->dtype, err));
     if (options->without_tokenizer)
         return MILL_OK;

@@ -70,6 +70,7 @@ static void store(const struct mill_tokenizer *tokenizer, const char *cache, con
         .key = key, .image_bytes = bytes, .image_hash = XXH3_64bits(image, bytes)};
     memcpy(header.magic, magic, sizeof magic);
     struct mill_output output;
+    mill_output_sweep(path);
     if (mill_folder_make(cache, NULL) != MILL_OK ||
         mill_output_open(&output, path, NULL) != MILL_OK)
         return;

@@ -87,6 +87,7 @@ mill_status mill_voice_write_json(const json_t *root, const char *path, struct m
         return mill_fail(err, MILL_E_MEMORY, "'%s': no memory", path);
     size_t size = strlen(text);
     text[size] = '\n'; /* where its zero was */
+    mill_output_sweep(path);
     mill_status status = mill_file_write(path, text, size + 1, err);
     free(text);
     return status;

@@ -60,6 +60,14 @@ static void folders_and_one_file_by_two_names(void **state) {
     assert_false(mill_file_same(path, folder));
     assert_int_equal(mill_folder_make(path, &err), MILL_E_IO);
     assert_non_null(strstr(err.text, "no folder"));
+    unlink(path); /* from here on nothing is there: what counts is where it would be made */
+    assert_true(mill_file_same(path, path));
+    assert_true(mill_file_same(path, MILL_SCRATCH "/file/deep/.././/deep/out"));
+    assert_true(mill_file_same(path, link));
+    assert_false(mill_file_same(path, MILL_SCRATCH "/file/out"));
+    assert_false(mill_file_same(path, MILL_SCRATCH "/file/deep/OUT"));
+    assert_false(mill_file_same(MILL_SCRATCH "/none/out", MILL_SCRATCH "/none/out"));
+    assert_true(mill_file_same("out", "./out"));
     unlink(link);
 }
 
@@ -252,8 +260,13 @@ static void sweeping(void **state) {
         assert_int_equal(access(left, F_OK), -1);
         assert_int_equal(count_files(), before + N_OTHERS + 1);
     }
+    assert_int_equal(mill_file_write(left, "x", 1, NULL), MILL_OK);
+    mill_output_sweep_folder(folder); /* out2's goes as well */
+    assert_int_equal(access(left, F_OK), -1);
+    assert_int_equal(count_files(), before + N_OTHERS);
     assert_int_equal(mill_output_commit(&out, NULL), MILL_OK);
     mill_output_sweep(MILL_SCRATCH "/none/out");
+    mill_output_sweep_folder(MILL_SCRATCH "/none");
     for (int i = 0; i < N_OTHERS; i++)
         unlink(other[i]);
     unlink(link);
