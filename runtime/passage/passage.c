@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAX_AHEAD = 64 };
 
@@ -51,6 +52,13 @@ static mill_status open_flights(struct mill_passage *p, struct mill_error *err) 
     return MILL_OK;
 }
 
+/* One segment alone is not worth a folder; one that is there, of a longer text or of a run that was
+ * killed when its output was whole, is used and goes. */
+static bool wants_kept(const struct mill_passage *p, const char *folder) {
+    struct stat info;
+    return folder && (p->n_pieces > 1 || (stat(folder, &info) == 0 && S_ISDIR(info.st_mode)));
+}
+
 static mill_status open_kept(struct mill_passage *p, struct mill_error *err) {
     p->kept_model = strdup(p->options.kept_model ? p->options.kept_model : "");
     return p->kept_model ? mill_kept_open(&p->kept, p->options.kept, err)
@@ -80,7 +88,7 @@ mill_status mill_passage_open(struct mill_passage **out, struct mill_engine *eng
         status = open_flights(p, err);
     if (status == MILL_OK)
         p->pause_s = p->first_pause_s;
-    if (status == MILL_OK && options->kept && p->n_pieces > 1)
+    if (status == MILL_OK && wants_kept(p, options->kept))
         status = open_kept(p, err);
     if (status == MILL_OK)
         status = mill_passage_submit(p, retry_after_s, err);

@@ -49,8 +49,8 @@ struct mill_passage_options {
     size_t max_spoken_bytes;
     int32_t n_ahead; /* segments under way behind the one that is read */
     /* A folder in which the sound of segments is kept, before speed and joining, until
-     * mill_passage_clear_kept, where there are several: a passage that is opened with it later
-     * takes over those that it would make again. NULL = none. */
+     * mill_passage_clear_kept, where there are several or the folder is there already: a passage
+     * that is opened with it later takes over those that it would make again. NULL = none. */
     const char *kept;
     const char *kept_model; /* what sound depends on beside the wish: model, precision, version */
     /* Called behind a read that returned MILL_AGAIN when reading is worth another try, on a thread
