@@ -1,14 +1,10 @@
 /* simulate.c - the simulator's program: replays random arrivals against the scheduler and says what
- * listeners would have noticed.
- *
- *   simulate [--arrivals N] [--load PART] [--pages N] [--seed N]   one run, with statistics
- *   simulate --clients N [--given-voices] [--costs FILE]   what `bench engine --concurrency N`
- * would say of a card with the costs of FILE, a networks.csv simulate --check [--arrivals N] half
- * load, overload, few pages, a slow device, fair shares, one alone: fails where an invariant does
- *   simulate --bench                   what the scheduler itself takes for a step */
+ * listeners would have noticed. How it is called: `help` below, which --help prints. */
 #include "tests/sim/simulation.h"
+#include "tools/command.h"
 
-#include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,64 +249,79 @@ static int bench(void) {
     return EXIT_SUCCESS;
 }
 
-int main(int argc, char **argv) {
-    static const struct option names[] = {
-        {"arrivals", required_argument, NULL, 'a'}, {"load", required_argument, NULL, 'l'},
-        {"pages", required_argument, NULL, 'p'},    {"seed", required_argument, NULL, 's'},
-        {"clients", required_argument, NULL, 'n'},  {"rate", required_argument, NULL, 'r'},
-        {"given-voices", no_argument, NULL, 'g'},   {"costs", required_argument, NULL, 'f'},
-        {"together", required_argument, NULL, 't'}, {"check", no_argument, NULL, 'c'},
-        {"bench", no_argument, NULL, 'b'},          {NULL, 0, NULL, 0}};
-    struct sim_options options = sim_options_default();
-    const char *costs = NULL;
-    bool checks = false, benches = false;
-    for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
-        switch (c) {
-        case 'a':
-            options.n_arrivals = (int32_t)strtol(optarg, NULL, 10);
-            break;
-        case 'l':
-            options.load = strtod(optarg, NULL);
-            break;
-        case 'p':
-            options.scheduler.n_pages = (int32_t)strtol(optarg, NULL, 10);
-            break;
-        case 's':
-            options.seed = strtoull(optarg, NULL, 10);
-            break;
-        case 'n':
-            options.n_clients = (int32_t)strtol(optarg, NULL, 10);
-            break;
-        case 'r':
-            options.rate = strtod(optarg, NULL);
-            break;
-        case 'g':
-            options.given_voices = true;
-            break;
-        case 't':
-            options.costs.together = strtod(optarg, NULL);
-            break;
-        case 'f':
-            costs = optarg;
-            break;
-        case 'c':
-            checks = true;
-            break;
-        case 'b':
-            benches = true;
-            break;
-        default:
-            return EXIT_FAILURE;
-        }
-    }
-    if (benches)
-        return bench();
-    if (options.n_clients > 0 || options.rate > 0)
-        return bench_load(&options, costs);
-    if (checks)
-        return check(options.n_arrivals);
+static const char help[] =
+    "Usage: simulate [OPTION]...\n"
+    "Replay random arrivals against the scheduler, without a model, and print what listeners\n"
+    "would have noticed.\n"
+    "\n"
+    "  --arrivals N    requests that come, at random                      [20000]\n"
+    "  --load PART     of what the device can do                          [0.5]\n"
+    "  --pages N       of keys and values                                 [8192]\n"
+    "  --seed N\n"
+    "  --clients N     instead: N requests at once, as `bench engine --concurrency N` sends them\n"
+    "  --rate X        instead: X requests a second, as its --rate X does\n"
+    "  --given-voices  with one of these two: voices are given, not created\n"
+    "  --costs FILE    with one of these two: what steps take on a card, a networks.csv\n"
+    "  --together X    with one of these two: how much of a step and of sound is done in a\n"
+    "                  second in which both run; 0 = they never do\n"
+    "  --check         half load, overload, few pages, a slow device, fair shares, one alone:\n"
+    "                  fails where a promise of the scheduler does not hold\n"
+    "  --bench         what the scheduler itself takes for a step";
+
+struct request {
+    long long n_arrivals, n_pages, seed, n_clients;
+    double load, rate, together;
+    const char *costs; /* NULL = those that are built in */
+    bool given_voices, checks, benches;
+};
+
+#define ROW(...) MILL_OPTION(request, __VA_ARGS__)
+static const struct mill_option rows[] = {
+    ROW("arrivals", 0, WHOLE, n_arrivals, 1, 1e8),
+    ROW("load", 0, NUMBER, load, 0.001, 1000),
+    ROW("pages", 0, WHOLE, n_pages, 1, 1e7),
+    ROW("seed", 0, WHOLE, seed, 0, 1LL << 53),
+    ROW("clients", 0, WHOLE, n_clients, 1, 65536),
+    ROW("rate", 0, NUMBER, rate, 0.001, 1e5),
+    ROW("given-voices", 0, FLAG, given_voices, 0, 0),
+    ROW("costs", 0, TEXT, costs, 0, 0),
+    ROW("together", 0, NUMBER, together, 0, 10),
+    ROW("check", 0, FLAG, checks, 0, 0),
+    ROW("bench", 0, FLAG, benches, 0, 0),
+};
+#undef ROW
+
+static int run_random(const struct sim_options *options) {
     struct sim_result result;
-    bool ok = run("run", &options, &result);
+    bool ok = run("run", options, &result);
     sim_result_deinit(&result);
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv) {
+    static const struct mill_command_line line = {"simulate", help, rows,
+                                                  sizeof rows / sizeof *rows};
+    struct sim_options options = sim_options_default();
+    struct request r = {.n_arrivals = options.n_arrivals,
+                        .n_pages = options.scheduler.n_pages,
+                        .seed = (long long)options.seed,
+                        .load = options.load,
+                        .together = options.costs.together};
+    int first, result = mill_options_read(&line, argc, argv, &r, &first);
+    if (result != MILL_GO_ON)
+        return result;
+    if (first < argc)
+        return mill_command_usage(line.command, "'%s': there are only options", argv[first]);
+    options.n_arrivals = (int32_t)r.n_arrivals;
+    options.scheduler.n_pages = (int32_t)r.n_pages;
+    options.seed = (uint64_t)r.seed;
+    options.load = r.load;
+    options.n_clients = (int32_t)r.n_clients;
+    options.rate = r.rate;
+    options.given_voices = r.given_voices;
+    options.costs.together = r.together;
+    return r.benches                       ? bench()
+           : r.n_clients > 0 || r.rate > 0 ? bench_load(&options, r.costs)
+           : r.checks                      ? check(options.n_arrivals)
+                                           : run_random(&options);
 }
