@@ -56,25 +56,31 @@ static mill_status fail_errno(const struct mill_kept *kept, struct mill_error *e
 }
 
 /* MILL_AGAIN when another process removed the folder in the moment before it was locked. */
-static mill_status lock(struct mill_kept *kept, struct mill_error *err) {
+static mill_status lock_open(const struct mill_kept *kept, int fd, struct mill_error *err) {
     struct stat info;
-    if (mkdir(kept->folder, 0777) != 0 && errno != EEXIST)
-        return fail_errno(kept, err);
-    kept->fd = open(kept->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (kept->fd < 0)
-        return errno == ENOENT ? MILL_AGAIN : fail_errno(kept, err);
-    if (flock(kept->fd, LOCK_EX | LOCK_NB) != 0)
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         return errno == EWOULDBLOCK
                    ? mill_fail(err, MILL_E_IO, "'%s': another process is at work there",
                                kept->folder)
                    : fail_errno(kept, err);
-    if (fstat(kept->fd, &info) != 0)
+    if (fstat(fd, &info) != 0)
         return fail_errno(kept, err);
-    if (info.st_nlink > 0)
-        return MILL_OK;
-    close(kept->fd);
-    kept->fd = -1;
-    return MILL_AGAIN;
+    return info.st_nlink > 0 ? MILL_OK : MILL_AGAIN;
+}
+
+/* Until it is locked the folder is not ours, and close leaves it alone. */
+static mill_status lock(struct mill_kept *kept, struct mill_error *err) {
+    if (mkdir(kept->folder, 0777) != 0 && errno != EEXIST)
+        return fail_errno(kept, err);
+    int fd = open(kept->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? MILL_AGAIN : fail_errno(kept, err);
+    mill_status status = lock_open(kept, fd, err);
+    if (status == MILL_OK)
+        kept->fd = fd;
+    else
+        close(fd);
+    return status;
 }
 
 mill_status mill_kept_open(struct mill_kept **out, const char *folder, struct mill_error *err) {

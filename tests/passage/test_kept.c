@@ -269,6 +269,13 @@ static void test_the_folder(void **state) {
     assert_int_equal(count_kept(), 1);
     assert_int_equal(unlink(path) || rmdir(kept), 0);
 
+    struct mill_passage *refused; /* who finds another at work does not touch the folder */
+    fake_engine_init(&engine);
+    passage = open_with(&engine, &options);
+    assert_int_equal(mill_passage_open(&refused, &engine, &options, NULL, &err), MILL_E_IO);
+    assert_int_equal(access(kept, F_OK), 0);
+    mill_passage_close(passage);
+
     options.text = "One."; /* of one segment nothing is kept */
     options.text_bytes = 4;
     fake_engine_init(&engine);
