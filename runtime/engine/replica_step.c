@@ -29,14 +29,16 @@ static void begin_computing(struct mill_replica *r, enum mill_watchdog_call call
     pthread_mutex_unlock(&r->lock);
 }
 
-/* False when the replica was given up meanwhile. */
-static bool end_computing(struct mill_replica *r) {
+/* The status of what was computed, or MILL_E_CANCELLED when it is well but the replica was given up
+ * meanwhile. */
+static mill_status end_computing(struct mill_replica *r, mill_status status) {
     pthread_mutex_lock(&r->lock);
     mill_watchdog_end(&r->watchdog, mill_replica_clock(r));
     r->since_s = mill_clock_seconds();
-    bool alive = r->state == MILL_REPLICA_READY;
+    if (status >= 0 && r->state != MILL_REPLICA_READY)
+        status = MILL_E_CANCELLED;
     pthread_mutex_unlock(&r->lock);
-    return alive;
+    return status;
 }
 
 /* Seconds that the device took for what was launched at since_s and is here now: its work runs in
@@ -108,8 +110,7 @@ static mill_status launch_step(struct mill_replica *r, const struct mill_step_pl
            (size_t)plan->n_sequences * sizeof *flight->sequences);
     begin_computing(r, MILL_WATCHDOG_LAUNCH_STEP, plan->n_rows);
     prepare(r, plan);
-    mill_status status = mill_qwen2_launch(r->lm, &step, err);
-    return end_computing(r) ? status : MILL_E_CANCELLED;
+    return end_computing(r, mill_qwen2_launch(r->lm, &step, err));
 }
 
 /* Look at the tokens in the order of the plan. */
@@ -149,10 +150,7 @@ static mill_status collect_steps(struct mill_replica *r, uint64_t n, struct mill
     while (r->n_launched - r->n_collected > n) {
         const struct mill_replica_flight *flight = &r->flights[r->n_collected++ % MILL_QWEN2_SLOTS];
         begin_computing(r, MILL_WATCHDOG_COLLECT_STEP, flight->n_rows);
-        mill_status status = mill_qwen2_collect(r->lm, r->tokens, err);
-        if (!end_computing(r))
-            return MILL_E_CANCELLED;
-        MILL_TRY(status);
+        MILL_TRY(end_computing(r, mill_qwen2_collect(r->lm, r->tokens, err)));
         double seconds = take_time(r, flight->since_s);
         learn_step(r, flight, seconds);
         count(r, flight->n_rows, 0, seconds);
@@ -211,7 +209,7 @@ static mill_status launch_windows(struct mill_replica *r, const struct mill_wind
     mill_status status = make_pieces(r, plan, &r->n_pieces, err);
     if (status >= 0 && r->n_pieces > 0)
         status = mill_bicodec_streams_launch(r->streams, r->pieces, r->n_pieces, err);
-    return end_computing(r) ? status : MILL_E_CANCELLED;
+    return end_computing(r, status);
 }
 
 /* How long a call takes before its first frame and for each, by the line that recent calls lie
@@ -239,10 +237,7 @@ static mill_status collect_windows(struct mill_replica *r, struct mill_error *er
     for (int32_t i = 0; i < n_pieces; i++)
         n_frames += r->pieces[i].n_frames;
     begin_computing(r, MILL_WATCHDOG_COLLECT_WINDOWS, n_frames);
-    mill_status status = mill_bicodec_streams_collect(r->streams, err);
-    if (!end_computing(r))
-        return MILL_E_CANCELLED;
-    MILL_TRY(status);
+    MILL_TRY(end_computing(r, mill_bicodec_streams_collect(r->streams, err)));
     double seconds = take_time(r, r->pieces_since_s);
     count(r, 0, n_frames, seconds);
     learn_call(r, n_frames, r->collected_s - r->pieces_since_s);

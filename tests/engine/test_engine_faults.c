@@ -177,6 +177,32 @@ static void test_comes_back(void **state) {
     lazy = false;
 }
 
+/* The only device hangs until it is given up, and then its call, of a step or of the vocoder,
+ * fails: it is not used again. */
+static void test_fails_late(void **state) {
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        int32_t n_faulty = 1;
+        struct heard heard;
+        struct mill_engine_stats stats;
+        lazy = i % 2;
+        faulty_backend_disarm();
+        struct mill_engine *engine = open_faulty("cpu:1", &n_faulty);
+        faulty_backend_arm(FAULTY_HANGS, 618 + 74 * i);
+        fixture_submit(engine, 0, false, &heard);
+        fixture_finish(&heard);
+        assert_int_equal(heard.result.status, MILL_E_DEVICE);
+        heard_free(&heard);
+        faulty_backend_disarm();
+        do
+            mill_engine_get_stats(engine, &stats);
+        while (stats.replicas[0].state == MILL_REPLICA_STUCK);
+        assert_int_equal(stats.replicas[0].state, MILL_REPLICA_FAILED);
+        mill_engine_close(engine);
+    }
+    lazy = false;
+}
+
 /* What hears a piece and breaks the device at once. */
 struct breaker {
     enum faulty_kind kind;
@@ -318,7 +344,7 @@ int main(void) {
         cmocka_unit_test(test_fails),         cmocka_unit_test(test_fails_after_delivery),
         cmocka_unit_test(test_hangs),         cmocka_unit_test(test_all_fail),
         cmocka_unit_test(test_never_started), cmocka_unit_test(test_comes_back),
-        cmocka_unit_test(test_slow),
+        cmocka_unit_test(test_slow),          cmocka_unit_test(test_fails_late),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
