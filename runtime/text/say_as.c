@@ -44,26 +44,42 @@ static const char *const ordinal_rules[] = {"%spellout-ordinal", "%spellout-ordi
 static const char *const year_rules[] = {"%spellout-numbering-year", "%spellout-numbering", NULL};
 static const char *const cardinal_rules[] = {"%spellout-numbering", NULL};
 
-static mill_status append_number(struct mill_buffer *out, const char *language,
-                                 const char *const *rules, double number, struct mill_error *err) {
+/* What says numbers in a language. To make one takes ICU as long as to say thousands. */
+static mill_status open_words(UNumberFormat **out, const char *language, const char *const *rules,
+                              struct mill_error *err) {
     UErrorCode code = U_ZERO_ERROR, no_rule = U_ZERO_ERROR;
-    UChar words[MAX_WORDS];
-    UNumberFormat *format = unum_open(UNUM_SPELLOUT, NULL, 0, language, NULL, &code);
+    *out = unum_open(UNUM_SPELLOUT, NULL, 0, language, NULL, &code);
     if (U_FAILURE(code))
         return fail_icu(err, code, language);
     for (; *rules; rules++) {
         UChar wide[MAX_NUMBER];
         no_rule = U_ZERO_ERROR;
         u_uastrcpy(wide, *rules);
-        unum_setTextAttribute(format, UNUM_DEFAULT_RULESET, wide, -1, &no_rule);
+        unum_setTextAttribute(*out, UNUM_DEFAULT_RULESET, wide, -1, &no_rule);
         if (U_SUCCESS(no_rule))
             break;
     }
-    int32_t n = unum_formatDouble(format, number, words, MAX_WORDS, NULL, &code);
-    unum_close(format);
-    if (U_FAILURE(code) || (U_FAILURE(no_rule) && rules[-1] == ordinal_rules[1]))
-        return fail_icu(err, U_FAILURE(code) ? code : no_rule, language);
-    return append_wide(out, words, n, err);
+    if (U_SUCCESS(no_rule) || rules[-1] != ordinal_rules[1])
+        return MILL_OK;
+    unum_close(*out);
+    return fail_icu(err, no_rule, language);
+}
+
+static mill_status append_words(struct mill_buffer *out, const char *language,
+                                const UNumberFormat *words, double number, struct mill_error *err) {
+    UErrorCode code = U_ZERO_ERROR;
+    UChar said[MAX_WORDS];
+    int32_t n = unum_formatDouble(words, number, said, MAX_WORDS, NULL, &code);
+    return U_SUCCESS(code) ? append_wide(out, said, n, err) : fail_icu(err, code, language);
+}
+
+static mill_status append_number(struct mill_buffer *out, const char *language,
+                                 const char *const *rules, double number, struct mill_error *err) {
+    UNumberFormat *words;
+    MILL_TRY(open_words(&words, language, rules, err));
+    mill_status status = append_words(out, language, words, number, err);
+    unum_close(words);
+    return status;
 }
 
 /* Digits with a sign, a point, and commas between them. */
@@ -94,9 +110,10 @@ static mill_status read_number(const char *text, size_t bytes, bool whole, doubl
 
 /* ------------------------------------------------------------------ characters */
 
-/* One by one; digits as words where `words`. */
-static mill_status append_characters(struct mill_buffer *out, const char *language, bool words,
-                                     const char *text, size_t bytes, struct mill_error *err) {
+/* One by one; digits by `words`, where it is not NULL. */
+static mill_status append_characters(struct mill_buffer *out, const char *language,
+                                     const UNumberFormat *words, const char *text, size_t bytes,
+                                     struct mill_error *err) {
     size_t start = out->size;
     for (size_t at = 0; at < bytes;) {
         size_t from = at;
@@ -108,10 +125,19 @@ static mill_status append_characters(struct mill_buffer *out, const char *langua
             continue;
         if (out->size > start)
             MILL_TRY(mill_buffer_append(out, " ", 1, err));
-        MILL_TRY(words ? append_number(out, language, cardinal_rules, u_charDigitValue(c), err)
+        MILL_TRY(words ? append_words(out, language, words, u_charDigitValue(c), err)
                        : mill_buffer_append(out, text + from, at - from, err));
     }
     return out->size > start ? MILL_OK : mill_fail(err, MILL_E_INPUT, "nothing is to be said");
+}
+
+static mill_status append_digits(struct mill_buffer *out, const char *language, const char *text,
+                                 size_t bytes, struct mill_error *err) {
+    UNumberFormat *words;
+    MILL_TRY(open_words(&words, language, cardinal_rules, err));
+    mill_status status = append_characters(out, language, words, text, bytes, err);
+    unum_close(words);
+    return status;
 }
 
 /* ------------------------------------------------------------------ dates */
@@ -218,9 +244,9 @@ mill_status mill_say_as(struct mill_buffer *out, const char *language, const cha
     while (bytes > 0 && strchr(" \t\r\n", text[bytes - 1]))
         bytes--;
     if (strcmp(kind, "characters") == 0 || strcmp(kind, "spell-out") == 0)
-        return append_characters(out, language, false, text, bytes, err);
+        return append_characters(out, language, NULL, text, bytes, err);
     if (strcmp(kind, "digits") == 0)
-        return append_characters(out, language, true, text, bytes, err);
+        return append_digits(out, language, text, bytes, err);
     if (strcmp(kind, "date") == 0)
         return append_date(out, language, format, text, bytes, err);
     bool ordinal = strcmp(kind, "ordinal") == 0;

@@ -204,12 +204,27 @@ static void test_say_as(void **state) {
     }
 }
 
+/* As many digits as may be: what is made for a language is made once, not for each, which would
+ * take longer than a test may. */
+static void test_many_digits(void **state) {
+    (void)state;
+    enum { N = 2000000 };
+    struct mill_buffer out;
+    char *digits = malloc(N);
+    assert_non_null(digits);
+    memset(digits, '1', N);
+    mill_buffer_init(&out, 4 * N);
+    assert_int_equal(mill_say_as(&out, "en", "digits", NULL, digits, N, NULL), MILL_OK);
+    assert_int_equal(out.size, 4 * N - 1);
+    mill_buffer_deinit(&out);
+    free(digits);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scripts),
-        cmocka_unit_test(test_dictionary),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_say_as),
+        cmocka_unit_test(test_scripts),     cmocka_unit_test(test_dictionary),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_say_as),
+        cmocka_unit_test(test_many_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
