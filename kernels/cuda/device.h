@@ -1,7 +1,7 @@
 /* device.h - CUDA, for kernel files. Under nvcc it is NVIDIA's; under a host C++ compiler
  * <cuda_runtime.h> is the one of tests/emulator, and the same kernel text runs on a CPU.
  *
- * What differs between the two stands behind four words:
+ * What differs between the two stands behind five words:
  *
  *     CU_SHARED(float, tile, [32][33]);        shared array; CU_SHARED(int, n) is one element
  *     CU_DYN_SHARED(float, row);               float *row, the launch's dynamic shared memory
@@ -9,6 +9,8 @@
  *     CU_LAUNCH((kernel<64, true>), ...);      a template kernel goes in parentheses
  *     CU_LAUNCH_EARLY(kernel, grid, block, shared_bytes, backend, arguments...);
  *                                              may begin before the launch in front of it has ended
+ *     CU_LAUNCH_CLUSTERS(blocks, kernel, ...); the same of sm_90, in clusters of so many blocks
+ *                                              beside each other in x (hopper.h)
  *
  * A kernel that is launched early calls grid_wait (ptx.h) before it reads what other launches write
  * and before it writes at all; one thread at least does, in every launch, so whoever has come
@@ -32,25 +34,29 @@
     T *name = reinterpret_cast<T *>(mill_dynamic_shared)
 #define CU_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
     kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__)
-#define CU_LAUNCH_EARLY(kernel, grid, block, shared_bytes, backend, ...)                           \
-    mill_cuda_launch_early(kernel, grid, block, shared_bytes, (backend)->stream,                   \
+#define CU_LAUNCH_EARLY(...) CU_LAUNCH_CLUSTERS(1, __VA_ARGS__)
+#define CU_LAUNCH_CLUSTERS(blocks, kernel, grid, block, shared_bytes, backend, ...)                \
+    mill_cuda_launch_early(blocks, kernel, grid, block, shared_bytes, (backend)->stream,           \
                            (backend)->capability, __VA_ARGS__)
 
-/* The attribute is one of sm_90 and later; before, a launch begins when the one before has ended.
+/* Both attributes are of sm_90 and later; before, a launch begins when the one before has ended.
  */
 template <class... P, class... A>
-static void mill_cuda_launch_early(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
-                                   cudaStream_t stream, int capability, const A &...args) {
-    cudaLaunchAttribute early = {};
-    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    early.val.programmaticStreamSerializationAllowed = 1;
+static void mill_cuda_launch_early(unsigned cluster, void (*kernel)(P...), dim3 grid, dim3 block,
+                                   size_t shared_bytes, cudaStream_t stream, int capability,
+                                   const A &...args) {
+    cudaLaunchAttribute attributes[2] = {};
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {cluster, 1, 1};
     cudaLaunchConfig_t launch = {};
     launch.gridDim = grid;
     launch.blockDim = block;
     launch.dynamicSmemBytes = shared_bytes;
     launch.stream = stream;
-    launch.attrs = &early;
-    launch.numAttrs = capability >= 90;
+    launch.attrs = attributes;
+    launch.numAttrs = capability < 90 ? 0 : cluster > 1 ? 2 : 1;
     cudaLaunchKernelEx(&launch, kernel, P(args)...);
 }
 

@@ -1,12 +1,18 @@
 /* hopper.h - what only sm_90a has: barriers in shared memory that count bytes too, bulk copies that
- * arrive at them, and products of a warp group (four warps) whose operands stay in shared memory.
+ * arrive at them, both also to the blocks of a cluster, and products of a warp group (four warps)
+ * whose operands stay in shared memory.
  * Code that uses it stands under #if CU_HOPPER. Models for the emulator: tests/emulator/include/
  * hopper_models.h.
  *
  * mbarrier. A phase ends when the arrivals of mbarrier_init and the bytes of mbarrier_arrive_expect
  * are there; then the next one begins. Phases have parity 0, 1, 0, ...; mbarrier_wait returns when
  * the one of its parity has ended. The initialising thread calls fence_barrier_init, then there is
- * a __syncthreads.
+ * a __syncthreads; in a cluster a cluster_sync.
+ *
+ * Clusters. Blocks of a cluster (CU_LAUNCH_CLUSTERS) run at the same time. Block r of one is the
+ * r-th of those beside each other in blockIdx.x. What is done to another block's shared memory is
+ * done to what has the same place there as in one's own. A block may end when all that others do to
+ * it is done, as behind a cluster_sync of theirs.
  *
  * wgmma. d += a b^T: a is 64 rows of 16 bf16, in registers, those of mma_bf16 for the 16 rows of
  * each warp; b is N rows in shared memory, as two planes of 16-byte pieces, those of successive
@@ -49,6 +55,22 @@ HOPPER void mbarrier_arrive_expect(uint64_t *barrier, int bytes) {
                  "r"(bytes)
                  : "memory");
 }
+/* At that of block `block` of the cluster. */
+HOPPER void mbarrier_arrive_at(uint64_t *barrier, int block) {
+    asm volatile("{\n"
+                 ".reg .b32 there;\n"
+                 "mapa.shared::cluster.u32 there, %0, %1;\n"
+                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+                 "}" ::"r"(shared_address(barrier)),
+                 "r"(block)
+                 : "memory");
+}
+/* All threads of the cluster; what they did before is seen behind it. */
+HOPPER void cluster_sync() {
+    asm volatile("barrier.cluster.arrive.release;\n"
+                 "barrier.cluster.wait.acquire;" ::
+                     : "memory");
+}
 HOPPER void mbarrier_wait(uint64_t *barrier, int parity) {
     asm volatile("{\n"
                  ".reg .pred ended;\n"
@@ -77,6 +99,16 @@ HOPPER void bulk_copy(void *shared, const void *global, int bytes, uint64_t *bar
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
                  "[%0], [%1], %2, [%3];" ::"r"(shared_address(shared)),
                  "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(shared_address(barrier))
+                 : "memory");
+}
+
+/* The same to each block of the cluster whose bit is set, and arriving at its barrier. */
+HOPPER void bulk_copy_to(int blocks, void *shared, const void *global, int bytes,
+                         uint64_t *barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes"
+                 ".multicast::cluster [%0], [%1], %2, [%3], %4;" ::"r"(shared_address(shared)),
+                 "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(shared_address(barrier)),
+                 "h"((uint16_t)blocks)
                  : "memory");
 }
 

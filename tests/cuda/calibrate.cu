@@ -201,9 +201,50 @@ __global__ void calibrate_bulk_copy(struct word_args a) {
 #endif
 }
 
+/* The same between two blocks of a cluster, of which each sends half to both. */
+__global__ void calibrate_cluster(struct word_args a) {
+#if CU_HOPPER
+    CU_SHARED(uint4, tile, [GROUP]);
+    CU_SHARED(uint64_t, full, [1]);
+    CU_SHARED(uint64_t, empty, [1]);
+    const int32_t half = GROUP / 2, rank = (int32_t)blockIdx.x % 2;
+    int32_t group = (int32_t)(blockIdx.x * GROUP * WORDS), pair = group - rank * GROUP * WORDS;
+    if (threadIdx.x == 0) {
+        mbarrier_init(full, 1);
+        mbarrier_init(empty, 2 * GROUP);
+        fence_barrier_init();
+    }
+    cluster_sync();
+    grid_wait();
+    for (int32_t i = 0; i < 3; i++) {
+        if (threadIdx.x == 0) {
+            mbarrier_wait(empty, (i + 1) % 2);
+            mbarrier_arrive_expect(full, GROUP * 16);
+            bulk_copy_to(3, tile + rank * half,
+                         a.in + (pair + (2 * i + rank) * half * 4) % (THREADS * WORDS), half * 16,
+                         full);
+        }
+        mbarrier_wait(full, i % 2);
+        a.out[group + (int32_t)threadIdx.x * WORDS + i] =
+            tile[threadIdx.x ^ 1].x ^ tile[threadIdx.x].w;
+        mbarrier_arrive(empty);
+        mbarrier_arrive_at(empty, 1 - rank);
+    }
+    cluster_sync();
+#endif
+}
+
 /* ------------------------------------------------------------------ host */
 
 enum kind { BITS, PRODUCT, RELATIVE, ABSOLUTE };
+
+static void launch_cluster(cudaStream_t stream, struct word_args args) {
+    const struct {
+        cudaStream_t stream;
+        int capability;
+    } hopper = {stream, 90};
+    CU_LAUNCH_CLUSTERS(2, calibrate_cluster, THREADS / GROUP, GROUP, 0, &hopper, args);
+}
 
 static const struct instruction {
     const char *name;
@@ -234,6 +275,7 @@ static const struct instruction {
     {"wgmma, the first, 128 columns", LAUNCH_GROUPS(2 * 135 * 16, (calibrate_wgmma<128, true>)),
      BITS, 0, 90, 90},
     {"mbarrier, bulk_copy", LAUNCH_GROUPS(0, calibrate_bulk_copy), BITS, 0, 90, 90},
+    {"cluster_sync, mbarrier_arrive_at, bulk_copy_to", launch_cluster, BITS, 0, 90, 90},
 #undef LAUNCH_GROUPS
 #undef LAUNCH
 };

@@ -1,5 +1,5 @@
-/* block.cpp - runs a launch block by block: fibers are prepared, the scheduler passes control
- * round, and whatever goes wrong jumps back here, leaving the block's fibers as they stand. */
+/* block.cpp - runs a launch cluster by cluster: fibers are prepared, the scheduler passes control
+ * round, and whatever goes wrong jumps back here, leaving the cluster's fibers as they stand. */
 #include "tests/emulator/block.h"
 
 #include "tests/emulator/fault.h"
@@ -15,7 +15,7 @@
 namespace emulator {
 
 thread *self;
-block resident;
+cluster resident;
 observer *checker;
 
 static struct {
@@ -48,7 +48,7 @@ static void note_error(cudaError_t error) {
         state.error = error;
 }
 
-/* Never returns to the running thread, nor to any other of the block. */
+/* Never returns to the running thread, nor to any other of the cluster. */
 [[noreturn]] static void give_up() {
     state.over = true;
     fiber *from = &self->fiber;
@@ -138,12 +138,22 @@ void launch_wait() {
 
 /* ------------------------------------------------------------------ threads */
 
+/* Its shared memory is another's from now on. */
+static void end_block(const block &b) {
+    bulk_copies_end_block(b);
+    shared_end_block(b);
+    if (checker)
+        checker->block_ends(b);
+}
+
 static void finish_thread() {
     self->finished = true;
     resident.n_live--;
     resident.n_idle_yields = 0;
     warp_lane_finished();
     barriers_thread_finished();
+    if (--self->block->n_live == 0)
+        end_block(*self->block);
     thread *from = self;
     thread *next = next_thread();
     while (!next && resident.n_live > 0 && bulk_copy_land())
@@ -160,13 +170,16 @@ static void thread_main() {
     finish_thread();
 }
 
-static void prepare_thread(unsigned index, uint3 block_index) {
+/* Thread number `own` of a block. */
+static void prepare_thread(block *b, unsigned own) {
+    unsigned index = b->rank * resident.block_threads + own;
     thread *t = &resident.threads[index];
     const launch &l = *resident.launch;
-    unsigned x = index % l.block.x, y = index / l.block.x % l.block.y;
-    t->place = {{x, y, index / (l.block.x * l.block.y)}, block_index, l.block, l.grid};
+    unsigned x = own % l.block.x, y = own / l.block.x % l.block.y;
+    t->place = {{x, y, own / (l.block.x * l.block.y)}, b->index, l.block, l.grid};
+    t->block = b;
     t->index = index;
-    t->lane = index % LANES;
+    t->lane = own % LANES;
     t->warp = &resident.warps[index / LANES];
     t->finished = false;
     t->waits_for = nullptr;
@@ -176,34 +189,47 @@ static void prepare_thread(unsigned index, uint3 block_index) {
     fiber_prepare(&t->fiber, index, thread_main);
 }
 
-static void prepare_block(uint3 block_index) {
-    unsigned n = resident.n_threads;
-    resident.n_live = n;
-    resident.n_warps = (n + LANES - 1) / LANES;
-    resident.n_idle_yields = 0;
-    for (unsigned w = 0; w < resident.n_warps; w++) {
-        unsigned lanes = std::min(n - w * LANES, (unsigned)LANES);
-        resident.warps[w].index = w;
-        resident.warps[w].existing = lanes == LANES ? ~0u : (1u << lanes) - 1;
-        resident.warps[w].finished = 0;
-        for (meeting &m : resident.warps[w].meetings)
-            m.arrived = 0;
-    }
-    for (barrier &b : resident.barriers)
-        b.arrived = b.counted = 0;
-    for (unsigned i = 0; i < n; i++)
-        prepare_thread(i, block_index);
+static void prepare_warp(unsigned index, unsigned n_threads) {
+    warp *w = &resident.warps[index];
+    unsigned lanes = std::min(n_threads, (unsigned)LANES);
+    w->index = index;
+    w->existing = lanes == LANES ? ~0u : (1u << lanes) - 1;
+    w->finished = 0;
+    for (meeting &m : w->meetings)
+        m.arrived = 0;
 }
 
-/* ------------------------------------------------------------------ blocks */
+static void prepare_block(block *b, unsigned rank, uint3 index) {
+    unsigned n = resident.block_threads, n_warps = resident.n_warps / resident.n_blocks;
+    b->rank = rank;
+    b->n_live = n;
+    b->index = index;
+    for (barrier &of_block : b->barriers)
+        of_block.arrived = of_block.counted = 0;
+    for (unsigned w = 0; w < n_warps; w++)
+        prepare_warp(rank * n_warps + w, n - w * LANES);
+    for (unsigned i = 0; i < n; i++)
+        prepare_thread(b, i);
+}
 
-static void run_block(uint3 block_index) {
-    prepare_block(block_index);
+/* Blocks of a cluster are beside each other in x. */
+static void prepare_cluster(uint3 first) {
+    resident.n_live = resident.n_threads;
+    resident.n_idle_yields = 0;
+    resident.barrier.arrived = resident.barrier.counted = 0;
+    for (unsigned rank = 0; rank < resident.n_blocks; rank++)
+        prepare_block(&resident.blocks[rank], rank, {first.x + rank, first.y, first.z});
+}
+
+/* ------------------------------------------------------------------ clusters */
+
+static void run_cluster(uint3 first_block) {
+    prepare_cluster(first_block);
     if (checker)
-        checker->block_begins();
-    shared_begin_block();
-    mbarrier_begin_block();
-    wgmma_begin_block();
+        checker->cluster_begins();
+    shared_begin_cluster();
+    mbarrier_begin_cluster();
+    wgmma_begin_cluster();
     unsigned first = 0;
     if (state.order == EMULATOR_REVERSE)
         first = resident.n_threads - 1;
@@ -212,17 +238,15 @@ static void run_block(uint3 block_index) {
     self = &resident.threads[first];
     fiber_switch(&state.caller, &self->fiber);
     self = nullptr;
-    if (state.over)
-        return;
-    shared_end_block();
-    wgmma_end_block();
+    if (!state.over)
+        wgmma_end_cluster();
 }
 
-/* Block number i of n in the order: forwards, backwards, or a random step round. */
-struct block_order {
+/* Cluster number i of n in the order: forwards, backwards, or a random step round. */
+struct cluster_order {
     uint64_t n, step, first;
 };
-static block_order order_blocks(uint64_t n) {
+static cluster_order order_clusters(uint64_t n) {
     if (state.order == EMULATOR_FORWARD)
         return {n, 1, 0};
     if (state.order == EMULATOR_REVERSE)
@@ -241,18 +265,20 @@ cudaError_t launch_run(const launch &l, size_t most_shared_bytes,
     state.over = false;
     state.caller = {};
     resident.launch = &l;
-    resident.n_threads = l.block.x * l.block.y * l.block.z;
+    resident.n_blocks = l.cluster;
+    resident.block_threads = l.block.x * l.block.y * l.block.z;
+    resident.n_threads = resident.n_blocks * resident.block_threads;
+    resident.n_warps = resident.n_blocks * ((resident.block_threads + LANES - 1) / LANES);
     resident.has_waited = false;
     if (checker)
         checker->launch_begins(l);
     shared_begin_launch(l.shared_bytes, most_shared_bytes);
     fault_handler_install();
-    uint64_t n = (uint64_t)l.grid.x * l.grid.y * l.grid.z;
-    block_order order = order_blocks(n);
+    uint64_t x = l.grid.x / l.cluster, xy = x * l.grid.y, n = xy * l.grid.z;
+    cluster_order order = order_clusters(n);
     uint64_t at = order.first;
     for (uint64_t i = 0; i < n && !state.over; i++) {
-        uint64_t xy = (uint64_t)l.grid.x * l.grid.y;
-        run_block({(unsigned)(at % l.grid.x), (unsigned)(at % xy / l.grid.x), (unsigned)(at / xy)});
+        run_cluster({(unsigned)(at % x) * l.cluster, (unsigned)(at % xy / x), (unsigned)(at / xy)});
         at = (at + order.step) % n;
     }
     fault_handler_remove();

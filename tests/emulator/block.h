@@ -1,9 +1,11 @@
-/* block.h - the one block that is resident: its threads, warps and barriers, and who runs next.
+/* block.h - the one cluster of blocks that is resident, mostly of a single block: its threads,
+ * warps and barriers, and who runs next.
  *
- * Blocks run one after another, threads of a block as fibers of the host thread that synchronises,
- * under the one lock of cudart.h. A thread that must wait names a counter that has to change; the
- * scheduler goes round from there to the next thread that can run. When there is none although
- * some are left, the block is in a deadlock. */
+ * Clusters run one after another, threads of their blocks as fibers of the host thread that
+ * synchronises, under the one lock of cudart.h. Threads and warps are numbered through all blocks
+ * of the cluster. A thread that must wait names a counter that has to change; the scheduler goes
+ * round from there to the next thread that can run. When there is none although some are left, the
+ * cluster is in a deadlock. */
 #ifndef MILL_TESTS_EMULATOR_BLOCK_H
 #define MILL_TESTS_EMULATOR_BLOCK_H
 
@@ -16,7 +18,14 @@
 
 namespace emulator {
 
-enum { LANES = 32, MAX_THREADS = MAX_FIBERS, MAX_WARPS = MAX_THREADS / LANES, N_BARRIERS = 16 };
+enum {
+    LANES = 32,
+    MAX_THREADS = MAX_FIBERS, /* of a cluster */
+    MAX_WARPS = MAX_THREADS / LANES,
+    MAX_BLOCKS = 8,                            /* of a cluster */
+    N_BARRIERS = 16,                           /* of a block */
+    CLUSTER_BARRIER = MAX_BLOCKS * N_BARRIERS, /* a number beyond those of all blocks */
+};
 
 /* Lanes of `mask` on their way to one warp operation; free when nobody arrived. */
 struct meeting {
@@ -29,7 +38,7 @@ struct meeting {
 };
 
 struct warp {
-    unsigned index;
+    unsigned index;              /* in the cluster */
     uint32_t existing, finished; /* lanes */
     meeting meetings[LANES];     /* disjoint masks at most */
 };
@@ -50,11 +59,20 @@ struct pending_copy {
     site at;
 };
 
+/* One of the cluster. */
+struct block {
+    unsigned rank;   /* in the cluster */
+    unsigned n_live; /* threads */
+    uint3 index;     /* blockIdx */
+    struct barrier barriers[N_BARRIERS];
+};
+
 struct thread {
     struct place place;
     struct fiber fiber;
+    struct block *block;
     struct warp *warp;
-    unsigned index, lane;
+    unsigned index, lane; /* index: in the cluster */
     bool finished;
     const uint64_t *waits_for; /* runs on when this is no longer `seen`; NULL: can run */
     uint64_t seen;
@@ -71,18 +89,20 @@ struct launch_chain {
     uint32_t first_block; /* of the first launch, by the checker's count */
 };
 
-struct block {
+struct cluster {
     const struct launch *launch;
-    unsigned n_threads, n_live, n_warps;
+    unsigned n_blocks, block_threads;    /* of each */
+    unsigned n_threads, n_live, n_warps; /* of all */
+    struct block blocks[MAX_BLOCKS];
     struct thread threads[MAX_THREADS];
     struct warp warps[MAX_WARPS];
-    struct barrier barriers[N_BARRIERS];
+    struct barrier barrier; /* of all threads */
     uint64_t n_idle_yields; /* since anything else happened */
     bool has_waited;        /* a thread of the launch has, for those in front */
 };
 
 extern thread *self; /* the running one; NULL outside kernels */
-extern block resident;
+extern cluster resident;
 emulator_order order_running();
 
 /* Runs all blocks of a launch; what went wrong is reported and its error returned. */

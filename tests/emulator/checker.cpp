@@ -25,12 +25,13 @@ const size_t most_told = 20;
 /* ------------------------------------------------------------------ texts */
 
 static const char *kind_of_memory(const void *at) {
-    return shared_offset(at) < shared_arena_bytes ? "shared" : "global";
+    return shared_offset(at) < shared_arenas_bytes ? "shared" : "global";
 }
 
 static std::string describe_thread(stamp s) {
     const dim3 &block = self->place.block_size;
-    unsigned x = s.thread() % block.x, y = s.thread() / block.x % block.y;
+    unsigned rank = s.thread() / resident.block_threads, own = s.thread() % resident.block_threads;
+    unsigned x = own % block.x, y = own / block.x % block.y, z = own / (block.x * block.y);
     char text[96];
     if (s.serial() == blocks_serial() && s.thread() >= resident.n_threads)
         return "a bulk copy";
@@ -38,8 +39,10 @@ static std::string describe_thread(stamp s) {
         return "a launch in front";
     if (s.serial() != blocks_serial())
         snprintf(text, sizeof text, "a thread of another block");
+    else if (rank != self->block->rank)
+        snprintf(text, sizeof text, "thread (%u, %u, %u) of the cluster's block %u", x, y, z, rank);
     else
-        snprintf(text, sizeof text, "thread (%u, %u, %u)", x, y, s.thread() / (block.x * block.y));
+        snprintf(text, sizeof text, "thread (%u, %u, %u)", x, y, z);
     return text;
 }
 
@@ -77,7 +80,7 @@ static void judge(const cell &c, const thread &t, const void *at, access kind, u
                        : kind == access::write ? "writes"
                                                : "changes atomically";
     const bool writes_early = kind != access::read && resident.launch->is_early && !t.has_waited &&
-                              shared_offset(at) >= shared_arena_bytes;
+                              shared_offset(at) >= shared_arenas_bytes;
     if (writes_early)
         tell(place, defect::early, t, at, verb, nullptr, c.written, 0);
     else if (blocks_unfinished(t, c.written))
@@ -145,14 +148,14 @@ static bool in_stack(const thread &t, const void *at) {
 
 /* Constants; what threadIdx and its like read. The arena lies there too. */
 static bool in_program_data(const void *at) {
-    return place_in_image(at) && shared_offset(at) >= shared_arena_bytes;
+    return place_in_image(at) && shared_offset(at) >= shared_arenas_bytes;
 }
 
 [[noreturn]] static void fail_address(const void *at, size_t bytes, access kind, uint32_t place) {
     char where[128];
     const char *verb = kind == access::read ? "reads" : "writes";
     std::string *line = new std::string(place_describe(place)); /* freed by nobody: no return */
-    if (shared_offset(at) < shared_arena_bytes)
+    if (shared_offset(at) < shared_arenas_bytes)
         shared_describe(at, where, sizeof where);
     else if (memory_find(at))
         memory_describe(at, where, sizeof where);

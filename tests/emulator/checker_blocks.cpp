@@ -10,9 +10,10 @@ using by_block = std::map<uint32_t, clock_vector>; /* by serial */
 
 /* What atomics on an address have published. */
 struct variable {
-    uint32_t serial; /* of the block that `seen` is about */
-    clock_vector seen;
-    by_block blocks; /* of this launch */
+    uint32_t serial;               /* of the cluster that these are about: */
+    clock_vector seen[MAX_BLOCKS]; /* by threads of the same block, */
+    clock_vector seen_by_all;      /* by those of others */
+    by_block blocks;               /* of this launch */
 };
 
 static struct {
@@ -31,7 +32,7 @@ void blocks_begin_launch(const launch &l) {
     state.variables.clear();
 }
 
-void blocks_begin_block() {
+void blocks_begin_cluster() {
     state.serial++;
     state.taken.clear();
     state.acquired.clear();
@@ -70,13 +71,16 @@ static void join(by_block *into, const by_block &from) {
 
 void blocks_atomic(const void *at) {
     variable &v = state.variables[at];
-    if (v.serial == state.serial)
-        clocks_acquire({v.seen, {}});
-    else
-        v.seen = {};
-    v.serial = state.serial;
+    clock_vector &seen = v.seen[self->block->rank];
+    if (v.serial == state.serial) {
+        clocks_acquire({seen, {}});
+        clocks_acquire({v.seen_by_all, {}});
+    } else {
+        v = {state.serial, {}, {}, std::move(v.blocks)};
+    }
     state.taken.insert(&v);
-    clock_join(&v.seen, clocks_published(fence_scope::block));
+    clock_join(&seen, clocks_published(fence_scope::block));
+    clock_join(&v.seen_by_all, clocks_published(fence_scope::device));
     clock_join(&v.blocks[state.serial], clocks_published(fence_scope::device));
     join(&v.blocks, state.acquired);
 }

@@ -1,5 +1,5 @@
-/* checker_blocks.h - blocks and launches: serial numbers, and what one thread passes to another,
- * maybe of a later block, by an atomic.
+/* checker_blocks.h - clusters and launches: serial numbers, and what one thread passes to another,
+ * maybe of a later cluster, by an atomic. Where this says block, it is the blocks of a cluster.
  *
  * An atomic publishes what its warp had seen at its last fence, and takes over what atomics on the
  * same address published. Towards other blocks both sides need __threadfence: the first before its
@@ -14,7 +14,7 @@
 namespace emulator {
 
 void blocks_begin_launch(const launch &);
-void blocks_begin_block();
+void blocks_begin_cluster();
 uint32_t blocks_serial(); /* of the resident one */
 /* Is it of the launch that runs? */
 bool blocks_in_launch(stamp);

@@ -14,7 +14,10 @@ static struct {
     uint32_t synced[MAX_WARPS];                  /* when all lanes of the warp met */
     uint32_t accessed[MAX_WARPS];                /* lanes, since they met others */
     uint32_t lane_seen[MAX_WARPS][LANES][LANES]; /* when lanes met that are not all */
-    uint32_t waiting[N_BARRIERS];                /* warps */
+    uint32_t waiting[CLUSTER_BARRIER + 1];       /* warps */
+    struct {
+        uint32_t time, place;
+    } reached[MAX_BLOCKS][MAX_WARPS]; /* the last of each warp */
 } clocks;
 
 void clock_join(clock_vector *into, const clock_vector &from) {
@@ -28,7 +31,7 @@ void knowledge_join(knowledge *into, const knowledge &from) {
         clock_join(&into->published[scope], from.published[scope]);
 }
 
-void clocks_begin_block() {
+void clocks_begin_cluster() {
     clocks.time = 1;
     for (unsigned i = 0; i < resident.n_threads; i++)
         clocks.own[i] = clocks.time;
@@ -39,6 +42,7 @@ void clocks_begin_block() {
     }
     for (uint32_t &waiting : clocks.waiting)
         waiting = 0;
+    memset(clocks.reached, 0, sizeof clocks.reached);
 }
 
 uint32_t clock_of(const thread &t) {
@@ -169,6 +173,23 @@ uint32_t clocks_copy_landed(knowledge *seen_by) {
     uint32_t time = ++clocks.time;
     seen_by->seen[COPY_WARP] = ++clocks.time;
     return time;
+}
+
+void clocks_reached(unsigned block, unsigned warp, uint32_t time, uint32_t place) {
+    clocks.reached[block][warp] = {time, place};
+}
+
+bool clocks_reached_unseen(unsigned block, uint32_t *place) {
+    unsigned n_warps = resident.n_warps / resident.n_blocks;
+    clock_vector seen = {};
+    for (unsigned w = block * n_warps; w < (block + 1) * n_warps; w++)
+        clock_join(&seen, clocks.warps[w].seen);
+    for (unsigned w = 0; w < MAX_WARPS; w++)
+        if (seen[w] < clocks.reached[block][w].time) {
+            *place = clocks.reached[block][w].place;
+            return true;
+        }
+    return false;
 }
 
 } // namespace emulator

@@ -5,6 +5,7 @@
 #include "tests/emulator/checker_clocks.h"
 #include "tests/emulator/checker_places.h"
 #include "tests/emulator/checker_readers.h"
+#include "tests/emulator/shared.h"
 
 #include <map>
 #include <string.h>
@@ -19,17 +20,24 @@ struct mbarrier_clocks {
 };
 
 struct checker_observer final : observer {
-    std::map<const void *, mbarrier_clocks> mbarriers; /* of this block */
+    std::map<const void *, mbarrier_clocks> mbarriers; /* of this cluster */
 
     void launch_begins(const launch &l) override {
         checker_begin_launch();
         blocks_begin_launch(l);
     }
-    void block_begins() override {
-        blocks_begin_block();
-        clocks_begin_block();
-        readers_begin_block();
+    void cluster_begins() override {
+        blocks_begin_cluster();
+        clocks_begin_cluster();
+        readers_begin_cluster();
         mbarriers.clear();
+    }
+    void block_ends(const block &b) override {
+        uint32_t place;
+        if (clocks_reached_unseen(b.rank, &place))
+            complain(cudaErrorLaunchFailure, nowhere,
+                     "the block ends and has not waited for what is done to its memory at %s",
+                     place_describe(place).c_str());
     }
     void shared_begins(const void *at, size_t bytes) override {
         shadow_begin_shared(at, bytes);
@@ -57,11 +65,16 @@ struct checker_observer final : observer {
     void mbarrier_used(const void *barrier, site from) override {
         checker_judge(mbarriers[barrier].initialised, barrier, access::write, place_of_site(from));
     }
-    void mbarrier_arrived(const void *barrier) override {
+    void mbarrier_arrived(const void *barrier, site from) override {
         mbarrier_clocks &b = mbarriers[barrier];
-        uint32_t &lanes = b.lanes[self->warp->index];
+        const block &owner = shared_owner(barrier);
+        unsigned warp = self->warp->index;
+        uint32_t &lanes = b.lanes[warp];
         lanes |= 1u << self->lane;
-        knowledge_join(&b.arrived, clocks_release(lanes));
+        knowledge released = clocks_release(lanes);
+        knowledge_join(&b.arrived, released);
+        if (&owner != self->block)
+            clocks_reached(owner.rank, warp, released.seen[warp], place_of_site(from));
     }
     void mbarrier_held(const void *barrier) override {
         mbarrier_clocks &b = mbarriers[barrier];
@@ -99,9 +112,10 @@ struct checker_observer final : observer {
     }
     void bulk_landed(const pending_copy &c, const void *barrier) override {
         if (resident.n_threads > COPY_THREAD)
-            fail(cudaErrorLaunchFailure, c.at, "a block with bulk copies of %u threads",
+            fail(cudaErrorLaunchFailure, c.at, "a cluster with bulk copies of %u threads",
                  resident.n_threads);
         uint32_t time = clocks_copy_landed(&mbarriers[barrier].arrived);
+        clocks_reached(shared_owner(barrier).rank, COPY_WARP, time + 1, place_of_site(c.at));
         cell *cells = shadow_find(c.to, c.bytes);
         for (uint32_t i = 0; cells && i < c.bytes; i++)
             cells[i].written = stamp::make(blocks_serial(), COPY_THREAD, time, 0);

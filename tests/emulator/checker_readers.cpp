@@ -29,7 +29,7 @@ static struct {
     } recent[8192]; /* answers of readers_add: they depend on nothing else */
 } state;
 
-void readers_begin_block() {
+void readers_begin_cluster() {
     state.sets.clear();
     state.numbers.clear();
 }

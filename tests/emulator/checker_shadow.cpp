@@ -9,7 +9,7 @@
 
 namespace emulator {
 
-static cell shared_cells[shared_arena_bytes];
+static cell shared_cells[shared_arenas_bytes];
 
 static cell *cells_of(allocation *a) {
     if (!a->shadow) {
@@ -36,7 +36,7 @@ static allocation *find_allocation(const void *at) {
 
 cell *shadow_find(const void *at, size_t bytes) {
     size_t offset = shared_offset(at);
-    if (offset < shared_arena_bytes)
+    if (offset < shared_arenas_bytes)
         return shared_has(at, bytes) ? shared_cells + offset : nullptr;
     allocation *a = find_allocation(at);
     if (!a || a->freed || (const char *)at < a->data ||

@@ -41,6 +41,14 @@ std::vector<defect_kernel> &defect_kernels();
         CU_LAUNCH_EARLY(name, 1, 64, 0, &early, a.y, a.x, a.count);                                \
     }                                                                                              \
     DEFECT_LISTED(name, words)
+/* The same of a cluster of two blocks with 64 threads. */
+#define DEFECT_CLUSTER(name, words)                                                                \
+    __global__ void name(float *y, const float *x, unsigned *count);                               \
+    static void launch_##name(const defect_arguments &a, cudaStream_t stream) {                    \
+        const struct stream_of early = {stream};                                                   \
+        CU_LAUNCH_CLUSTERS(2, name, 2, 64, 0, &early, a.y, a.x, a.count);                          \
+    }                                                                                              \
+    DEFECT_LISTED(name, words)
 struct stream_of {
     cudaStream_t stream;
 };

@@ -1,6 +1,6 @@
 /* mbarrier.cpp - mbarriers, and bulk copies, which arrive at them. The state of a barrier is the
  * emulator's; the 8 bytes in shared memory are only its name. A copy lands as late as can be, when
- * nothing else can run, or in the reverse order at once. */
+ * nothing else can run, or in the reverse order at once; one to several blocks is one to each. */
 #include "tests/emulator/hopper.h"
 #include "tests/emulator/observer.h"
 #include "tests/emulator/shared.h"
@@ -32,7 +32,7 @@ static struct {
     std::deque<bulk> copies; /* in flight */
 } state;
 
-void mbarrier_begin_block() {
+void mbarrier_begin_cluster() {
     state.barriers.clear();
     state.copies.clear();
 }
@@ -69,16 +69,40 @@ void fence_barrier_init() {
         named.second.is_fenced |= named.second.maker == self->index;
 }
 
-void mbarrier_arrive(const uint64_t *barrier, int expected_bytes, site at) {
-    mbarrier *b = find(barrier, "mbarrier_arrive", at);
+static void arrive(const uint64_t *barrier, int expected_bytes, const char *what, site at) {
+    mbarrier *b = find(barrier, what, at);
     if (b->n_missing == 0)
-        fail(cudaErrorLaunchFailure, at, "mbarrier_arrive: more than %d arrivals in a phase",
+        fail(cudaErrorLaunchFailure, at, "%s: more than %d arrivals in a phase", what,
              b->n_arrivals);
     if (checker)
-        checker->mbarrier_arrived(barrier);
+        checker->mbarrier_arrived(barrier, at);
     b->n_bytes += expected_bytes;
     b->n_missing--;
     end_phase(barrier, b);
+}
+
+void mbarrier_arrive(const uint64_t *barrier, int expected_bytes, site at) {
+    arrive(barrier, expected_bytes, "mbarrier_arrive", at);
+}
+
+/* Some blocks of the cluster, as bits. */
+static void check_blocks(unsigned blocks, const char *what, site at) {
+    if (blocks == 0 || blocks >> resident.n_blocks)
+        fail(cudaErrorLaunchFailure, at, "%s: blocks %#x of a cluster that has %u", what, blocks,
+             resident.n_blocks);
+    for (unsigned rank = 0; rank < resident.n_blocks; rank++) {
+        const block &b = resident.blocks[rank];
+        if (blocks >> rank & 1 && b.n_live == 0)
+            fail(cudaErrorLaunchFailure, at,
+                 "%s: block (%u, %u, %u) has ended and has not waited for it", what, b.index.x,
+                 b.index.y, b.index.z);
+    }
+}
+
+void mbarrier_arrive_at(const uint64_t *barrier, int block, site at) {
+    const char *what = "mbarrier_arrive_at";
+    check_blocks((unsigned)block < MAX_BLOCKS ? 1u << block : 0, what, at);
+    arrive(static_cast<uint64_t *>(shared_of(barrier, (unsigned)block)), 0, what, at);
 }
 
 void mbarrier_wait(const uint64_t *barrier, int parity, site at) {
@@ -87,6 +111,15 @@ void mbarrier_wait(const uint64_t *barrier, int parity, site at) {
         wait_for_change(&b->n_held, "mbarrier_wait", at);
     if (checker)
         checker->mbarrier_waited(barrier);
+}
+
+std::string mbarrier_describe(const uint64_t *counter) {
+    for (const auto &named : state.barriers)
+        if (&named.second.n_held == counter)
+            return ", whose phase misses " + std::to_string(named.second.n_missing) + " of " +
+                   std::to_string(named.second.n_arrivals) + " arrivals and " +
+                   std::to_string(named.second.n_bytes) + " bytes";
+    return "";
 }
 
 /* ------------------------------------------------------------------ bulk copies */
@@ -109,7 +142,15 @@ bool bulk_copy_land() {
     return true;
 }
 
-void bulk_copy(void *shared, const void *global, int bytes, const uint64_t *barrier, site at) {
+void bulk_copies_end_block(const block &b) {
+    for (const bulk &c : state.copies)
+        if (&shared_owner(c.copy.to) == &b)
+            fail(cudaErrorLaunchFailure, c.copy.at,
+                 "the block ends and has not waited for a bulk copy to it");
+}
+
+/* To one block. */
+static void copy_to(void *shared, const void *global, int bytes, const uint64_t *barrier, site at) {
     if (!find(barrier, "bulk_copy", at)->is_fenced)
         fail(cudaErrorLaunchFailure, at, "bulk_copy: its barrier has had no fence_barrier_init");
     size_t n = (size_t)bytes;
@@ -135,6 +176,19 @@ void bulk_copy(void *shared, const void *global, int bytes, const uint64_t *barr
     state.copies.push_back({copy, barrier});
     if (order_running() == EMULATOR_REVERSE)
         bulk_copy_land();
+}
+
+void bulk_copy(void *shared, const void *global, int bytes, const uint64_t *barrier,
+               unsigned blocks, site at) {
+    check_blocks(blocks, "bulk_copy", at);
+    for (unsigned rank = 0; rank < resident.n_blocks; rank++)
+        if (blocks >> rank & 1)
+            copy_to(shared_of(shared, rank), global, bytes,
+                    static_cast<uint64_t *>(shared_of(barrier, rank)), at);
+}
+
+unsigned block_of_cluster() {
+    return 1u << self->block->rank;
 }
 
 void fence_async() {

@@ -17,19 +17,21 @@ struct observer {
     virtual ~observer() = default;
 
     virtual void launch_begins(const launch &) = 0;
-    virtual void block_begins() = 0;
+    virtual void cluster_begins() = 0;
+    /* Its last thread has finished. */
+    virtual void block_ends(const block &) = 0;
     /* This shared memory is a block's from now on, and not written. */
     virtual void shared_begins(const void *at, size_t bytes) = 0;
 
     /* By the running thread, which waits until barrier_held. */
-    virtual void barrier_arrived(unsigned number) = 0;
+    virtual void barrier_arrived(unsigned number) = 0; /* no two of a cluster have the same */
     virtual void barrier_held(unsigned number) = 0;
     virtual void warp_synced(uint32_t mask) = 0;
     virtual void fenced(fence_scope) = 0;
     virtual void atomic_done(const void *at) = 0;
     virtual void mbarrier_initialised(const uint64_t *barrier, site) = 0;
     virtual void mbarrier_used(const void *barrier, site) = 0; /* in any way */
-    virtual void mbarrier_arrived(const void *barrier) = 0;
+    virtual void mbarrier_arrived(const void *barrier, site) = 0;
     virtual void mbarrier_held(const void *barrier) = 0;
     virtual void mbarrier_waited(const void *barrier) = 0;
 

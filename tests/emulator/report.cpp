@@ -3,6 +3,7 @@
 #include "tests/emulator/report.h"
 
 #include "tests/emulator/block.h"
+#include "tests/emulator/hopper.h"
 
 #include <algorithm>
 #include <stdio.h>
@@ -63,22 +64,25 @@ void report_in_kernel(site at, const char *format, va_list arguments) {
     add(in_kernel() + format_text(format, arguments) + place);
 }
 
-/* The waiting threads that wait in the same place as thread `first` and behind it. */
+/* The waiting threads of its block that wait in the same place as thread `first` and behind it. */
 static std::string describe_group(unsigned first, bool *told) {
     const thread &like = resident.threads[first];
     unsigned n = 0, last = first;
     for (unsigned i = first; i < resident.n_threads; i++) {
         const thread &t = resident.threads[i];
         if (t.finished || told[i] || t.waits_in != like.waits_in ||
-            t.waits_at.line != like.waits_at.line || t.waits_at.file != like.waits_at.file)
+            t.waits_at.line != like.waits_at.line || t.waits_at.file != like.waits_at.file ||
+            t.block != like.block)
             continue;
         told[i] = true;
         last = i;
         n++;
     }
-    return std::to_string(n) + " threads (" + std::to_string(first) + " to " +
-           std::to_string(last) + ") wait in " + like.waits_in + " at " +
-           format_site(like.waits_at);
+    std::string of = resident.n_blocks > 1 ? format_index(" of block", like.place.block) : "";
+    unsigned before = like.block->rank * resident.block_threads;
+    return std::to_string(n) + " threads (" + std::to_string(first - before) + " to " +
+           std::to_string(last - before) + ")" + of + " wait in " + like.waits_in + " at " +
+           format_site(like.waits_at) + mbarrier_describe(like.waits_for);
 }
 
 void report_deadlock() {

@@ -1,4 +1,4 @@
-/* shared.cpp - the arena, see shared.h. Places are the same for all blocks of a launch. */
+/* shared.cpp - the arenas, see shared.h. Places are the same for all blocks of a launch. */
 #include "tests/emulator/shared.h"
 
 #include "tests/emulator/observer.h"
@@ -14,11 +14,11 @@ const size_t dynamic_at = 1024; /* keeps it aligned to what wgmma's descriptors 
 struct piece {
     const shared_site *site; /* NULL: the dynamic part */
     size_t at, bytes;
-    bool in_use; /* by this block */
+    bool in_use[MAX_BLOCKS];
 };
 
 static struct {
-    alignas(1024) unsigned char bytes[shared_arena_bytes];
+    alignas(1024) unsigned char bytes[shared_arenas_bytes]; /* block after block */
     piece pieces[64];
     unsigned n_pieces;
     size_t end;          /* of the last piece's red zone */
@@ -26,16 +26,21 @@ static struct {
     size_t most_bytes;   /* of both */
 } arena;
 
-static void poison_piece(piece *p) {
-    poison(arena.bytes + p->at - red_zone_bytes, p->bytes + 2 * red_zone_bytes);
-    p->in_use = true;
+static unsigned char *arena_of(unsigned rank) {
+    return arena.bytes + rank * shared_arena_bytes;
+}
+
+static void poison_piece(piece *p, unsigned rank) {
+    unsigned char *at = arena_of(rank) + p->at;
+    poison(at - red_zone_bytes, p->bytes + 2 * red_zone_bytes);
+    p->in_use[rank] = true;
     if (checker)
-        checker->shared_begins(arena.bytes + p->at, p->bytes);
+        checker->shared_begins(at, p->bytes);
 }
 
 static piece *add_piece(const shared_site *site, size_t at, size_t bytes) {
     piece *p = &arena.pieces[arena.n_pieces++];
-    *p = {site, at, bytes, false};
+    *p = {site, at, bytes, {}};
     arena.end = at + bytes + red_zone_bytes;
     return p;
 }
@@ -47,14 +52,16 @@ void shared_begin_launch(size_t dynamic_bytes, size_t most_bytes) {
     add_piece(nullptr, dynamic_at, dynamic_bytes);
 }
 
-void shared_begin_block() {
-    for (unsigned i = 0; i < arena.n_pieces; i++)
-        arena.pieces[i].in_use = false;
-    poison_piece(&arena.pieces[0]);
+void shared_begin_cluster() {
+    for (unsigned rank = 0; rank < resident.n_blocks; rank++) {
+        for (unsigned i = 0; i < arena.n_pieces; i++)
+            arena.pieces[i].in_use[rank] = false;
+        poison_piece(&arena.pieces[0], rank);
+    }
 }
 
 void *shared_dynamic() {
-    return arena.bytes + dynamic_at;
+    return shared_at(dynamic_at);
 }
 
 static piece *new_piece(const shared_site *site) {
@@ -77,9 +84,10 @@ void *shared_get(const shared_site *site) {
             found = &arena.pieces[i];
     if (!found)
         found = new_piece(site);
-    if (!found->in_use)
-        poison_piece(found);
-    return arena.bytes + found->at;
+    unsigned rank = self->block->rank;
+    if (!found->in_use[rank])
+        poison_piece(found, rank);
+    return arena_of(rank) + found->at;
 }
 
 static const char *name_of(const piece *p) {
@@ -94,13 +102,14 @@ static void check_red_zone(const piece *p, const unsigned char *zone, const char
              name_of(p), p->bytes);
 }
 
-void shared_end_block() {
+void shared_end_block(const block &b) {
     for (unsigned i = 0; i < arena.n_pieces; i++) {
         const piece *p = &arena.pieces[i];
-        if (!p->in_use)
+        const unsigned char *at = arena_of(b.rank) + p->at;
+        if (!p->in_use[b.rank])
             continue;
-        check_red_zone(p, arena.bytes + p->at - red_zone_bytes, "in front of");
-        check_red_zone(p, arena.bytes + p->at + p->bytes, "behind");
+        check_red_zone(p, at - red_zone_bytes, "in front of");
+        check_red_zone(p, at + p->bytes, "behind");
     }
 }
 
@@ -109,21 +118,30 @@ size_t shared_offset(const void *at) {
 }
 
 void *shared_at(size_t offset) {
-    return arena.bytes + offset;
+    return arena_of(self->block->rank) + offset;
+}
+
+const block &shared_owner(const void *at) {
+    return resident.blocks[shared_offset(at) / shared_arena_bytes];
+}
+
+void *shared_of(const void *at, unsigned rank) {
+    return arena_of(rank) + shared_offset(at) % shared_arena_bytes;
 }
 
 bool shared_has(const void *at, size_t bytes) {
-    size_t offset = shared_offset(at);
-    for (unsigned i = 0; i < arena.n_pieces; i++) {
+    size_t place = shared_offset(at), rank = place / shared_arena_bytes;
+    size_t offset = place % shared_arena_bytes;
+    for (unsigned i = 0; i < arena.n_pieces && rank < resident.n_blocks; i++) {
         const piece *p = &arena.pieces[i];
-        if (p->in_use && offset >= p->at && offset < p->at + p->bytes)
+        if (p->in_use[rank] && offset >= p->at && offset < p->at + p->bytes)
             return bytes <= p->at + p->bytes - offset;
     }
     return false;
 }
 
 void shared_describe(const void *at, char *text, size_t capacity) {
-    size_t offset = shared_offset(at);
+    size_t offset = shared_offset(at) % shared_arena_bytes;
     const piece *nearest = &arena.pieces[0];
     for (unsigned i = 1; i < arena.n_pieces; i++)
         if (arena.pieces[i].at - red_zone_bytes <= offset)

@@ -32,6 +32,11 @@ void launch_wgmma_pipeline(float *c, const uint16_t *a, const uint16_t *b_planes
                            cudaStream_t);
 /* The same of plain rows, which the threads store as planes. */
 void launch_wgmma_stored(float *c, const uint16_t *a, const uint16_t *b, int k, cudaStream_t);
+/* y[b][64] = the sums of n_steps rows of x[n_steps][64], by each of n_blocks blocks b, two a
+ * cluster, of which each sends half. */
+void launch_cluster_sums(float *y, const float *x, int n_steps, int n_blocks, cudaStream_t);
+/* y = {x[0], x[0] + 1}, by the two blocks of a cluster. count[0] is 0 before. */
+void launch_cluster_flag(int *y, const int *x, unsigned *count, cudaStream_t);
 /* y[i] += 1 */
 void launch_increment(int *y, int n, cudaStream_t);
 /* y += 2 x of 64 elements, by two launches that may begin early, behind one that makes y 0. */

@@ -152,6 +152,11 @@ static cudaError_t check_launch(const launch &l) {
     if (threads == 0 || threads > MAX_THREADS || l.block.z > 64 || l.grid.x == 0 || l.grid.y == 0 ||
         l.grid.z == 0 || l.grid.x > most_x || l.grid.y > most_yz || l.grid.z > most_yz)
         return cudaErrorInvalidConfiguration;
+    /* What the emulator asks beyond: whole warps, and no more threads than a block can have. */
+    if (l.cluster == 0 || l.cluster > MAX_BLOCKS || l.grid.x % l.cluster != 0 ||
+        l.cluster > (unsigned)settings().n_multiprocessors ||
+        (l.cluster > 1 && (threads % LANES != 0 || l.cluster * threads > MAX_THREADS)))
+        return cudaErrorInvalidClusterSize;
     return l.shared_bytes <= most_dynamic_bytes(l.function) ? cudaSuccess : cudaErrorInvalidValue;
 }
 

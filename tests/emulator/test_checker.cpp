@@ -71,7 +71,7 @@ static void test_defects(void **) {
                         lines.begin()->c_str(), text.c_str());
         });
     }
-    assert_true(defect_kernels().size() >= 46);
+    assert_true(defect_kernels().size() >= 56);
     assert_int_equal(n_missed, 0);
 }
 
@@ -148,6 +148,12 @@ static void test_sound_kernels(void **) {
                    [&] { launch_wgmma_stored(c.data, a.data, b.data, 256, nullptr); });
     expect_silence("wgmma, pipeline",
                    [&] { launch_wgmma_pipeline(c.data, a.data, b.data, 320, nullptr); });
+    expect_silence("cluster", [&] { launch_cluster_sums(y.data, x.data, 5, 4, nullptr); });
+    expect_silence("cluster, flag", [&] {
+        device_data<unsigned> count(std::vector<unsigned>{0});
+        launch_cluster_flag(sums.data, ints.data, count.data, nullptr);
+        cudaStreamSynchronize(nullptr);
+    });
     expect_silence("early", [&] { launch_early_sums(y.data, x.data, nullptr); });
     expect_silence("two launches", [&] {
         launch_increment(ints.data, 1000, nullptr);

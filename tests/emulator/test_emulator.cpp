@@ -176,6 +176,31 @@ static void test_wgmma(void **) {
     });
 }
 
+static void test_clusters(void **) {
+    const size_t n = 64;
+    const int n_steps = 5, n_blocks = 6;
+    std::vector<float> x(n_steps * n);
+    for (size_t i = 0; i < x.size(); i++)
+        x[i] = (float)(i * i % 97);
+    in_all_orders([&] {
+        device_data<float> in(x), out(n_blocks * n);
+        launch_cluster_sums(out.data, in.data, n_steps, n_blocks, nullptr);
+        std::vector<float> y = out.read();
+        for (size_t i = 0; i < y.size(); i++) {
+            float sum = 0;
+            for (size_t step = 0; step < n_steps; step++)
+                sum += x[step * n + i % n];
+            assert_true(y[i] == sum);
+        }
+        launch_cluster_sums(out.data, in.data, n_steps, n_blocks - 1, nullptr);
+        assert_int_equal(cudaGetLastError(), cudaErrorInvalidClusterSize);
+        device_data<unsigned> count(std::vector<unsigned>{0});
+        device_data<int> seven(std::vector<int>{7}), two(2);
+        launch_cluster_flag(two.data, seven.data, count.data, nullptr);
+        assert_true(two.read() == std::vector<int>({7, 8}));
+    });
+}
+
 static void test_votes(void **) {
     in_all_orders([] {
         device_data<unsigned> out(3);
@@ -256,12 +281,19 @@ static void test_memory_failures(void **) {
 
 int main() {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gemm),          cmocka_unit_test(test_mma_s8),
-        cmocka_unit_test(test_rms_norm),      cmocka_unit_test(test_half_warps),
-        cmocka_unit_test(test_last_block),    cmocka_unit_test(test_named_barriers),
-        cmocka_unit_test(test_warp_exchange), cmocka_unit_test(test_votes),
-        cmocka_unit_test(test_wgmma),         cmocka_unit_test(test_barrier_failures),
-        cmocka_unit_test(test_warp_failures), cmocka_unit_test(test_memory_failures),
+        cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_mma_s8),
+        cmocka_unit_test(test_rms_norm),
+        cmocka_unit_test(test_half_warps),
+        cmocka_unit_test(test_last_block),
+        cmocka_unit_test(test_named_barriers),
+        cmocka_unit_test(test_warp_exchange),
+        cmocka_unit_test(test_votes),
+        cmocka_unit_test(test_wgmma),
+        cmocka_unit_test(test_clusters),
+        cmocka_unit_test(test_barrier_failures),
+        cmocka_unit_test(test_warp_failures),
+        cmocka_unit_test(test_memory_failures),
     };
     return cmocka_run_group_tests_name("emulator", tests, nullptr, nullptr);
 }

@@ -1,6 +1,6 @@
 /* wgmma.cpp - products of a warp group. Each warp computes its own 16 rows, so the four need not
- * meet; they must only have done the same when the block ends. Operands are read, and d is written,
- * at the wait: who touches them before sees, or makes, something else. */
+ * meet; they must only have done the same when the cluster ends. Operands are read, and d is
+ * written, at the wait: who touches them before sees, or makes, something else. */
 #include "tests/emulator/hopper.h"
 #include "tests/emulator/observer.h"
 #include "tests/emulator/shared.h"
@@ -30,16 +30,21 @@ static struct {
     site last[MAX_WARPS]; /* product's */
 } state;
 
-void wgmma_begin_block() {
+void wgmma_begin_cluster() {
     for (unsigned w = 0; w < resident.n_warps; w++) {
         state.pending[w].clear();
         state.group[w] = state.n_products[w] = 0;
     }
 }
 
-void wgmma_end_block() {
+/* The first warp of its group of four. */
+static unsigned first_of_group(unsigned w) {
+    return w - w % (resident.n_warps / resident.n_blocks) % 4;
+}
+
+void wgmma_end_cluster() {
     for (unsigned w = 1; w < resident.n_warps; w++) {
-        unsigned first = w / 4 * 4;
+        unsigned first = first_of_group(w);
         if (state.n_products[w] != state.n_products[first])
             complain(cudaErrorLaunchFailure,
                      state.last[state.n_products[w] > state.n_products[first] ? w : first],
@@ -49,10 +54,10 @@ void wgmma_end_block() {
 }
 
 /* ------------------------------------------------------------------ the operand b
- * Bits 0 to 13: address in shared memory / 16; 16 to 29: bytes / 16 to the other 8 products. */
+ * Bits 0 to 13: address in the own block / 16; 16 to 29: bytes / 16 to the other 8 products. */
 
 uint64_t wgmma_planes(const void *first, int plane_bytes, site at) {
-    size_t address = shared_offset(first);
+    size_t address = (size_t)(static_cast<const char *>(first) - static_cast<char *>(shared_at(0)));
     if (address % 16 != 0 || address >= 1 << 18 || plane_bytes % 16 != 0 || plane_bytes >= 1 << 18)
         fail(cudaErrorMisalignedAddress, at, "wgmma_planes: no multiples of 16 in shared memory");
     return address >> 4 | (uint64_t)plane_bytes >> 4 << 16;
@@ -171,7 +176,8 @@ static void do_wait(void *const arguments[32], uint32_t) {
 }
 
 static void meet_all(meeting_function function, void *argument, const char *what, site at) {
-    if (resident.n_threads < (self->warp->index / 4 + 1) * 4 * LANES)
+    unsigned own = self->index - self->block->rank * resident.block_threads;
+    if (resident.block_threads < (own / LANES / 4 + 1) * 4 * LANES)
         fail(cudaErrorLaunchFailure, at, "%s: not in a group of four whole warps", what);
     meet(~0u, function, argument, what, at);
 }

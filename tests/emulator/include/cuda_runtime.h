@@ -63,6 +63,7 @@ struct launch {
     const void *arguments;
     size_t argument_bytes;
     bool is_early;              /* CU_LAUNCH_EARLY */
+    unsigned cluster;           /* blocks of one, beside each other in x */
     struct launch_chain *chain; /* block.h; when it is enqueued */
     bool is_chained;            /* it is not the first of these */
 };
@@ -77,6 +78,7 @@ template <class... P> struct prepared_launch {
     size_t shared_bytes;
     cudaStream_t stream;
     bool is_early;
+    unsigned cluster;
 
     template <size_t... I>
     EMULATOR_UNCHECKED static void call_with(const launch &l, std::index_sequence<I...>) {
@@ -91,15 +93,15 @@ template <class... P> struct prepared_launch {
         static_assert((std::is_trivially_copyable_v<P> && ...), "an argument is copied as bytes");
         std::tuple<P...> copies(arguments...);
         launch_enqueue({kernel, grid, block, shared_bytes, reinterpret_cast<const void *>(function),
-                        call, &copies, sizeof copies, is_early, nullptr, false},
+                        call, &copies, sizeof copies, is_early, cluster, nullptr, false},
                        stream);
     }
 };
 template <class... P>
 prepared_launch<P...> prepare_launch(const char *kernel, void (*function)(P...), dim3 grid,
                                      dim3 block, size_t shared_bytes, cudaStream_t stream,
-                                     bool is_early) {
-    return {kernel, function, grid, block, shared_bytes, stream, is_early};
+                                     bool is_early, unsigned cluster) {
+    return {kernel, function, grid, block, shared_bytes, stream, is_early, cluster};
 }
 
 /* ------------------------------------------------------------------ shared memory */
@@ -167,12 +169,13 @@ EMULATOR_UNCHECKED inline T shuffle_value(uint32_t mask, T value, int source, co
         ::emulator::site{__FILE__, __LINE__, __COUNTER__}};                                        \
     name##_type &name = *static_cast<name##_type *>(::emulator::shared_get(&name##_site))
 #define CU_DYN_SHARED(T, name) T *name = static_cast<T *>(::emulator::shared_dynamic())
-#define CU_LAUNCH_EARLY(kernel, grid, block, shared_bytes, backend, ...)                           \
+#define CU_LAUNCH_EARLY(...) CU_LAUNCH_CLUSTERS(1, __VA_ARGS__)
+#define CU_LAUNCH_CLUSTERS(blocks, kernel, grid, block, shared_bytes, backend, ...)                \
     ::emulator::prepare_launch(#kernel, kernel, grid, block, shared_bytes, (backend)->stream,      \
-                               true)(__VA_ARGS__)
+                               true, blocks)(__VA_ARGS__)
 #define CU_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
-    ::emulator::prepare_launch(#kernel, kernel, grid, block, shared_bytes, stream,                 \
-                               false)(__VA_ARGS__)
+    ::emulator::prepare_launch(#kernel, kernel, grid, block, shared_bytes, stream, false,          \
+                               1)(__VA_ARGS__)
 
 #define EMULATOR_SITE (::emulator::site{__FILE__, __LINE__, __COUNTER__})
 #define __syncthreads() ::emulator::barrier_wait(0, 0, "__syncthreads", EMULATOR_SITE)

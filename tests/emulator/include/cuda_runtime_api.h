@@ -37,6 +37,7 @@
     X(cudaErrorCapturedEvent, 907,                                                                 \
       "operation not permitted on an event last recorded in a "                                    \
       "capturing stream")                                                                          \
+    X(cudaErrorInvalidClusterSize, 912, "invalid cluster size")                                    \
     X(cudaErrorUnknown, 999, "unknown error")
 
 #define EMULATOR_ERROR_VALUE(name, value, text) name = value,

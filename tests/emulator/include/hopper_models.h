@@ -9,9 +9,14 @@ namespace emulator {
 
 void mbarrier_init(const uint64_t *barrier, int n_arrivals, site);
 void mbarrier_arrive(const uint64_t *barrier, int expected_bytes, site);
+void mbarrier_arrive_at(const uint64_t *barrier, int block, site);
+void cluster_wait(site);
 void mbarrier_wait(const uint64_t *barrier, int parity, site);
 void fence_barrier_init();
-void bulk_copy(void *shared, const void *global, int bytes, const uint64_t *barrier, site);
+/* To the blocks of the cluster whose bits are set. */
+void bulk_copy(void *shared, const void *global, int bytes, const uint64_t *barrier,
+               unsigned blocks, site);
+unsigned block_of_cluster(); /* the running thread's, as a bit */
 void fence_async();
 
 uint64_t wgmma_planes(const void *first, int plane_bytes, site);
@@ -36,6 +41,10 @@ HOPPER_MODEL void mbarrier_arrive(uint64_t *barrier, HOPPER_AT) {
 HOPPER_MODEL void mbarrier_arrive_expect(uint64_t *barrier, int bytes, HOPPER_AT) {
     ::emulator::mbarrier_arrive(barrier, bytes, at);
 }
+HOPPER_MODEL void mbarrier_arrive_at(uint64_t *barrier, int block, HOPPER_AT) {
+    ::emulator::mbarrier_arrive_at(barrier, block, at);
+}
+#define cluster_sync() ::emulator::cluster_wait(EMULATOR_SITE)
 HOPPER_MODEL void mbarrier_wait(uint64_t *barrier, int parity, HOPPER_AT) {
     ::emulator::mbarrier_wait(barrier, parity, at);
 }
@@ -44,7 +53,11 @@ HOPPER_MODEL bool is_elected() {
 }
 HOPPER_MODEL void bulk_copy(void *shared, const void *global, int bytes, uint64_t *barrier,
                             HOPPER_AT) {
-    ::emulator::bulk_copy(shared, global, bytes, barrier, at);
+    ::emulator::bulk_copy(shared, global, bytes, barrier, ::emulator::block_of_cluster(), at);
+}
+HOPPER_MODEL void bulk_copy_to(int blocks, void *shared, const void *global, int bytes,
+                               uint64_t *barrier, HOPPER_AT) {
+    ::emulator::bulk_copy(shared, global, bytes, barrier, (unsigned)blocks, at);
 }
 HOPPER_MODEL void fence_async() {
     ::emulator::fence_async();
