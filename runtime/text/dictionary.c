@@ -1,6 +1,10 @@
 /* dictionary.c - see dictionary.h. Entries are sorted by their words in folded case. The entries
  * that a text begins with are then found from the last one that is not greater than the text: it,
- * or the longest entry that it begins with itself, its parent, or that one's parent, and so on. */
+ * or the longest entry that it begins with itself, its parent, or that one's parent, and so on.
+ *
+ * Hundreds of entries may be looked at from one place of a text, so words are folded when they are
+ * read, the text once from each place, as far as entries reach, and then bytes are compared: UTF-8
+ * sorts as its code points do. */
 #include "runtime/text/dictionary.h"
 
 #include "runtime/base/file.h"
@@ -11,17 +15,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FILE_BYTES = 1 << 24, MAX_ENTRIES = 100000, MAX_SIDE_BYTES = 256 };
+enum {
+    MAX_FILE_BYTES = 1 << 24,
+    MAX_ENTRIES = 100000,
+    MAX_SIDE_BYTES = 256,
+    MAX_FOLDED_BYTES = 2 * MAX_SIDE_BYTES /* folded, two bytes become three at most */
+};
 
 struct entry {
-    const char *word, *spoken; /* in the dictionary's text */
+    const char *word, *spoken; /* in the dictionary's text; in the word, white space is one space */
     size_t word_bytes, spoken_bytes, line;
-    int32_t parent; /* the longest entry that this one begins with; -1 = none */
-    bool exact;     /* has capitals */
+    size_t folded_at, folded_bytes; /* the word in folded case, in the dictionary's `folded` */
+    int32_t parent;                 /* the longest entry that this one begins with; -1 = none */
+    bool exact;                     /* has capitals */
 };
 
 struct mill_dictionary {
-    struct mill_buffer text;
+    struct mill_buffer text, folded;
     struct entry *entries; /* owned, sorted */
     int32_t n;
     const struct mill_dictionary *other; /* borrowed: stands behind it; NULL = none */
@@ -29,15 +39,23 @@ struct mill_dictionary {
 
 /* ------------------------------------------------------------------ comparing */
 
-/* The next character of [*at, end) as words are compared: folded, white space as one space; -1 at
- * the end. */
-static UChar32 next_folded(const char *text, size_t *at, size_t end) {
-    if (*at == end)
-        return -1;
+/* A text from some place on, as far as it was looked at: white space as one space, as it is written
+ * and in folded case. */
+struct view {
+    const char *text;
+    size_t size, next; /* bytes of the text, and of them before what was not looked at yet */
+    size_t n_written, n_folded;
+    char written[MAX_SIDE_BYTES + U8_MAX_LENGTH]; /* no more than a word may have */
+    char folded[MAX_FOLDED_BYTES];
+    size_t ends[MAX_FOLDED_BYTES + 1]; /* of the text, by ends of characters in `folded` */
+};
+
+/* The next character of [*at, end), white space as one space. */
+static UChar32 next_character(const char *text, size_t *at, size_t end) {
     UChar32 c;
     U8_NEXT(text, *at, end, c);
     if (!mill_is_blank(c))
-        return u_foldCase(c, U_FOLD_CASE_DEFAULT);
+        return c;
     for (size_t next = *at; next < end; *at = next) {
         U8_NEXT(text, next, end, c);
         if (!mill_is_blank(c))
@@ -46,31 +64,54 @@ static UChar32 next_folded(const char *text, size_t *at, size_t end) {
     return ' ';
 }
 
-/* Less than, equal to or greater than 0, as the entry is to the text; 0 also when the text goes on
- * behind it, and then *end is where. */
-static int compare(const struct entry *e, const char *text, size_t at, size_t size, size_t *end) {
-    for (size_t i = 0;;) {
-        UChar32 a = next_folded(e->word, &i, e->word_bytes);
-        *end = at;
-        if (a < 0)
-            return 0;
-        UChar32 b = next_folded(text, &at, size);
-        if (a != b)
-            return a < b ? -1 : 1;
+/* Looks at n <= MAX_FOLDED_BYTES - U8_MAX_LENGTH folded bytes at least, if there are as many. */
+static void look(struct view *view, size_t n) {
+    while (view->n_folded < n && view->next < view->size) {
+        UChar32 c = next_character(view->text, &view->next, view->size);
+        if (view->n_written < MAX_SIDE_BYTES)
+            U8_APPEND_UNSAFE(view->written, view->n_written, c);
+        U8_APPEND_UNSAFE(view->folded, view->n_folded, u_foldCase(c, U_FOLD_CASE_DEFAULT));
+        view->ends[view->n_folded] = view->next;
     }
 }
 
-static int by_word(const void *a, const void *b) {
+static const char *folded_word(const struct mill_dictionary *d, const struct entry *e) {
+    return d->folded.data + e->folded_at;
+}
+
+/* Less than, equal to or greater than 0, as the entry is to the text; 0 also when the text goes on
+ * behind it. */
+static int compare(const struct mill_dictionary *d, const struct entry *e, struct view *view) {
+    look(view, e->folded_bytes);
+    bool ends = view->n_folded < e->folded_bytes;
+    int order = memcmp(folded_word(d, e), view->folded, ends ? view->n_folded : e->folded_bytes);
+    return order ? order : ends;
+}
+
+/* Whether a's word is what b's begins with. */
+static bool begins(const struct mill_dictionary *d, const struct entry *a, const struct entry *b) {
+    return a->folded_bytes <= b->folded_bytes &&
+           memcmp(folded_word(d, a), folded_word(d, b), a->folded_bytes) == 0;
+}
+
+static int order_of(size_t a, size_t b) {
+    return (a > b) - (a < b);
+}
+
+static int by_word(const void *a, const void *b, void *dictionary) {
     const struct entry *x = a, *y = b;
-    size_t end;
-    int order = compare(x, y->word, 0, y->word_bytes, &end);
-    if (order != 0)
-        return order;
-    if (end < y->word_bytes)
-        return -1; /* what others begin with stands before them */
-    if (x->exact != y->exact)
-        return x->exact ? 1 : -1; /* the last of a kind is tried first */
-    return x->line < y->line ? -1 : 1;
+    const struct mill_dictionary *d = dictionary;
+    size_t n = x->folded_bytes < y->folded_bytes ? x->folded_bytes : y->folded_bytes;
+    int order = memcmp(folded_word(d, x), folded_word(d, y), n);
+    if (order == 0) /* what others begin with stands before them */
+        order = order_of(x->folded_bytes, y->folded_bytes);
+    if (order == 0) /* the last of a kind is tried first */
+        order = x->exact - y->exact;
+    if (order == 0 && x->exact)
+        order = order_of(x->word_bytes, y->word_bytes);
+    if (order == 0 && x->exact)
+        order = memcmp(x->word, y->word, x->word_bytes);
+    return order ? order : order_of(x->line, y->line);
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -92,9 +133,20 @@ static bool has_capitals(const char *text, size_t bytes) {
     return false;
 }
 
+/* The entry's word in folded case; in the word itself, white space becomes one space. */
+static mill_status fold(struct mill_dictionary *d, struct entry *e, struct mill_error *err) {
+    struct view view = {.text = e->word, .size = e->word_bytes};
+    look(&view, MAX_FOLDED_BYTES - U8_MAX_LENGTH);
+    memcpy(d->text.data + (e->word - d->text.data), view.written, view.n_written);
+    e->word_bytes = view.n_written;
+    e->folded_at = d->folded.size;
+    e->folded_bytes = view.n_folded;
+    return mill_buffer_append(&d->folded, view.folded, view.n_folded, err);
+}
+
 /* A line that is not empty. */
-static mill_status read_entry(struct entry *e, const char *line, size_t bytes,
-                              struct mill_error *err) {
+static mill_status read_entry(struct mill_dictionary *d, struct entry *e, const char *line,
+                              size_t bytes, struct mill_error *err) {
     const char *equals = memchr(line, '=', bytes);
     if (!equals)
         return mill_fail(err, MILL_E_INPUT, "'word = spoken text' is wanted");
@@ -111,7 +163,7 @@ static mill_status read_entry(struct entry *e, const char *line, size_t bytes,
         return mill_fail(err, MILL_E_INPUT, "more than %d bytes on one side of the '='",
                          MAX_SIDE_BYTES);
     e->exact = has_capitals(e->word, e->word_bytes);
-    return MILL_OK;
+    return fold(d, e, err);
 }
 
 /* Bytes before a comment, which begins with a '#' at the line's beginning or behind white space:
@@ -140,7 +192,7 @@ static mill_status read_lines(struct mill_dictionary *d, struct mill_error *err)
             return mill_fail(err, MILL_E_INPUT, "line %zu: more than %d entries", line,
                              MAX_ENTRIES);
         struct entry *e = &d->entries[d->n];
-        mill_status status = read_entry(e, start, bytes, err);
+        mill_status status = read_entry(d, e, start, bytes, err);
         if (status < 0)
             return mill_context(err, status, "line %zu", line);
         e->line = line;
@@ -149,28 +201,24 @@ static mill_status read_lines(struct mill_dictionary *d, struct mill_error *err)
     return MILL_OK;
 }
 
-static bool is_same(const struct entry *a, const struct entry *b) {
-    return a->word_bytes == b->word_bytes && memcmp(a->word, b->word, a->word_bytes) == 0;
-}
-
-/* Whether a's word is what b's begins with. */
-static bool begins(const struct entry *a, const struct entry *b) {
-    size_t end;
-    return compare(a, b->word, 0, b->word_bytes, &end) == 0;
+/* Whether both are found in the same places. */
+static bool is_same(const struct mill_dictionary *d, const struct entry *a, const struct entry *b) {
+    return a->exact == b->exact && a->folded_bytes == b->folded_bytes && begins(d, a, b) &&
+           (!a->exact ||
+            (a->word_bytes == b->word_bytes && memcmp(a->word, b->word, a->word_bytes) == 0));
 }
 
 static mill_status sort_entries(struct mill_dictionary *d, struct mill_error *err) {
-    qsort(d->entries, (size_t)d->n, sizeof *d->entries, by_word);
+    struct entry *e = d->entries;
+    qsort_r(e, (size_t)d->n, sizeof *e, by_word, d);
     for (int32_t i = 0; i < d->n; i++) {
+        if (i > 0 && is_same(d, &e[i - 1], &e[i]))
+            return mill_fail(err, MILL_E_INPUT, "lines %zu and %zu: the same word", e[i - 1].line,
+                             e[i].line);
         int32_t parent = i - 1;
-        while (parent >= 0 && !begins(&d->entries[parent], &d->entries[i]))
-            parent = d->entries[parent].parent;
-        d->entries[i].parent = parent;
-        for (; parent >= 0 && d->entries[parent].word_bytes >= d->entries[i].word_bytes;
-             parent = d->entries[parent].parent)
-            if (is_same(&d->entries[parent], &d->entries[i]))
-                return mill_fail(err, MILL_E_INPUT, "lines %zu and %zu: the same word",
-                                 d->entries[parent].line, d->entries[i].line);
+        while (parent >= 0 && !begins(d, &e[parent], &e[i]))
+            parent = e[parent].parent;
+        e[i].parent = parent;
     }
     return MILL_OK;
 }
@@ -196,6 +244,7 @@ static mill_status open_dictionary(struct mill_dictionary **out, const char *nam
     if (!d)
         return mill_fail(err, MILL_E_MEMORY, "no memory for a dictionary");
     mill_buffer_init(&d->text, MAX_FILE_BYTES);
+    mill_buffer_init(&d->folded, 2 * MAX_FILE_BYTES);
     mill_status status =
         data ? mill_buffer_append(&d->text, data, size, err) : mill_file_read(name, &d->text, err);
     if (status == MILL_OK) {
@@ -230,6 +279,7 @@ void mill_dictionary_close(struct mill_dictionary *dictionary) {
         return;
     free(dictionary->entries);
     mill_buffer_deinit(&dictionary->text);
+    mill_buffer_deinit(&dictionary->folded);
     free(dictionary);
 }
 
@@ -252,41 +302,37 @@ static bool is_edge(UChar32 before, UChar32 behind) {
            is_east_asian(behind);
 }
 
-/* As it is written, but for white space. */
-static bool is_written_so(const struct entry *e, const char *text, size_t at, size_t end) {
-    for (size_t i = 0; i < e->word_bytes;) {
-        UChar32 a, b;
-        size_t from = i, place = at;
-        U8_NEXT(e->word, from, e->word_bytes, a);
-        U8_NEXT(text, place, end, b);
-        if (a != b && !(mill_is_blank(a) && mill_is_blank(b)))
-            return false;
-        next_folded(e->word, &i, e->word_bytes);
-        next_folded(text, &at, end);
-    }
-    return true;
+/* The text is written as the entry's word is, but for white space. */
+static bool is_written_so(const struct entry *e, const struct view *view) {
+    return e->word_bytes <= view->n_written && memcmp(e->word, view->written, e->word_bytes) == 0;
+}
+
+/* Whether a word may end at `end` of the text, at the word's beginning. */
+static bool may_end(const char *text, size_t at, size_t end, size_t size) {
+    size_t last = end, next = end;
+    UChar32 before = mill_step_back(text, at, &last), behind = -1;
+    if (next < size)
+        U8_NEXT(text, next, size, behind);
+    return is_edge(before, behind);
 }
 
 /* The longest entry of its own that stands at `at`, and where it ends; NULL = none. */
-static const struct entry *find_own(const struct mill_dictionary *d, const char *text, size_t at,
-                                    size_t size, size_t *end) {
+static const struct entry *find_own(const struct mill_dictionary *d, struct view *view, size_t at,
+                                    size_t *end) {
     int32_t low = 0, high = d->n;
     while (low < high) { /* behind the last entry that is not greater than the text */
         int32_t middle = low + (high - low) / 2;
-        if (compare(&d->entries[middle], text, at, size, end) <= 0)
+        if (compare(d, &d->entries[middle], view) <= 0)
             low = middle + 1;
         else
             high = middle;
     }
     for (int32_t i = low - 1; i >= 0; i = d->entries[i].parent) {
         const struct entry *e = &d->entries[i];
-        if (compare(e, text, at, size, end) != 0)
+        if (compare(d, e, view) != 0 || (e->exact && !is_written_so(e, view)))
             continue;
-        size_t last = *end, next = *end;
-        UChar32 before = mill_step_back(text, at, &last), behind = -1;
-        if (next < size)
-            U8_NEXT(text, next, size, behind);
-        if (is_edge(before, behind) && (!e->exact || is_written_so(e, text, at, *end)))
+        *end = view->ends[e->folded_bytes];
+        if (may_end(view->text, at, *end, view->size))
             return e;
     }
     return NULL;
@@ -296,9 +342,14 @@ static const struct entry *find_own(const struct mill_dictionary *d, const char 
 static const struct entry *find(const struct mill_dictionary *d, const char *text, size_t at,
                                 size_t size, size_t *end) {
     const struct entry *longest = NULL;
+    struct view view; /* too large to be cleared for every word of a text */
+    view.text = text;
+    view.size = size;
+    view.next = at;
+    view.n_written = view.n_folded = 0;
     for (; d; d = d->other) {
         size_t own_end = at;
-        const struct entry *e = find_own(d, text, at, size, &own_end);
+        const struct entry *e = find_own(d, &view, at, &own_end);
         if (!e || (longest && own_end <= *end))
             continue;
         longest = e;

@@ -3,6 +3,8 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -22,7 +24,7 @@ static const char file[] = "# how to say it\n"
 
 static void check(const struct mill_dictionary *d, const char *text, const char *want) {
     struct mill_buffer out;
-    mill_buffer_init(&out, 1000);
+    mill_buffer_init(&out, 2000);
     assert_int_equal(mill_dictionary_apply(d, text, strlen(text), &out, NULL), MILL_OK);
     assert_int_equal(mill_buffer_append(&out, "", 1, NULL), MILL_OK);
     assert_string_equal(out.data, want);
@@ -86,6 +88,8 @@ static void test_refused(void **state) {
         {"a = b\n= c", "line 2: nothing stands before"},
         {"a =  # b", "line 1: nothing stands behind"},
         {"a = b\n\nA = d\na = c", "lines 1 and 4"},
+        {"A  b = c\nA\tb = d", "lines 1 and 2"},
+        {"λόγος = a\nλόγοσ = b", "lines 1 and 2"},
         {"a\xff = b", "byte 1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -99,6 +103,55 @@ static void test_refused(void **state) {
     }
     struct mill_dictionary *d;
     assert_true(mill_dictionary_open(&d, MILL_SCRATCH "/no such dictionary", NULL) < 0);
+}
+
+/* As many entries as one request may bring that differ in case alone, and a text of which every
+ * character could begin each of them: what is compared is bytes that were folded before, since to
+ * fold them anew for each entry would take longer than a test may. */
+static void test_alike(void **state) {
+    (void)state;
+    enum { N_ENTRIES = 180, N_LETTERS = 85, LETTER_BYTES = 3, N_TEXT = 700000 };
+    struct mill_buffer words, text, out;
+    struct mill_dictionary *d;
+    mill_buffer_init(&words, 1 << 17);
+    mill_buffer_init(&text, LETTER_BYTES * N_TEXT);
+    mill_buffer_init(&out, LETTER_BYTES * N_TEXT);
+    for (int i = 0; i < N_ENTRIES; i++) {
+        for (int k = N_LETTERS; k-- > 0;) { /* a capital at the end, the others by the bits of i */
+            bool capital = k == 0 || (k < 9 && i >> (k - 1) & 1);
+            mill_buffer_append(&words, capital ? "Ａ" : "ａ", LETTER_BYTES, NULL);
+        }
+        mill_buffer_append(&words, "=x\n", 3, NULL);
+    }
+    for (int i = 0; i < N_TEXT; i++)
+        mill_buffer_append(&text, "ａ", LETTER_BYTES, NULL);
+    assert_int_equal(mill_dictionary_parse(&d, "d", words.data, words.size, NULL), MILL_OK);
+    assert_int_equal(mill_dictionary_apply(d, text.data, text.size, &out, NULL), MILL_OK);
+    assert_int_equal(out.size, text.size);
+    assert_memory_equal(out.data, text.data, text.size);
+    mill_dictionary_close(d);
+    mill_buffer_deinit(&out);
+    mill_buffer_deinit(&text);
+    mill_buffer_deinit(&words);
+}
+
+/* Characters that are longer or shorter in folded case, as many as a word may have. */
+static void test_lengths(void **state) {
+    (void)state;
+    static const char *const letters[] = {"Ⱥ", "\u212a", "ẞ"}; /* U+212A: kelvin, folded a k */
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++) {
+        char word[257] = "", entry[300], text[1100], want[1100];
+        size_t bytes = strlen(letters[i]);
+        for (size_t at = 0; at + bytes < sizeof word; at += bytes)
+            memcpy(word + at, letters[i], bytes);
+        snprintf(entry, sizeof entry, "%s = x", word);
+        snprintf(text, sizeof text, "%s %s%s%s", word, word, word, word);
+        snprintf(want, sizeof want, "x %s%s%s", word, word, word);
+        struct mill_dictionary *d;
+        assert_int_equal(mill_dictionary_parse(&d, "d", entry, strlen(entry), NULL), MILL_OK);
+        check(d, text, want);
+        mill_dictionary_close(d);
+    }
 }
 
 /* Its own entries, and behind them another one's: the longer counts, and of two alike its own. */
@@ -118,10 +171,9 @@ static void test_extended(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),
-        cmocka_unit_test(test_parents),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_extended),
+        cmocka_unit_test(test_words),   cmocka_unit_test(test_parents),
+        cmocka_unit_test(test_alike),   cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_extended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
