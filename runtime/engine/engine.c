@@ -287,12 +287,15 @@ void mill_engine_close(struct mill_engine *engine) {
     if (engine->has_watcher)
         pthread_join(engine->watcher, NULL);
     cancel_pending(engine);
-    bool whole = true; /* those that lend weights to others go last, where nobody needs them */
-    for (int32_t i = engine->n_replicas - 1; i >= 0; i--)
-        if (whole || lender_of(engine, i))
-            whole &= mill_replica_close(engine->replicas[i]);
+    bool whole = true;
+    for (int32_t i = 0; i < engine->n_replicas; i++)
+        whole &= mill_replica_stop(engine->replicas[i]);
+    for (int32_t i = 0; i < engine->n_replicas; i++)
+        mill_replica_cancel_all(engine->replicas[i]);
     if (!whole)
         return; /* a stuck device may come back and use any of this */
+    for (int32_t i = engine->n_replicas - 1; i >= 0; i--) /* those that lend weights go last */
+        mill_replica_close(engine->replicas[i]);
     mill_model_close(&engine->model);
     free(engine->pending);
     free((char *)(uintptr_t)engine->options.model);

@@ -337,10 +337,15 @@ static bool join(struct mill_replica *r) {
     return false;
 }
 
-/* What came when the thread was gone. */
-static void cancel_assigned(struct mill_replica *r) {
+bool mill_replica_stop(struct mill_replica *replica) {
+    return !replica->has_thread || join(replica);
+}
+
+void mill_replica_cancel_all(struct mill_replica *r) {
     const struct mill_error err = {"the engine was closed"};
+    pthread_mutex_lock(&r->lock);
     give_back(r, r->state);
+    pthread_mutex_unlock(&r->lock);
     for (struct mill_request *request; (request = mill_replica_take_back(r));) {
         struct mill_request_result result;
         mill_request_end_unmade(request, MILL_REQUEST_CANCELLED, MILL_E_CANCELLED, &err, &result);
@@ -349,12 +354,9 @@ static void cancel_assigned(struct mill_replica *r) {
     }
 }
 
-bool mill_replica_close(struct mill_replica *r) {
+void mill_replica_close(struct mill_replica *r) {
     if (!r)
-        return true;
-    if (r->has_thread && !join(r))
-        return false;
-    cancel_assigned(r);
+        return;
     mill_kv_pool_close(r->pool);
     free(r->scheduler_memory);
     mill_bicodec_streams_close(r->streams);
@@ -378,7 +380,6 @@ bool mill_replica_close(struct mill_replica *r) {
     pthread_cond_destroy(&r->wake);
     pthread_mutex_destroy(&r->lock);
     free(r);
-    return true;
 }
 
 /* ------------------------------------------------------------------ what others see */

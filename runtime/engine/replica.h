@@ -49,9 +49,14 @@ struct mill_replica_options {
 mill_status mill_replica_open(struct mill_replica **out, const struct mill_replica_options *options,
                               struct mill_error *err);
 mill_status mill_replica_start(struct mill_replica *replica, struct mill_error *err);
-/* Ends what it has, cancelled. False when its device is still stuck: then its thread and memory are
- * left behind, and what they use must be too. NULL is fine. */
-bool mill_replica_close(struct mill_replica *replica);
+/* Its thread ends, and with it what it has, cancelled. False when its device is still stuck: then
+ * the thread is left behind, and all that it may use must be too when it comes back: this replica,
+ * the others that it would give requests to, weights. */
+bool mill_replica_stop(struct mill_replica *replica);
+/* Of a stopped one, when no other runs that would give it more: cancels what its thread has not. */
+void mill_replica_cancel_all(struct mill_replica *replica);
+/* One that never ran, or was stopped and is not stuck. NULL is fine. */
+void mill_replica_close(struct mill_replica *replica);
 const struct mill_device *mill_replica_device(const struct mill_replica *replica);
 
 /* Takes a reference. MILL_E_DEVICE when the replica is lost, or full. */

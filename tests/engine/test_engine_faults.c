@@ -324,6 +324,89 @@ static void test_all_fail(void **state) {
     faulty_backend_disarm();
 }
 
+/* Of two replicas the faulty one. */
+static int32_t faulty;
+
+static const struct mill_backend_ops *find_backend_of_two(void *context, int32_t replica) {
+    (void)context;
+    return replica == faulty ? faulty_backend_ops() : NULL;
+}
+
+static double clock_of_two(void *context, int32_t replica) {
+    (void)context;
+    return replica == faulty && faulty_backend_hangs() ? 1e-3 * atomic_load(&hang_ms) : 0;
+}
+
+/* The engine that is closed; one that leaves its memory behind is not a leak. */
+static struct mill_engine *closing;
+
+/* Until close has begun and waits for the device that hangs. */
+static void await_closing(void) {
+    for (bool begun = false; !begun;) {
+        pthread_mutex_lock(&closing->lock);
+        begun = closing->closing;
+        pthread_mutex_unlock(&closing->lock);
+    }
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+}
+
+static void *let_it_be_stuck(void *context) {
+    await_closing();
+    atomic_store(&hang_ms, STUCK_MS);
+    return context;
+}
+
+static void *let_it_fail(void *context) {
+    await_closing();
+    faulty_backend_disarm();
+    return context;
+}
+
+/* Two requests, one on each replica, whose sound nobody reads; the faulty one hangs. The engine is
+ * closed, and then neither runs any more. */
+static void close_while_one_hangs(void *(*meanwhile)(void *context)) {
+    const struct mill_engine_hooks hooks = {
+        .find_backend = find_backend_of_two, .clock = clock_of_two, .audit = true};
+    struct heard heard[2];
+    pthread_t thread;
+    atomic_store(&hang_ms, 0);
+    faulty_backend_disarm();
+    closing = fixture_open(
+        (struct mill_engine_options){
+            .devices = "cpu:1,cpu:1", .max_running = 3, .max_window = 16, .max_unread_s = 0.01},
+        &hooks);
+    faulty_backend_arm(FAULTY_HANGS, 400);
+    for (int i = 0; i < 2; i++)
+        fixture_submit(closing, 2 * i, true, &heard[i]);
+    while (!faulty_backend_hangs())
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, meanwhile, NULL), 0);
+    mill_engine_close(closing);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mill_request_wait(heard[i].request, 0), MILL_OK);
+        mill_request_get_result(heard[i].request, &heard[i].result);
+        assert_int_equal(heard[i].result.end, MILL_REQUEST_CANCELLED);
+        heard_free(&heard[i]);
+    }
+}
+
+/* A device fails while its engine is closed: that one looks where its requests could go. */
+static void test_fails_while_closed(void **state) {
+    (void)state;
+    faulty = 0;
+    close_while_one_hangs(let_it_fail);
+}
+
+/* A device is stuck when its engine is closed. The last test: what it left behind is used when it
+ * comes back. */
+static void test_closed_while_stuck(void **state) {
+    (void)state;
+    faulty = 1;
+    close_while_one_hangs(let_it_be_stuck);
+    faulty_backend_disarm();
+}
+
 /* An engine that was never started cancels what waits for it. */
 static void test_never_started(void **state) {
     (void)state;
@@ -341,10 +424,16 @@ static void test_never_started(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fails),         cmocka_unit_test(test_fails_after_delivery),
-        cmocka_unit_test(test_hangs),         cmocka_unit_test(test_all_fail),
-        cmocka_unit_test(test_never_started), cmocka_unit_test(test_comes_back),
-        cmocka_unit_test(test_slow),          cmocka_unit_test(test_fails_late),
+        cmocka_unit_test(test_fails),
+        cmocka_unit_test(test_fails_after_delivery),
+        cmocka_unit_test(test_hangs),
+        cmocka_unit_test(test_all_fail),
+        cmocka_unit_test(test_never_started),
+        cmocka_unit_test(test_comes_back),
+        cmocka_unit_test(test_fails_late),
+        cmocka_unit_test(test_slow),
+        cmocka_unit_test(test_fails_while_closed),
+        cmocka_unit_test(test_closed_while_stuck),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
