@@ -39,7 +39,7 @@ class Request(ctypes.Structure):
                 ("n_semantic", c_int32), ("gender", c_int32), ("pitch", c_int32), ("speed", c_int32),
                 ("pitch_value", c_int32), ("speed_value", c_int32), ("temperature", c_float), ("top_p", c_float),
                 ("top_k", c_int32), ("seed", c_uint64), ("max_frames", c_int32), ("max_redraws", c_int32),
-                ("unrestricted", c_bool), ("stream", c_bool), ("lookahead", c_int32), ("in_place", c_bool),
+                ("unrestricted", c_bool), ("stream", c_bool), ("lookahead", c_int32), ("later", c_bool), ("in_place", c_bool),
                 ("priority", c_int32), ("fair_key", c_uint64), ("deadline_s", c_double), ("deliver", c_void_p),
                 ("readable", c_void_p), ("ended", c_void_p), ("context", c_void_p)]
 

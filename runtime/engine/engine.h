@@ -130,6 +130,7 @@ struct mill_engine_request {
      * looks ahead. With fewer the first sound comes earlier and is not quite that of the model. */
     int32_t lookahead;
 
+    bool later;        /* streamed, and its listener hears another first: mill_request_listen */
     bool in_place;     /* see mill_engine_take_place */
     int32_t priority;  /* higher goes first [0] */
     uint64_t fair_key; /* requests of one key share one share of the devices [0] */
@@ -151,10 +152,9 @@ struct mill_engine_request {
 /* Usual values: no voice, middle labels, temperature 0.8, top_p 0.95, top_k 50, 60 s, 2 redraws. */
 void mill_engine_request_init(struct mill_engine_request *request);
 
-/* Check a request and put it in the queue. MILL_AGAIN, with *retry_after_s (may be NULL) set, when
- * the queue is full or too much work waits; MILL_E_INPUT for what can never be done; MILL_E_DEVICE
- * when no replica is left; MILL_E_CANCELLED after drain began. The handle is the caller's to free.
- */
+/* Check a request and queue it; its handle is the caller's to free. MILL_AGAIN, with *retry_after_s
+ * (may be NULL) set, when the queue is full or too much work waits; MILL_E_INPUT for what can never
+ * be done; MILL_E_DEVICE when no replica is left; MILL_E_CANCELLED after drain began. */
 mill_status mill_engine_submit(struct mill_engine *engine, const struct mill_engine_request *wish,
                                struct mill_request **out, double *retry_after_s,
                                struct mill_error *err);
@@ -178,10 +178,11 @@ mill_status mill_request_wait(struct mill_request *request, double timeout_s);
 /* End it: nothing more is delivered and what it holds is free at its replica's next step. Returns
  * at once; harmless when it has ended; allowed inside `deliver`. */
 void mill_request_cancel(struct mill_request *request);
+/* Its listener has come to it: it is `later`, behind all others of its priority, no longer. */
+void mill_request_listen(struct mill_request *request);
 /* As far as it has come. */
 void mill_request_get_result(struct mill_request *request, struct mill_request_result *result);
-/* Semantic tokens so far. */
-int32_t mill_request_get_progress(struct mill_request *request);
+int32_t mill_request_get_progress(struct mill_request *request); /* semantic tokens so far */
 /* The voice's global tokens, [n_voice_tokens], as given or as created; MILL_AGAIN while they are
  * not known: one that is created, before its first sound. */
 mill_status mill_request_get_voice(struct mill_request *request, int32_t *global);
@@ -193,7 +194,6 @@ void mill_request_free(struct mill_request *request);
 const char *mill_engine_finding_name(int bit);
 const char *mill_engine_version(void); /* "0.1.0": of the library that is loaded */
 
-/* What an operator watches: see stats.h. */
 void mill_engine_get_stats(struct mill_engine *engine, struct mill_engine_stats *stats);
 
 #pragma GCC visibility pop

@@ -49,6 +49,7 @@ static struct mill_job make_job(const struct mill_replica *r, struct mill_reques
         .estimate_frames = request->estimate_frames,
         .first_window = wish->stream ? FIRST_WINDOW : 0,
         .streamed = wish->stream,
+        .later = atomic_load(&request->later),
         .lookahead = exact ? mill_bicodec_streams_context(r->streams) : wish->lookahead,
         .first_frame =
             judged || !exact ? 0 : (int32_t)(mill_request_n_taken(request) / (uint64_t)hop),

@@ -265,9 +265,11 @@ mill_status mill_replica_collect_all(struct mill_replica *r, struct mill_error *
 
 /* ------------------------------------------------------------------ a turn */
 
-/* Those that nobody wants go; those whose reader has no room for a window stand still. */
+/* Those that nobody wants go; those whose listener has come are told; those whose reader has no
+ * room for a window stand still. */
 static void sweep(struct mill_replica *r) {
     size_t window = (size_t)r->options.max_window * (size_t)r->options.model->shape.bicodec.hop;
+    double now_s = mill_clock_seconds();
     for (int32_t slot = 0, n = r->n_jobs; n > 0; slot++) {
         struct mill_replica_job *job = &r->jobs[slot];
         if (!job->request)
@@ -278,6 +280,8 @@ static void sweep(struct mill_replica *r) {
             mill_replica_job_end(r, job, MILL_REQUEST_CANCELLED, MILL_E_CANCELLED, &err, true);
             continue;
         }
+        if (!atomic_load(&job->request->later))
+            mill_scheduler_listen(r->scheduler, slot, now_s);
         bool held = !job->judged && !mill_request_has_room(job->request, window);
         if (held != job->held)
             mill_scheduler_hold(r->scheduler, slot, held);

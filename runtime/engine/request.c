@@ -31,6 +31,7 @@ mill_status mill_request_new(struct mill_request **out, const struct mill_engine
     }
     pthread_mutex_init(&request->lock, NULL);
     atomic_init(&request->n_references, 1);
+    atomic_init(&request->later, wish->later && wish->stream);
     request->wish = *wish;
     request->wish.text = request->wish.transcript = NULL;
     request->wish.global = request->wish.semantic = NULL;
@@ -232,6 +233,10 @@ mill_status mill_request_wait(struct mill_request *request, double timeout_s) {
     mill_status status = request->result.end == MILL_REQUEST_RUNNING ? MILL_AGAIN : MILL_OK;
     pthread_mutex_unlock(&request->lock);
     return status;
+}
+
+void mill_request_listen(struct mill_request *request) {
+    atomic_store(&request->later, false);
 }
 
 void mill_request_cancel(struct mill_request *request) {

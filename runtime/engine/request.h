@@ -30,6 +30,7 @@ struct mill_request {
 
     atomic_int n_references;
     atomic_bool cancelled;
+    atomic_bool later;     /* as wished, until its listener has come */
     atomic_int n_semantic; /* progress */
 
     pthread_mutex_t lock;

@@ -126,7 +126,7 @@ mill_status mill_scheduler_add(struct mill_scheduler *scheduler, const struct mi
         (struct mill_entry){.state = MILL_JOB_WAITING,
                             .attempt = attempt,
                             .job = *job,
-                            .level = (uint8_t)level_of(job->priority),
+                            .level = (uint8_t)(2 * level_of(job->priority) + job->later),
                             .streamed = job->streamed,
                             .n_prompt = job->n_prompt,
                             .lookahead = job->lookahead,
@@ -236,6 +236,24 @@ void mill_scheduler_hold(struct mill_scheduler *scheduler, int32_t slot, bool he
         mill_queue_take(scheduler, slot);
     else
         mill_queue_put(scheduler, slot);
+}
+
+void mill_scheduler_listen(struct mill_scheduler *scheduler, int32_t slot, double now_s) {
+    struct mill_entry *entry = &scheduler->entries[slot];
+    if (!mill_is_later(entry))
+        return;
+    bool queued = entry->state == MILL_JOB_WAITING && !entry->held;
+    if (queued)
+        mill_queue_take(scheduler, slot);
+    if (entry->state == MILL_JOB_RUNNING)
+        count_running(scheduler, entry, -1);
+    entry->level--;
+    if (entry->state == MILL_JOB_RUNNING)
+        count_running(scheduler, entry, 1);
+    if (queued)
+        mill_queue_put(scheduler, slot);
+    entry->heard = entry->streamed && entry->n_voiced > entry->job.first_frame;
+    entry->play_start_s = now_s - entry->job.first_frame * scheduler->options.frame_s;
 }
 
 void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int32_t n_ids) {

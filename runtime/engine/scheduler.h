@@ -23,12 +23,14 @@
  * Where all that run fit, which is the rule, each that has one token to run runs it, and the order
  * is that of the others, for the rows that are left: prompts are computed beside speech.
  *
+ * Parts of a text behind the one that is heard are `later`: behind all else of their priority, and
+ * where turns are long they stand back while a listener has little ahead (docs/decisions/0015).
+ *
  * Nobody starves. A started job that idled max_idle_steps goes first, so of n started jobs each
  * runs at least every max_idle_steps + n steps while it has its pages. And one job at a time, the
  * elder, is above every rule: the one that came first of those which wait and were added more than
- * patience_steps ago; it keeps the rank until it has no more to compute. So a job in front of
- * which n older ones wait starts at most patience_steps + (n + 1) * (steps of the longest job)
- * steps after it was added.
+ * patience_steps ago; it keeps the rank until it has no more to compute. So a job behind n older
+ * ones starts at most patience_steps + (n + 1) * (steps of the longest job) steps after it came.
  *
  * Pages. The scheduler holds every job's page table. Jobs whose prompts begin alike share the full
  * pages of that beginning, from the step on in which the first of them computes it; what stays of
@@ -77,9 +79,9 @@ struct mill_job {
     int32_t n_ids;           /* tokens known from the start: the prompt and what is forced */
     int32_t max_ids;         /* tokens it may come to hold */
     int32_t estimate_frames; /* audio that it is expected to make, for fair shares; 1 or more */
-    int32_t first_window;    /* frames of a window while it speaks that are always enough; 0 = that
-                                is max_window */
+    int32_t first_window;    /* frames that are enough for a window, always; 0 = max_window */
     bool streamed;           /* voiced while it speaks; otherwise after its last token */
+    bool later;              /* streamed, and its listener hears others first: see listen below */
     int32_t lookahead;       /* frames that must be known behind a window while it speaks */
     int32_t first_frame;     /* frames before it were delivered already, by another replica */
     int32_t priority;
@@ -94,12 +96,13 @@ struct mill_job {
  * run: more tokens than a sequence may hold or than there are pages. */
 mill_status mill_scheduler_add(struct mill_scheduler *scheduler, const struct mill_job *job,
                                int32_t *slot, struct mill_error *err);
-/* Finished or cancelled, whatever it was doing: its pages and its slot are free. What was planned
- * for it is carried out all the same, since others may share those pages, and is then wanted no
- * longer. */
+/* Finished or cancelled, whatever it was doing: its pages and slot are free. What was planned for
+ * it is carried out all the same, since others may share those pages, and is wanted no longer. */
 void mill_scheduler_remove(struct mill_scheduler *scheduler, int32_t slot);
 /* A held job (its reader is slow) keeps its place and pages but does not run and is not voiced. */
 void mill_scheduler_hold(struct mill_scheduler *scheduler, int32_t slot, bool held);
+/* Its listener has come to it: it is `later` no longer. */
+void mill_scheduler_listen(struct mill_scheduler *scheduler, int32_t slot, double now_s);
 /* Begin again from n_ids known tokens, with nothing voiced: a redraw. It waits in its old place. */
 void mill_scheduler_restart(struct mill_scheduler *scheduler, int32_t slot, int32_t n_ids);
 
@@ -139,19 +142,16 @@ struct mill_step_plan {
 mill_status mill_scheduler_plan_step(struct mill_scheduler *scheduler, double now_s,
                                      struct mill_step_plan *plan, struct mill_error *err);
 
-/* The next plan is made before the draw of this sequence is known: if the job goes on it will know
- * n_ids tokens, the drawn one and what is forced behind it included; or as many as now, if it ends
- * for sure. */
+/* The next plan is made before the draw of this sequence is known: the job will know n_ids tokens,
+ * the drawn one and what is forced behind it included; or as many as now, if it ends for sure. */
 void mill_scheduler_expect(struct mill_scheduler *scheduler, const struct mill_plan_sequence *sent,
                            int32_t n_ids);
-/* Whether the draw of a planned sequence still matters: not when its job was removed or restarted
- * since, or had ended. */
+/* Whether its draw still matters: not when its job was removed or restarted since, or had ended. */
 bool mill_scheduler_wants_draw(const struct mill_scheduler *scheduler,
                                const struct mill_plan_sequence *sequence);
 /* What a wanted draw gave. Now the job knows n_ids tokens (the drawn one and what is forced behind
  * it included) and n_frames frames; `ended`: it will know no more, and what the caller wanted to
- * judge is judged. Its pages are then free. True when nothing is left to be voiced either: remove
- * it. */
+ * judge is judged; then its pages are free. True when nothing is left to be voiced: remove it. */
 bool mill_scheduler_accept(struct mill_scheduler *scheduler, const struct mill_plan_sequence *done,
                            int32_t n_ids, int32_t n_frames, bool ended);
 

@@ -54,19 +54,20 @@ void mill_queue_leave_key(struct mill_scheduler *scheduler, int32_t key) {
     scheduler->queue.keys[key].n_jobs--;
 }
 
+/* Behind those of its key that came before it; who comes in line again may not be the last. */
 static void link_job(struct mill_scheduler *scheduler, int32_t slot) {
-    struct mill_entry *entry = &scheduler->entries[slot];
+    struct mill_entry *entries = scheduler->entries, *entry = &entries[slot];
     struct mill_fair_key *key = &scheduler->queue.keys[entry->key];
-    int32_t last = key->last[entry->level];
-    entry->previous = last;
-    entry->next = -1;
-    key->last[entry->level] = slot;
-    if (last >= 0) {
-        scheduler->entries[last].next = slot;
-        return;
-    }
-    key->first[entry->level] = slot;
-    mill_index_heap_put(&scheduler->queue.fair[entry->level], entry->key, key->served);
+    int32_t *first = &key->first[entry->level], *last = &key->last[entry->level];
+    if (*first < 0)
+        mill_index_heap_put(&scheduler->queue.fair[entry->level], entry->key, key->served);
+    int32_t before = *last;
+    while (before >= 0 && entries[before].arrival > entry->arrival)
+        before = entries[before].previous;
+    entry->previous = before;
+    entry->next = before >= 0 ? entries[before].next : *first;
+    *(before >= 0 ? &entries[before].next : first) = slot;
+    *(entry->next >= 0 ? &entries[entry->next].previous : last) = slot;
 }
 
 static void unlink_job(struct mill_scheduler *scheduler, int32_t slot) {

@@ -11,7 +11,7 @@ static uint64_t cut(double value) {
 }
 
 static uint64_t pack(unsigned top, int32_t level, unsigned class, uint64_t value, int32_t slot) {
-    return (((((uint64_t)top << 3 | (unsigned)level) << 2 | class) << VALUE_BITS | value) << 32) |
+    return (((((uint64_t)top << 4 | (unsigned)level) << 2 | class) << VALUE_BITS | value) << 32) |
            (uint32_t)slot;
 }
 

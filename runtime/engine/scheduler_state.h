@@ -7,7 +7,8 @@
 #include "runtime/engine/index_heap.h"
 #include "runtime/engine/scheduler.h"
 
-enum { MILL_N_LEVELS = 2 * MILL_SCHEDULER_MAX_PRIORITY + 1 }; /* level 0 = highest priority */
+/* Two for each priority, the highest first: an odd one is that of jobs that are `later`. */
+enum { MILL_N_LEVELS = 2 * (2 * MILL_SCHEDULER_MAX_PRIORITY + 1) };
 
 enum mill_job_state { MILL_JOB_FREE, MILL_JOB_WAITING, MILL_JOB_RUNNING, MILL_JOB_VOICING };
 
@@ -15,7 +16,7 @@ enum mill_job_state { MILL_JOB_FREE, MILL_JOB_WAITING, MILL_JOB_RUNNING, MILL_JO
  * each job that runs, and its table. */
 struct mill_entry {
     _Alignas(64) uint8_t state; /* enum mill_job_state */
-    uint8_t level;              /* of the priority */
+    uint8_t level;              /* of the priority, and whether it is later */
     bool ended, held;
     bool streamed;
     bool heard;              /* a listener has some of it and waits for more: play_start_s counts */
@@ -109,6 +110,10 @@ static inline int32_t mill_pages_of(const struct mill_scheduler *scheduler, int3
 void mill_scheduler_start(struct mill_scheduler *scheduler, int32_t slot);
 void mill_scheduler_preempt(struct mill_scheduler *scheduler, int32_t slot);
 
+static inline bool mill_is_later(const struct mill_entry *entry) {
+    return entry->level % 2 == 1;
+}
+
 /* Seconds of audio delivered ahead of real time. */
 static inline double mill_buffered_s(const struct mill_scheduler *scheduler,
                                      const struct mill_entry *entry, double now_s) {
@@ -117,7 +122,7 @@ static inline double mill_buffered_s(const struct mill_scheduler *scheduler,
 
 /* ------------------------------------------------------------------ scheduler_rank.c
  * A rank packs the policy into one number, least first:
- * elder, overdue, others (2 bits) | level (3) | class (2) | value (24) | slot (32). */
+ * elder, overdue, others (2 bits) | level (4) | class (2) | value (24) | slot (32). */
 
 enum mill_rank_class { MILL_RANK_URGENT, MILL_RANK_NEWCOMER, MILL_RANK_HEARD, MILL_RANK_UNHEARD };
 

@@ -14,6 +14,7 @@
 #include <math.h>
 
 #define RESERVE_S 0.25 /* of audio: see count_prefill */
+#define LITTLE_S 0.5   /* of audio: see stands_back */
 
 struct planning {
     struct mill_scheduler *s;
@@ -211,13 +212,18 @@ static int32_t cut(const struct mill_scheduler *s, const struct mill_entry *entr
     return over < n_rows ? n_rows - over : n_rows;
 }
 
+/* Whether it may be left out of this step. */
+static bool is_patient(const struct mill_scheduler *s, int32_t slot) {
+    return slot != s->elder &&
+           s->n_steps - s->entries[slot].ran_step < (int64_t)s->options.max_idle_steps;
+}
+
 static void plan_job(struct planning *p, int32_t slot) {
     struct mill_scheduler *s = p->s;
     const struct mill_entry *entry = &s->entries[slot];
     if (entry->state != MILL_JOB_RUNNING) /* forced out since the order was made */
         return;
-    bool patient =
-        slot != s->elder && s->n_steps - entry->ran_step < (int64_t)s->options.max_idle_steps;
+    bool patient = is_patient(s, slot);
     bool in_prompt = entry->n_cached < entry->n_prompt;
     if (in_prompt)
         share_beginning(s, slot);
@@ -264,14 +270,45 @@ static int32_t count_prefill(const struct planning *p) {
     return rows >= most ? most : rows > least ? (int32_t)rows : least;
 }
 
+/* Seconds of audio ahead of real time, with what is drawn and can be voiced. */
+static double known_ahead_s(const struct planning *p, const struct mill_entry *entry) {
+    int32_t n = entry->n_frames - entry->n_voiced - (entry->ended ? 0 : entry->lookahead);
+    return mill_buffered_s(p->s, entry, p->now_s) + (n > 0 ? n : 0) * p->s->options.frame_s;
+}
+
+/* Whether a listener would notice that who is later runs too. Who hears silence already is not
+ * waited for: then all together are done sooner. */
+static bool is_in_need(const struct planning *p, const struct mill_entry *entry) {
+    if (!entry->streamed || entry->held || mill_is_later(entry) ||
+        (entry->ended && entry->n_voiced >= entry->n_frames))
+        return false;
+    double ahead_s = entry->heard ? known_ahead_s(p, entry) : LITTLE_S / 2;
+    return ahead_s > 0 && ahead_s < LITTLE_S;
+}
+
+/* Whether those that are later stand back in this step. */
+static bool stands_back(const struct planning *p) {
+    const struct mill_scheduler *s = p->s;
+    int32_t n_later = 0;
+    for (int level = 1; level < MILL_N_LEVELS; level += 2)
+        n_later += s->n_running_of[level];
+    bool in_need = false;
+    if (n_later > 0 && s->costs.turn_s > s->options.frame_s / 2)
+        for (int32_t i = 0; i < s->n_live && !in_need; i++)
+            in_need = is_in_need(p, &s->entries[s->live[i]]);
+    return in_need;
+}
+
 static void plan_running(struct planning *p) {
     struct mill_scheduler *s = p->s;
-    bool fit = all_fit(s);
+    bool fit = all_fit(s), back = stands_back(p);
     int32_t n = 0;
     for (int32_t i = 0; i < s->n_live; i++) {
         int32_t slot = s->live[i];
         const struct mill_entry *entry = &s->entries[slot];
         if (entry->state != MILL_JOB_RUNNING || entry->held || entry->n_cached == entry->n_ids)
+            continue;
+        if (back && mill_is_later(entry) && is_patient(s, slot))
             continue;
         if (fit && entry->n_cached == entry->n_ids - 1)
             plan_job(p, slot);

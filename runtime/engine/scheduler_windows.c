@@ -49,13 +49,20 @@ static double left_s(const struct mill_scheduler *s, const struct mill_entry *en
     return mill_buffered_s(s, entry, now_s) - safe_s(s, n);
 }
 
+/* What is not waited for yet is voiced in pieces that those who wait hardly notice. */
+static int32_t largest_window(const struct mill_scheduler *s, const struct mill_entry *entry) {
+    enum { PART = 4 };
+    int32_t most = s->options.max_window;
+    return mill_is_later(entry) && most >= PART ? most / PART : most;
+}
+
 /* Whether a job that speaks makes a window of its n frames. While a player has enough ahead, half
  * of it is waited for, so windows grow as it does. */
 static bool is_full(const struct mill_scheduler *s, const struct mill_entry *entry, int32_t n,
                     double now_s) {
-    if (n >= s->options.max_window)
+    if (n >= largest_window(s, entry))
         return true;
-    if (n <= 0 || entry->first_window == 0)
+    if (n <= 0 || entry->first_window == 0 || mill_is_later(entry))
         return false;
     if (!entry->heard)
         return n >= first_window(s, entry);
@@ -65,7 +72,7 @@ static bool is_full(const struct mill_scheduler *s, const struct mill_entry *ent
 /* Frames of the job that make a window now; 0 = not yet. */
 static int32_t count_ready(const struct mill_scheduler *s, const struct mill_entry *entry,
                            double now_s) {
-    int32_t max_window = s->options.max_window, n_ready = entry->n_frames - entry->n_voiced;
+    int32_t most = largest_window(s, entry), n_ready = entry->n_frames - entry->n_voiced;
     if (entry->held || (!entry->ended && !entry->streamed))
         return 0;
     if (!entry->ended) {
@@ -73,7 +80,7 @@ static int32_t count_ready(const struct mill_scheduler *s, const struct mill_ent
         if (!is_full(s, entry, n_ready, now_s))
             return 0;
     }
-    return n_ready < max_window ? n_ready : max_window;
+    return n_ready < most ? n_ready : most;
 }
 
 /* Whether its window of n frames, which is ready, cannot wait for others. */
@@ -191,6 +198,6 @@ bool mill_scheduler_voiced(struct mill_scheduler *scheduler, const struct mill_p
     entry->n_voiced = window->end;
     if (!entry->heard)
         entry->play_start_s = now_s - entry->job.first_frame * scheduler->options.frame_s;
-    entry->heard = entry->streamed;
+    entry->heard = entry->streamed && !mill_is_later(entry);
     return entry->ended && entry->n_voiced >= entry->n_frames;
 }

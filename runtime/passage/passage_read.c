@@ -129,6 +129,10 @@ static void end_piece(struct mill_passage *p) {
     if (is_last(p))
         p->n_zeros = (uint64_t)llrint(p->pause_s * p->sample_rate);
     p->current++;
+    struct mill_request *next =
+        p->current < p->next ? mill_passage_flight(p, p->current)->request : NULL;
+    if (next) /* else it is not submitted yet, or was kept */
+        mill_request_listen(next);
 }
 
 /* ------------------------------------------------------------------ samples */

@@ -119,6 +119,7 @@ static mill_status fly(struct mill_passage *p, struct mill_passage_flight *fligh
                        struct mill_error *err) {
     struct mill_request *request;
     wish->in_place = p->has_place && !is_flying(p);
+    wish->later = wish->stream && flight->piece > p->current;
     wish->deliver = deliver;
     wish->ended = ended;
     wish->context = flight;

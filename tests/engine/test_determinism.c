@@ -182,6 +182,7 @@ static void submit(struct mill_engine *engine, int i, bool polled, struct heard 
     struct mill_engine_request wish = fixture_wish(engine, i, heard);
     if (polled)
         wish.deliver = NULL;
+    wish.later = i % 2;
     if (subject == &emulator) {
         wish.max_frames = subject->n_frames - i % 5;
         wish.max_redraws = wish.max_redraws > 0;
@@ -226,8 +227,10 @@ static void run_schedule(struct mill_engine *engine, struct chance c, const uint
         submit(engine, wishes[i], between(&c, 0, 2) == 0, &heard[i]);
     }
     for (int32_t i = 0; i < n; i++) {
-        if (cancel_at[i] < 0)
+        if (cancel_at[i] < 0) {
+            mill_request_listen(heard[i].request); /* the others stay later, where they were */
             continue;
+        }
         await_progress(&heard[i], cancel_at[i]);
         mill_request_cancel(heard[i].request);
     }

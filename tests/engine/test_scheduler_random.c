@@ -60,6 +60,7 @@ static struct mill_job random_job(struct chance *c, const struct mill_scheduler_
                            .estimate_frames = 1 + below(c, 20),
                            .first_window = first_window,
                            .streamed = below(c, 2),
+                           .later = below(c, 4) == 0,
                            .lookahead = below(c, 3) == 0 ? below(c, 4) : o->lookahead,
                            .priority = below(c, 7) - 3,
                            .fair_key = (uint64_t)below(c, 20)};
@@ -98,6 +99,9 @@ static void happen(struct drive *d, struct chance *c, bool *held, double now_s) 
     case 3:
         drive_restart(d, slot);
         break;
+    case 4:
+        mill_scheduler_listen(d->scheduler, slot, now_s);
+        break;
     default:
         break;
     }
@@ -118,6 +122,8 @@ static void run_schedule(uint64_t seed, uint64_t *n_preemptions, uint64_t *n_sha
     bool held[16] = {false};
     mill_status status = drive_open(&d, &options, true);
     d.ahead = seed % 2 == 1;
+    if (status == MILL_OK && seed % 3 == 1) /* turns as long as theirs: who is later stands back */
+        mill_scheduler_set_costs(d.scheduler, &(struct mill_scheduler_costs){.turn_s = 0.3});
     int32_t turn = 0;
     /* Those that stay held stop nobody else. */
     int32_t end = MAX_TURNS;

@@ -103,6 +103,31 @@ static void test_windows_grow(void **state) {
     }
 }
 
+/* Until it is listened to: windows of a quarter of the largest, and no player that could run dry.
+ */
+static void test_windows_of_what_is_later(void **state) {
+    (void)state;
+    struct mill_scheduler_options options = roomy();
+    struct drive d;
+    open_world(&d, &options);
+    mill_scheduler_set_costs(d.scheduler, &(struct mill_scheduler_costs){.turn_s = 0.001});
+    struct mill_job job = streamed(2, 25);
+    job.later = true;
+    must_add(&d, &job, 60);
+    const char *const windows[] = {"", "", "", "", "0:0-2", "", "0:2-4", ""};
+    for (int i = 0; i < 8; i++) {
+        step(&d, 0);
+        voice(&d, 0);
+        assert_batch(&d, windows[i]);
+    }
+    mill_scheduler_listen(d.scheduler, 0, 1);
+    step(&d, 1.07);
+    voice(&d, 1.07); /* 0.01 s are left of the four frames */
+    assert_batch(&d, "0:4-6");
+    drive_remove(&d, 0);
+    close_world(&d);
+}
+
 /* A window waits for as many frames as the others make in two turns, or for two turns; not where
  * nobody else runs, or a listener has little ahead. */
 static void test_windows_wait_for_company(void **state) {
@@ -174,6 +199,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streams_are_lent),
         cmocka_unit_test(test_windows_grow),
+        cmocka_unit_test(test_windows_of_what_is_later),
         cmocka_unit_test(test_windows_wait_for_company),
         cmocka_unit_test(test_window_before_silence),
     };

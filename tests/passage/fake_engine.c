@@ -112,6 +112,11 @@ int32_t mill_request_get_progress(struct mill_request *request) {
     return request->result.n_frames;
 }
 
+void mill_request_listen(struct mill_request *request) {
+    assert_false(request->freed);
+    request->wish.later = false;
+}
+
 void mill_request_cancel(struct mill_request *request) {
     request->cancelled = true;
 }

@@ -352,6 +352,30 @@ static void test_bounds(void **state) {
     free(out);
 }
 
+/* Where somebody listens, segments behind the one that is read are later, until it is their turn.
+ */
+static void test_who_is_heard_first(void **state) {
+    (void)state;
+    float *out = malloc(MAX_SAMPLES * sizeof *out);
+    for (int streamed = 0; streamed < 2; streamed++) {
+        struct mill_engine engine;
+        fake_engine_init(&engine);
+        struct mill_passage_options options = options_for("1.\n\n2.\n\n3.\n\n4.");
+        options.wish.stream = streamed;
+        options.n_ahead = 1;
+        struct mill_passage *passage = open_with(&engine, &options);
+        size_t n = 0;
+        for (int i = 0; i < 4; i++) {
+            for (int k = 0; k < engine.n_requests; k++)
+                assert_int_equal(engine.requests[k].wish.later, streamed && k > i);
+            say(&engine, i, 0, 0.5f, 10, 0);
+            read_all(passage, 100, out, &n);
+        }
+        mill_passage_close(passage);
+    }
+    free(out);
+}
+
 /* A full engine refuses a passage; one that was let in goes on in its place. */
 static void test_a_full_engine(void **state) {
     (void)state;
@@ -508,6 +532,7 @@ int main(void) {
         cmocka_unit_test(test_markup),
         cmocka_unit_test(test_bounds_of_what_is_asked_for),
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_who_is_heard_first),
         cmocka_unit_test(test_a_full_engine),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_waking_and_cancelling),
