@@ -94,7 +94,7 @@ enum { MILL_REPLICA_PROMPT_ROWS = 256, MILL_REPLICA_STREAM_STEP = 10 };
  * given up meanwhile; any other failure is its device's. */
 mill_status mill_replica_turn(struct mill_replica *replica, bool *worked, struct mill_error *err);
 
-/* Wait for what is on its way, and look at none of it. */
+/* Of a replica that was given up: wait for what is on its way, watched, and look at none of it. */
 mill_status mill_replica_collect_all(struct mill_replica *replica, struct mill_error *err);
 
 /* ------------------------------------------------------------------ replica_job.c */

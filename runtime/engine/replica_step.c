@@ -145,12 +145,19 @@ static void learn_step(struct mill_replica *r, const struct mill_replica_flight 
     mill_scheduler_set_costs(r->scheduler, costs);
 }
 
+/* The step launched first of those on their way. */
+static mill_status wait_for_step(struct mill_replica *r, const struct mill_replica_flight **flight,
+                                 struct mill_error *err) {
+    *flight = &r->flights[r->n_collected++ % MILL_QWEN2_SLOTS];
+    begin_computing(r, MILL_WATCHDOG_COLLECT_STEP, (*flight)->n_rows);
+    return end_computing(r, mill_qwen2_collect(r->lm, r->tokens, err));
+}
+
 /* Wait for steps until no more than n are on their way. */
 static mill_status collect_steps(struct mill_replica *r, uint64_t n, struct mill_error *err) {
     while (r->n_launched - r->n_collected > n) {
-        const struct mill_replica_flight *flight = &r->flights[r->n_collected++ % MILL_QWEN2_SLOTS];
-        begin_computing(r, MILL_WATCHDOG_COLLECT_STEP, flight->n_rows);
-        MILL_TRY(end_computing(r, mill_qwen2_collect(r->lm, r->tokens, err)));
+        const struct mill_replica_flight *flight;
+        MILL_TRY(wait_for_step(r, &flight, err));
         double seconds = take_time(r, flight->since_s);
         learn_step(r, flight, seconds);
         count(r, flight->n_rows, 0, seconds);
@@ -230,14 +237,20 @@ static void learn_call(struct mill_replica *r, int32_t n_frames, double seconds)
     r->costs.call_s = fmax(FORGET_RATE * r->costs.call_s, seconds - own * r->costs.voice_s);
 }
 
+static mill_status wait_for_windows(struct mill_replica *r, int32_t *n_frames,
+                                    struct mill_error *err) {
+    *n_frames = 0;
+    for (int32_t i = 0; i < r->n_pieces; i++)
+        *n_frames += r->pieces[i].n_frames;
+    begin_computing(r, MILL_WATCHDOG_COLLECT_WINDOWS, *n_frames);
+    return end_computing(r, mill_bicodec_streams_collect(r->streams, err));
+}
+
 static mill_status collect_windows(struct mill_replica *r, struct mill_error *err) {
-    int32_t n_pieces = r->n_pieces, n_frames = 0;
+    int32_t n_pieces = r->n_pieces, n_frames;
     if (n_pieces == 0)
         return MILL_OK;
-    for (int32_t i = 0; i < n_pieces; i++)
-        n_frames += r->pieces[i].n_frames;
-    begin_computing(r, MILL_WATCHDOG_COLLECT_WINDOWS, n_frames);
-    MILL_TRY(end_computing(r, mill_bicodec_streams_collect(r->streams, err)));
+    MILL_TRY(wait_for_windows(r, &n_frames, err));
     double seconds = take_time(r, r->pieces_since_s);
     count(r, 0, n_frames, seconds);
     learn_call(r, n_frames, r->collected_s - r->pieces_since_s);
@@ -252,15 +265,16 @@ static mill_status collect_windows(struct mill_replica *r, struct mill_error *er
 }
 
 mill_status mill_replica_collect_all(struct mill_replica *r, struct mill_error *err) {
-    while (r->n_launched > r->n_collected) {
-        r->n_collected++;
-        MILL_TRY(mill_qwen2_collect(r->lm, r->tokens, err));
-    }
-    if (r->n_pieces > 0)
-        MILL_TRY(mill_bicodec_streams_collect(r->streams, err));
+    const struct mill_replica_flight *flight;
+    int32_t n_frames;
+    mill_status status = MILL_E_CANCELLED; /* it is given up, and goes on all the same */
+    while (r->n_launched > r->n_collected && status == MILL_E_CANCELLED)
+        status = wait_for_step(r, &flight, err);
+    if (r->n_pieces > 0 && status == MILL_E_CANCELLED)
+        status = wait_for_windows(r, &n_frames, err);
     r->n_pieces = 0;
     r->collected_s = mill_clock_seconds();
-    return MILL_OK;
+    return status == MILL_E_CANCELLED ? MILL_OK : status;
 }
 
 /* ------------------------------------------------------------------ a turn */

@@ -270,6 +270,82 @@ static void test_slow(void **state) {
     lazy = false;
 }
 
+/* Waits for a device that are let through; each of the others hangs until it is. */
+static atomic_int n_waits;
+static atomic_bool waits;
+static const struct mill_backend_ops *waited_for;
+
+static mill_status wait_when_let(struct mill_backend *backend, struct mill_event *event) {
+    while (atomic_load(&n_waits) == 0) {
+        atomic_store(&waits, true);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    atomic_store(&waits, false);
+    atomic_fetch_sub(&n_waits, 1);
+    return waited_for->event_wait(backend, event);
+}
+
+static const struct mill_backend_ops *find_waiting(void *context, int32_t replica) {
+    static struct mill_backend_ops table;
+    (void)context;
+    waited_for = lazy_backend_ops(faulty_backend_ops());
+    table = *waited_for;
+    table.event_wait = wait_when_let;
+    return replica == 0 ? &table : NULL;
+}
+
+static double waiting_clock(void *context, int32_t replica) {
+    (void)context;
+    return replica == 0 && atomic_load(&waits) ? 1e-3 * atomic_load(&hang_ms) : 0;
+}
+
+static mill_status hear_and_hold(void *context, const float *samples, size_t n,
+                                 struct mill_error *err) {
+    struct breaker *breaker = context;
+    if (breaker->n_before == 0)
+        atomic_store(&n_waits, 0);
+    breaker->n_before += n;
+    return breaker->hear(breaker->heard, samples, n, err);
+}
+
+/* A device that was slow is back from one call and hangs in the next, which was on its way too: it
+ * is not thought to be slow for ever. */
+static void test_slow_then_stuck(void **state) {
+    (void)state;
+    const struct mill_engine_hooks hooks = {
+        .find_backend = find_waiting, .clock = waiting_clock, .audit = true};
+    struct heard heard = {0};
+    faulty_backend_disarm();
+    atomic_store(&hang_ms, SLOW_MS);
+    atomic_store(&n_waits, 1000000);
+    struct mill_engine *engine = fixture_open(
+        (struct mill_engine_options){
+            .devices = "cpu:1,cpu:1", .max_running = 3, .max_window = 16, .max_unread_s = 0.01},
+        &hooks);
+    struct mill_engine_request wish = fixture_wish(engine, 0, &heard);
+    struct breaker breaker = {.heard = &heard, .hear = wish.deliver};
+    wish.deliver = hear_and_hold;
+    wish.context = &breaker;
+    assert_int_equal(mill_engine_submit(engine, &wish, &heard.request, NULL, NULL), MILL_OK);
+    await_state(engine, MILL_REPLICA_SLOW);
+    fixture_finish(&heard); /* on the other one */
+    assert_same_sound(&alone[0], &heard);
+    heard_free(&heard);
+    struct mill_request *request; /* nobody reads it: there is one all the time */
+    wish = fixture_wish(engine, 2, &heard);
+    wish.deliver = NULL;
+    assert_int_equal(mill_engine_submit(engine, &wish, &request, NULL, NULL), MILL_OK);
+    atomic_store(&n_waits, 1);
+    while (atomic_load(&n_waits) > 0 || !atomic_load(&waits))
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    atomic_store(&hang_ms, STUCK_MS);
+    await_state(engine, MILL_REPLICA_STUCK);
+    atomic_store(&n_waits, 1000000);
+    await_state(engine, MILL_REPLICA_READY);
+    mill_request_free(request);
+    mill_engine_close(engine);
+}
+
 /* A device fails when part of the audio was delivered: the rest follows, nothing comes twice, also
  * where the sound must be made again from its first frame. */
 static void test_fails_after_delivery(void **state) {
@@ -432,6 +508,7 @@ int main(void) {
         cmocka_unit_test(test_comes_back),
         cmocka_unit_test(test_fails_late),
         cmocka_unit_test(test_slow),
+        cmocka_unit_test(test_slow_then_stuck),
         cmocka_unit_test(test_fails_while_closed),
         cmocka_unit_test(test_closed_while_stuck),
     };
