@@ -36,8 +36,8 @@ def _numpy() -> Any:
 
 def _cache_folder() -> str:
     """Where the program keeps converted weights, so both use the same."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(base, "sparkmill")
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return os.path.join(base if os.path.isabs(base) else os.path.expanduser("~/.cache"), "sparkmill")
 
 
 def load(model_dir: str | os.PathLike[str], devices: str | None = None, precision: str | None = None, *,
@@ -101,8 +101,9 @@ class Engine:
         request.gender, request.pitch, request.speed = (
             _index(GENDERS, "gender", gender), _index(LEVELS, "pitch", pitch), _index(LEVELS, "rate", rate))
         given = {"seed": seed, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-        for name, value in {**sampling, **{k: v for k, v in given.items() if v is not None}}.items():
-            setattr(request, name, value)
+        for name, value in given.items():
+            if value is not None or name in sampling:
+                setattr(request, name, sampling[name] if value is None else value)
         request.max_frames = max(1, round(max_seconds * self.sample_rate / self._frame))
         request.max_redraws = redraws
         request.stream = stream and redraws == 0
