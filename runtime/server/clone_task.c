@@ -8,6 +8,7 @@
 #include "runtime/io/sha256.h"
 #include "runtime/server/base64.h"
 #include "runtime/server/worker.h"
+#include "runtime/text/language.h"
 #include "runtime/voice/cloner.h"
 
 #include <stdio.h>
@@ -241,7 +242,7 @@ static bool take_consent(struct clone *c, const struct mill_form_field *consent,
 static bool take_language(struct clone *c, const struct mill_form_field *language,
                           struct mill_problem *problem) {
     if (language && (!copy_text(language, c->language, sizeof c->language) ||
-                     mill_voice_check_language(c->language, NULL) < 0))
+                     mill_language_check(c->language, NULL) < 0))
         mill_problem_set(problem, 400, "invalid_value", "language",
                          "language: a tag such as en or zh-CN is wanted");
     return problem->status == 0;

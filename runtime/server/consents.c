@@ -6,6 +6,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/utf8.h"
 #include "runtime/io/config.h"
+#include "runtime/text/language.h"
 #include "runtime/voice/voice.h"
 
 #include <dirent.h>
@@ -143,7 +144,7 @@ static mill_status check_room(const char *folder, int64_t max_bytes, size_t size
 mill_status mill_consents_add(const char *folder, int64_t max_bytes, struct mill_consent *consent,
                               const void *recording, size_t size, struct mill_error *err) {
     MILL_TRY(check_text("name", consent->name, sizeof consent->name, err));
-    MILL_TRY(mill_voice_check_language(consent->language, err));
+    MILL_TRY(mill_language_check(consent->language, err));
     MILL_TRY(make_id(consent->id, err));
     MILL_TRY(mill_folder_make(folder, err));
     MILL_TRY(check_room(folder, max_bytes, size, err));

@@ -82,6 +82,23 @@ const struct mill_language *mill_language_find(const char *tag) {
     return NULL;
 }
 
+mill_status mill_language_check(const char *tag, struct mill_error *err) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char both[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    size_t n = strspn(tag, letters);
+    const char *at = tag + n;
+    bool good = n >= 2 && n <= 8;
+    while (good && *at == '-') {
+        n = strspn(++at, both);
+        good = n >= 1 && n <= 8;
+        at += n;
+    }
+    if (good && *at == '\0')
+        return MILL_OK;
+    return mill_fail(err, MILL_E_INPUT,
+                     "language: '%.40s' is not a language tag such as en or zh-CN", tag);
+}
+
 /* ------------------------------------------------------------------ detection */
 
 /* A word as lists have it, in lower case between two spaces; empty when it is too long for any. */

@@ -5,6 +5,8 @@
 #ifndef MILL_TEXT_LANGUAGE_H
 #define MILL_TEXT_LANGUAGE_H
 
+#include "runtime/base/status.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -17,6 +19,9 @@ struct mill_language {
     const char *common_words; /* tell languages of Latin script apart */
 };
 
+/* MILL_E_INPUT where it is not in the form of BCP 47, as en or zh-CN: 2 to 8 letters, then parts of
+ * 1 to 8 letters and digits behind '-'. */
+mill_status mill_language_check(const char *tag, struct mill_error *err);
 /* By the primary part of a tag ("de-AT" is "de"); NULL when it is not known. */
 const struct mill_language *mill_language_find(const char *tag);
 /* By script and common words of its first thousands of bytes; NULL when it is none of the known

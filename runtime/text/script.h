@@ -8,7 +8,7 @@
 #include "runtime/text/dictionary.h"
 #include "runtime/text/segment.h"
 
-enum { MILL_SCRIPT_TEXT_BYTES = 1 << 24, MILL_SCRIPT_LANGUAGE_BYTES = 16 };
+enum { MILL_SCRIPT_TEXT_BYTES = 1 << 24, MILL_SCRIPT_LANGUAGE_BYTES = 36 };
 
 struct mill_script_span {
     size_t at, bytes;          /* of the text; without bytes there is only the rest behind it */

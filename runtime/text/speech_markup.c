@@ -6,6 +6,7 @@
 #include "runtime/text/script.h"
 
 #include "runtime/base/utf8.h"
+#include "runtime/text/language.h"
 #include "runtime/text/say_as.h"
 #include "runtime/text/script_parts.h"
 
@@ -163,6 +164,17 @@ static const char *around(double factor_outside) {
     return factor_outside == 1 ? "" : ", together with the elements around it";
 }
 
+/* ICU may crash at what is no language tag, so none goes there. */
+static void start_speak(struct parser *p, const char **attributes) {
+    const char *language = find(attributes, "xml:lang");
+    if (!language || !*language)
+        return;
+    if (strlen(language) >= MILL_SCRIPT_LANGUAGE_BYTES || mill_language_check(language, NULL) < 0)
+        STOP(p, "<speak>: xml:lang '%.40s' is not a language tag such as en or zh-CN", language);
+    else
+        snprintf(p->script->language, sizeof p->script->language, "%s", language);
+}
+
 static void start_prosody(struct parser *p, const char **attributes, struct frame *frame) {
     static const struct label rates[] = {{"x-slow", 0.6}, {"slow", 0.8},  {"medium", 1},
                                          {"default", 1},  {"fast", 1.25}, {"x-fast", 1.5},
@@ -294,8 +306,7 @@ static void start_element(void *context, const char *name, const char **attribut
                                              : end_run(p));
     }
     if (e == SPEAK) {
-        const char *language = find(attributes, "xml:lang");
-        snprintf(p->script->language, sizeof p->script->language, "%s", language ? language : "");
+        start_speak(p, attributes);
     } else if (e == BREAK) {
         start_break(p, attributes);
     } else if (e == PROSODY) {

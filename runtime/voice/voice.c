@@ -60,23 +60,6 @@ void mill_voice_name_from_path(char name[MILL_VOICE_NAME_BYTES], const char *pat
         snprintf(name, MILL_VOICE_NAME_BYTES, "voice");
 }
 
-mill_status mill_voice_check_language(const char *language, struct mill_error *err) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    static const char both[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    size_t n = strspn(language, letters);
-    const char *at = language + n;
-    bool good = n >= 2 && n <= 8;
-    while (good && *at == '-') {
-        n = strspn(++at, both);
-        good = n >= 1 && n <= 8;
-        at += n;
-    }
-    if (good && *at == '\0')
-        return MILL_OK;
-    return mill_fail(err, MILL_E_INPUT,
-                     "language: '%.40s' is not a language tag such as en or zh-CN", language);
-}
-
 void mill_voice_now(char text[MILL_VOICE_TIME_BYTES]) {
     mill_voice_print_time((int64_t)time(NULL), text);
 }

@@ -86,9 +86,6 @@ mill_status mill_voice_check_revoked(const struct mill_voice *voice, struct mill
 /* Letters, digits, '.', '_' and '-', 1 to 64, no '.' in front, not ending as a file does (.voice,
  * .json): so that a name is never a path. */
 mill_status mill_voice_check_name(const char *name, struct mill_error *err);
-/* A tag in the form of BCP 47, as en or zh-CN: 2 to 8 letters, then parts of 1 to 8 letters and
- * digits behind '-'. */
-mill_status mill_voice_check_language(const char *language, struct mill_error *err);
 /* At most 8 KiB of printable text. */
 mill_status mill_voice_check_transcript(const char *transcript, struct mill_error *err);
 /* The file's own name without folder and ending, with '_' for what may not be in a name. */

@@ -4,6 +4,7 @@
  * No state. */
 #include "runtime/base/memory.h"
 #include "runtime/base/utf8.h"
+#include "runtime/text/language.h"
 #include "runtime/voice/voice_json.h"
 
 #include <string.h>
@@ -123,7 +124,7 @@ static mill_status read_head(struct mill_voice *voice, const json_t *root, struc
         return mill_context(err, status, "'name': '%s'", voice->name);
     MILL_TRY(read_optional(root, "licence", NAME_TEXT, 0, &voice->licence, err));
     MILL_TRY(read_optional(root, "language", LANGUAGE_TEXT, 0, &voice->language, err));
-    return voice->language ? mill_voice_check_language(voice->language, err) : MILL_OK;
+    return voice->language ? mill_language_check(voice->language, err) : MILL_OK;
 }
 
 static mill_status read_consent(struct mill_voice *voice, const json_t *root,

@@ -112,6 +112,8 @@ static void test_refused(void **state) {
         {"<speak>a", "line 1"},
         {"<speak>\n <audio src='x'/></speak>", "line 2, column 2: <audio>: there is no such"},
         {"<speak><speak/></speak>", "<speak> within <speak>"},
+        {"<speak xml:lang='uuuuuuuuuuuuuuu'/>", "<speak>: xml:lang 'uuuuuuuuuuuuuuu' is not a"},
+        {"<speak xml:lang='en-aaaaaaaa-aaaaaaaa-aaaaaaaa-aaaaaaaa'/>", "xml:lang 'en-aaaaaaaa"},
         {"<speak><p volume='loud'/></speak>", "<p>: attribute 'volume'"},
         {"<speak><break time='5m'/></speak>", "<break>: time '5m'"},
         {"<speak><break time='nan s'/></speak>", "<break>: time"},
