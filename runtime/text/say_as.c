@@ -44,6 +44,18 @@ static const char *const ordinal_rules[] = {"%spellout-ordinal", "%spellout-ordi
 static const char *const year_rules[] = {"%spellout-numbering-year", "%spellout-numbering", NULL};
 static const char *const cardinal_rules[] = {"%spellout-numbering", NULL};
 
+/* A language that ICU has no words for is said in the machine's own, and that is not wanted. */
+static bool is_another(const UNumberFormat *words, const char *language) {
+    UErrorCode code = U_ZERO_ERROR;
+    char asked[ULOC_LANG_CAPACITY] = "", found[ULOC_LANG_CAPACITY] = "",
+         machine[ULOC_LANG_CAPACITY] = "";
+    const char *locale = unum_getLocaleByType(words, ULOC_ACTUAL_LOCALE, &code);
+    uloc_getLanguage(language, asked, sizeof asked, &code);
+    uloc_getLanguage(locale ? locale : "", found, sizeof found, &code);
+    uloc_getLanguage(uloc_getDefault(), machine, sizeof machine, &code);
+    return strcmp(found, machine) == 0 && strcmp(found, asked) != 0;
+}
+
 /* What says numbers in a language. To make one takes ICU as long as to say thousands. */
 static mill_status open_words(UNumberFormat **out, const char *language, const char *const *rules,
                               struct mill_error *err) {
@@ -59,7 +71,9 @@ static mill_status open_words(UNumberFormat **out, const char *language, const c
         if (U_SUCCESS(no_rule))
             break;
     }
-    if (U_SUCCESS(no_rule) || rules[-1] != ordinal_rules[1])
+    if (is_another(*out, language))
+        no_rule = U_MISSING_RESOURCE_ERROR;
+    else if (U_SUCCESS(no_rule) || rules[-1] != ordinal_rules[1])
         return MILL_OK;
     unum_close(*out);
     return fail_icu(err, no_rule, language);

@@ -206,6 +206,23 @@ static void test_say_as(void **state) {
     }
 }
 
+/* A language without words for numbers is not said in the machine's own. */
+static void test_no_words(void **state) {
+    (void)state;
+    static const char *const cases[][3] = {
+        {"xx", "cardinal", "42"}, {"tlh", "digits", "42"}, {"zu", "date", "2026-05-31"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mill_buffer out;
+        struct mill_error err = {""};
+        mill_buffer_init(&out, 1000);
+        assert_int_equal(mill_say_as(&out, cases[i][0], cases[i][1], NULL, cases[i][2],
+                                     strlen(cases[i][2]), &err),
+                         MILL_E_UNSUPPORTED);
+        assert_non_null(strstr(err.text, cases[i][0]));
+        mill_buffer_deinit(&out);
+    }
+}
+
 /* As many digits as may be: what is made for a language is made once, not for each, which would
  * take longer than a test may. */
 static void test_many_digits(void **state) {
@@ -224,9 +241,9 @@ static void test_many_digits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scripts),     cmocka_unit_test(test_dictionary),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_say_as),
-        cmocka_unit_test(test_many_digits),
+        cmocka_unit_test(test_scripts),  cmocka_unit_test(test_dictionary),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_say_as),
+        cmocka_unit_test(test_no_words), cmocka_unit_test(test_many_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
