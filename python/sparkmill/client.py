@@ -106,7 +106,11 @@ class Client:
 
     def _json(self, path: str, body: Any = None, method: str | None = None,
               headers: dict[str, str] | None = None) -> Any:
-        return json.loads(b"".join(self._pieces(self._open(path, body, method, headers))))
+        answer = b"".join(self._pieces(self._open(path, body, method, headers)))
+        try:
+            return json.loads(answer)
+        except (ValueError, RecursionError):
+            raise ConnectionFailed(f"{self._base}: what answers is no Sparkmill server: it sent no JSON") from None
 
     def _all(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
         """A list, page by page."""
@@ -127,17 +131,25 @@ class Client:
             return _opener.open(asked, timeout=self._timeout_s)
         except urllib.error.HTTPError as error:
             with error:
-                raise from_answer(error.code, error.headers.get("Retry-After"), error.read()) from None
+                try:
+                    answer = error.read()
+                except (OSError, http.client.HTTPException):
+                    answer = b""  # it broke off, and its status is known
+            raise from_answer(error.code, error.headers.get("Retry-After"), answer) from None
         except (OSError, http.client.HTTPException) as error:
             raise ConnectionFailed(f"{self._base}: {getattr(error, 'reason', error)}") from error
 
     def _pieces(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        missing = response.length  # None in chunks, of which a missing one is an error already
         with response:
             try:
                 while piece := response.read1(PIECE_BYTES):
+                    missing = missing and missing - len(piece)
                     yield piece
             except (OSError, http.client.HTTPException) as error:
                 raise ConnectionFailed(f"{self._base}: the answer broke off: {error}") from error
+        if missing:
+            raise ConnectionFailed(f"{self._base}: the answer broke off: {missing} bytes are missing")
 
 
 class AsyncClient:
