@@ -22,7 +22,14 @@
 #include <xxhash.h>
 
 /* Raise FORMAT_VERSION whenever folding, order or meaning of an entry changes. */
-enum { FORMAT_VERSION = 3, IMAGE_OFFSET = 4096, HASH_PIECE = 1 << 18, HASH_WORKERS = 2 };
+enum {
+    FORMAT_VERSION = 3,
+    IMAGE_OFFSET = 4096,
+    HASH_PIECE = 1 << 18,
+    HASH_WORKERS = 2,
+    SAMPLES = 256,
+    SAMPLE_BYTES = 4096
+};
 
 struct header {
     char magic[8];
@@ -60,6 +67,18 @@ static void key_add_entry(XXH3_state_t *state, const struct mill_image_entry *en
         key_add(state, source->ids, (size_t)source->n_rows * sizeof *source->ids);
 }
 
+/* A MiB of it, from places all over it: a model that was trained further has the same header and
+ * size, and where files come out of an archive that makes all times alike, the same time. */
+static void key_add_samples(XXH3_state_t *state, const uint8_t *data, size_t bytes) {
+    if (bytes <= (size_t)SAMPLES * SAMPLE_BYTES) {
+        key_add(state, data, bytes);
+        return;
+    }
+    size_t step = (bytes - SAMPLE_BYTES) / (SAMPLES - 1);
+    for (size_t i = 0; i < SAMPLES; i++)
+        key_add(state, data + i * step, SAMPLE_BYTES);
+}
+
 static mill_status key_add_file(XXH3_state_t *state, const struct mill_tensors *file,
                                 struct mill_error *err) {
     struct stat info;
@@ -74,13 +93,12 @@ static mill_status key_add_file(XXH3_state_t *state, const struct mill_tensors *
     key_add_number(state, file->mapping.size);
     key_add_number(state, (uint64_t)info.st_mtim.tv_sec);
     key_add_number(state, (uint64_t)info.st_mtim.tv_nsec);
-    size_t head = file->mapping.size, least = (size_t)1 << 20;
+    size_t head = file->mapping.size;
     for (size_t i = 0; i < file->n_entries; i++)
         if (file->entries[i].offset < head)
             head = file->entries[i].offset;
-    if (head < least)
-        head = least;
-    key_add(state, file->mapping.data, head < file->mapping.size ? head : file->mapping.size);
+    key_add(state, file->mapping.data, head);
+    key_add_samples(state, file->mapping.data + head, file->mapping.size - head);
     mill_mapping_forget(&file->mapping, 0, file->mapping.size);
     return MILL_OK;
 }

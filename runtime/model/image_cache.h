@@ -17,7 +17,8 @@ struct mill_image_key {
 };
 
 /* The key of a plan's image: its entries, the legal rows' ids, the backend's weight order, and the
- * identity of the source files (path, size, time of change, first MiB and header). */
+ * identity of the source files (path, size, time of change, header, and a MiB from places all over
+ * the rest). */
 mill_status mill_image_key_make(struct mill_image_key *out, const struct mill_image_plan *plan,
                                 const struct mill_tensors *const *files, int n_files,
                                 struct mill_error *err);

@@ -1,5 +1,6 @@
 /* test_weight_cache.c - converted weights in a file: the same as fresh ones, made again when they
  * are not right, done without where they cannot be written; and opening while memory runs short. */
+#include "runtime/model/image_cache.h"
 #include "tests/support/fail_alloc.h"
 
 #include <fcntl.h>
@@ -81,6 +82,46 @@ static void test_cache(void **state) {
     open_cached(model, wanted, true);
     remove_files(CACHE);
     free(wanted);
+}
+
+/* The key of a file of one tensor: `at` bytes of zeros, a run of ones, and zeros again; and always
+ * of one time. */
+static struct mill_image_key key_of_file(const struct model *model, size_t at) {
+    enum { BYTES = 8 << 20, RUN = 1 << 16, HEADER = 64 };
+    static const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    char path[] = MILL_SCRATCH "/weights-of-one-time";
+    struct mill_tensor_entry entry = {.offset = HEADER};
+    struct mill_tensors file = {.path = path, .entries = &entry, .n_entries = 1};
+    const struct mill_tensors *files[] = {&file};
+    struct mill_image_plan plan;
+    struct mill_image_key key;
+    uint8_t *bytes = mill_alloc_array(BYTES, 1);
+    assert_non_null(bytes);
+    memset(bytes + at, 1, RUN);
+    assert_int_equal(mill_file_write(path, bytes, BYTES, NULL), MILL_OK);
+    free(bytes);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    assert_int_equal(mill_mapping_open(&file.mapping, path, NULL), MILL_OK);
+    mill_image_plan_init(&plan, model->ops);
+    assert_int_equal(mill_image_key_make(&key, &plan, files, 1, NULL), MILL_OK);
+    mill_mapping_close(&file.mapping);
+    return key;
+}
+
+/* Weights that were trained further have the size and the names of those before them, and the time
+ * as well where an archive made all times alike. */
+static void test_other_weights_of_one_time(void **state) {
+    const struct model *model = *state;
+    const size_t places[] = {1000, 1 << 20, 5000000, (8 << 20) - (1 << 16)};
+    struct mill_image_key keys[4];
+    for (size_t i = 0; i < 4; i++) {
+        keys[i] = key_of_file(model, places[i]);
+        struct mill_image_key again = key_of_file(model, places[i]);
+        assert_memory_equal(&keys[i], &again, sizeof again);
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(&keys[i], &keys[k], sizeof *keys);
+    }
+    unlink(MILL_SCRATCH "/weights-of-one-time");
 }
 
 static void test_cache_tells_options_apart(void **state) {
@@ -221,6 +262,7 @@ static void test_open_without_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_other_weights_of_one_time),
         cmocka_unit_test(test_cache_tells_options_apart),
         cmocka_unit_test(test_no_cache_possible),
         cmocka_unit_test(test_half_an_image),
