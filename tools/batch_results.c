@@ -27,8 +27,7 @@ struct mill_batch_results {
 };
 
 static mill_status fail_errno(struct mill_error *err, const char *path) {
-    return mill_fail(err, errno == ENOENT ? MILL_E_NOT_FOUND : MILL_E_IO, "'%s': %s", path,
-                     strerror(errno));
+    return mill_fail(err, mill_open_failure(errno), "'%s': %s", path, strerror(errno));
 }
 
 /* ------------------------------------------------------------------ what is done already */

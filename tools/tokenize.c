@@ -117,8 +117,7 @@ int mill_command_tokenize(int argc, char **argv) {
     mill_status status = MILL_OK;
     FILE *input = r.path ? fopen(r.path, "r") : stdin;
     if (!input)
-        status = mill_fail(&err, errno == ENOENT ? MILL_E_NOT_FOUND : MILL_E_IO, "'%s': %s", r.path,
-                           strerror(errno));
+        status = mill_fail(&err, mill_open_failure(errno), "'%s': %s", r.path, strerror(errno));
     if (status == MILL_OK)
         status = open_tokenizer(&tokenizer, r.model, &err);
     if (status == MILL_OK)

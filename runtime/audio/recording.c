@@ -69,8 +69,7 @@ static mill_status open_file(struct decoding *d, const char *path, struct mill_e
     struct stat info;
     d->file = above_standard(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (d->file < 0)
-        return mill_fail(err, errno == ENOENT ? MILL_E_NOT_FOUND : MILL_E_IO,
-                         "cannot be opened: %s", strerror(errno));
+        return mill_fail(err, mill_open_failure(errno), "cannot be opened: %s", strerror(errno));
     if (fstat(d->file, &info) != 0)
         return mill_fail(err, MILL_E_IO, "%s", strerror(errno));
     if (!S_ISREG(info.st_mode))

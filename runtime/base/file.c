@@ -19,13 +19,17 @@
 #define TEMPORARY_ENDING ".unfinished"
 enum { TEMPORARY_DIGITS = 12 };
 
+mill_status mill_open_failure(int cause) {
+    bool is_short = cause == EMFILE || cause == ENFILE || cause == ENOMEM;
+    return cause == ENOENT ? MILL_E_NOT_FOUND : is_short ? MILL_E_MEMORY : MILL_E_IO;
+}
+
 mill_status mill_mapping_open(struct mill_mapping *mapping, const char *path,
                               struct mill_error *err) {
     *mapping = (struct mill_mapping){0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
     if (fd < 0)
-        return mill_fail(err, errno == ENOENT ? MILL_E_NOT_FOUND : MILL_E_IO, "'%s': %s", path,
-                         strerror(errno));
+        return mill_fail(err, mill_open_failure(errno), "'%s': %s", path, strerror(errno));
     struct stat info;
     mill_status status = MILL_OK;
     if (fstat(fd, &info) != 0)
@@ -60,8 +64,7 @@ void mill_mapping_forget(const struct mill_mapping *mapping, size_t offset, size
 mill_status mill_file_read(const char *path, struct mill_buffer *out, struct mill_error *err) {
     int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return mill_fail(err, errno == ENOENT ? MILL_E_NOT_FOUND : MILL_E_IO, "'%s': %s", path,
-                         strerror(errno));
+        return mill_fail(err, mill_open_failure(errno), "'%s': %s", path, strerror(errno));
     mill_status status = MILL_OK;
     for (;;) {
         char piece[1 << 14];

@@ -67,6 +67,9 @@ mill_status mill_file_write(const char *path, const void *data, size_t size,
 
 /* All of it, however many writes that takes; 0, or an errno. */
 int mill_write_all(int fd, const void *data, size_t size);
+/* What it means that opening a file failed with this errno: MILL_E_NOT_FOUND; MILL_E_MEMORY when
+ * the process is short of descriptors or memory, and the file may be good; else MILL_E_IO. */
+mill_status mill_open_failure(int cause);
 /* What it means that writing failed with this errno: MILL_E_FULL when there is no space, else
  * MILL_E_IO. */
 mill_status mill_write_failure(int cause);

@@ -1,6 +1,7 @@
 /* sha256.c - see sha256.h. */
 #include "runtime/io/sha256.h"
 
+#include "runtime/base/file.h"
 #include "runtime/base/hex.h"
 
 #include <errno.h>
@@ -88,8 +89,7 @@ mill_status mill_sha256_file(const char *path, char hex[MILL_SHA256_HEX_BYTES],
                              struct mill_error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return mill_fail(err, errno == ENOENT ? MILL_E_NOT_FOUND : MILL_E_IO, "'%s': %s", path,
-                         strerror(errno));
+        return mill_fail(err, mill_open_failure(errno), "'%s': %s", path, strerror(errno));
     struct mill_sha256 *hash = NULL;
     mill_status status = mill_sha256_open(&hash, err);
     if (status == MILL_OK)

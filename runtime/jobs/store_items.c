@@ -6,6 +6,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/jobs/store_state.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,20 +145,21 @@ mill_status mill_job_store_turn(struct mill_job_store *store, int64_t now_s,
 
 /* ------------------------------------------------------------------ taking */
 
-/* Bytes that cannot be read leave an empty text: the request fails then, and the others go on. */
+/* Bytes that cannot be read leave an empty text: the request fails then, and the others go on. A
+ * process that is short of memory or descriptors may read them later. */
 static mill_status read_line(struct mill_job_store *store, const char *file, int64_t at,
                              struct mill_job_item *out, struct mill_error *err) {
     char *path = mill_job_file_path(store, file);
     out->text = mill_alloc_array(out->text_bytes + 1, 1);
     int fd = path && out->text ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    bool is_short = !path || !out->text || (fd < 0 && mill_open_failure(errno) == MILL_E_MEMORY);
     ssize_t n = fd >= 0 ? pread(fd, out->text, out->text_bytes, (off_t)at) : -1;
     if (fd >= 0)
         close(fd);
-    bool memory = path && out->text;
     free(path);
     if (n != (ssize_t)out->text_bytes)
         out->text_bytes = 0;
-    return memory ? MILL_OK : mill_fail(err, MILL_E_MEMORY, "no memory");
+    return is_short ? mill_fail(err, MILL_E_MEMORY, "no memory, or too many open files") : MILL_OK;
 }
 
 static void give_back(struct mill_job_store *store, const struct mill_job_item *item) {

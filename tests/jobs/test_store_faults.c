@@ -8,6 +8,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -141,6 +142,34 @@ static void test_failed_sync(void **state) {
     mill_job_store_close(store);
 }
 
+/* While the process may open no more files nothing is taken, and no batch is blamed for it. */
+static void test_no_descriptors(void **state) {
+    (void)state;
+    struct mill_job_store *store = open_store(empty_folder("descriptors"));
+    struct mill_job_batch batch = begin_batch(store, "ann", "a"), more = batch, now;
+    struct rlimit before, none;
+    struct mill_job_item item;
+    struct mill_error err;
+    int64_t behind = 0;
+    assert_int_equal(mill_job_store_add_batch(store, &more, NOW_S, &err), MILL_OK);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    mill_status taken = mill_job_store_take_item(store, NULL, NULL, &behind, &item, &err);
+    mill_status validated = mill_job_store_turn(store, NOW_S, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(taken, MILL_E_MEMORY);
+    assert_int_equal(validated, MILL_E_MEMORY);
+    item = take_item(store, "a");
+    assert_true(item.text_bytes > 0);
+    mill_job_item_deinit(&item);
+    assert_int_equal(mill_job_store_turn(store, NOW_S, &err), MILL_OK);
+    now = get_batch(store, &more);
+    assert_int_equal(now.state, MILL_JOB_IN_PROGRESS);
+    mill_job_batch_deinit(&now);
+    mill_job_store_close(store);
+}
+
 /* What was promised waits for the disk, once; taking and giving back do not. */
 static void test_syncs(void **state) {
     (void)state;
@@ -266,8 +295,9 @@ static void test_memory(void **state) {
 int main(void) {
     replace_calls();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full_disk),   cmocka_unit_test(test_full_store),
-        cmocka_unit_test(test_failed_sync), cmocka_unit_test(test_syncs),
-        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_memory)};
+        cmocka_unit_test(test_full_disk),      cmocka_unit_test(test_full_store),
+        cmocka_unit_test(test_no_descriptors), cmocka_unit_test(test_failed_sync),
+        cmocka_unit_test(test_syncs),          cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
