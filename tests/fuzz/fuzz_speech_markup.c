@@ -1,5 +1,5 @@
-/* fuzz_speech_markup.c - markup from anywhere, with a dictionary from its first line: a script
- * whose spans lie in its text, or a message. */
+/* fuzz_speech_markup.c - markup from anywhere, with a dictionary before its first empty line: a
+ * script whose spans lie in its text, or a message. */
 #include "runtime/base/utf8.h"
 #include "runtime/text/dictionary.h"
 #include "runtime/text/script.h"
@@ -21,15 +21,15 @@ static void check_script(const struct mill_script *script) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    const char *text = (const char *)data, *line = memchr(data, '\n', size);
-    size_t n = line ? (size_t)(line - text) : size;
+    const char *text = (const char *)data, *line = memmem(data, size, "\n\n", 2);
+    size_t n = line ? (size_t)(line - text) : size, markup = line ? n + 2 : 0;
     struct mill_dictionary *dictionary;
     struct mill_script script;
     struct mill_error err;
     mill_status status = mill_dictionary_parse(&dictionary, "fuzz", text, n, &err);
     require_message(status, &err);
-    text += line ? n + 1 : 0;
-    size -= line ? n + 1 : 0;
+    text += markup;
+    size -= markup;
     status = mill_script_from_markup(&script, text, size, dictionary, &err);
     require_message(status, &err);
     if (status == MILL_OK) {
