@@ -40,7 +40,7 @@ static bool is_wav(enum mill_audio_format format) {
 
 static mill_status check(const struct mill_audio_encoding *encoding,
                          const struct mill_audio_sink *sink, struct mill_error *err) {
-    enum { RATE_MAX = 384000, BIT_RATE_MIN = 6000, BIT_RATE_MAX = 512000 };
+    enum { RATE_MAX = 384000 };
     if (encoding->comment && strlen(encoding->comment) >= MILL_AUDIO_COMMENT_BYTES)
         return mill_fail(err, MILL_E_INPUT, "a comment of %zu bytes: at most %d can be written",
                          strlen(encoding->comment), MILL_AUDIO_COMMENT_BYTES - 1);
@@ -48,10 +48,6 @@ static mill_status check(const struct mill_audio_encoding *encoding,
         encoding->output_rate < 0 || encoding->output_rate > RATE_MAX)
         return mill_fail(err, MILL_E_INPUT, "sample rates of %d and %d: 1 to %d can be written",
                          encoding->sample_rate, encoding->output_rate, RATE_MAX);
-    if (encoding->bit_rate != 0 &&
-        (encoding->bit_rate < BIT_RATE_MIN || encoding->bit_rate > BIT_RATE_MAX))
-        return mill_fail(err, MILL_E_INPUT, "a bit rate of %d: %d to %d a second are possible",
-                         encoding->bit_rate, BIT_RATE_MIN, BIT_RATE_MAX);
     if (encoding->format == MILL_AUDIO_M4A && !sink->can_seek)
         return mill_fail(err, MILL_E_INPUT,
                          "m4a cannot be written into a pipe: use a file, or aac");
@@ -85,7 +81,6 @@ mill_status mill_audio_encoder_open(struct mill_audio_encoder **out,
     if (!e)
         return mill_fail(err, MILL_E_MEMORY, "audio encoder: no memory");
     e->format = encoding->format;
-    e->bit_rate = encoding->bit_rate;
     e->sink = *sink;
     if (encoding->comment)
         memcpy(e->comment, encoding->comment, strlen(encoding->comment) + 1);

@@ -29,7 +29,6 @@ struct mill_audio_encoding {
     int32_t sample_rate; /* of the samples that come: 1 .. 384000 */
     /* Of the sound; 0 = the same where the format has it, else the next higher that it has. */
     int32_t output_rate;
-    int32_t bit_rate; /* a second, of mp3, opus, aac, m4a; 0 = 64000, 32000, 64000, 64000 */
     /* ASCII or NULL: becomes metadata in all formats but pcm, which has no place for it. */
     const char *comment;
 };

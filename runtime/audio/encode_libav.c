@@ -26,7 +26,7 @@ static const struct row {
     enum mill_audio_format format;
     const char *codec, *muxer;
     enum AVSampleFormat samples;
-    int32_t bit_rate;     /* usual; 0 = has none */
+    int32_t bit_rate;     /* 0 = has none */
     const int32_t *rates; /* NULL = all */
 } rows[] = {
     {MILL_AUDIO_FLAC, "flac", "flac", AV_SAMPLE_FMT_S16, 0, NULL},
@@ -130,7 +130,7 @@ static int open_codec(struct mill_audio_encoder *e, const AVCodec *found) {
         return AVERROR(ENOMEM);
     l->codec->sample_fmt = l->row->samples;
     l->codec->sample_rate = e->rate;
-    l->codec->bit_rate = e->bit_rate ? e->bit_rate : l->row->bit_rate;
+    l->codec->bit_rate = l->row->bit_rate;
     l->codec->time_base = (AVRational){1, e->rate};
     l->codec->flags |= AV_CODEC_FLAG_BITEXACT;
     l->codec->thread_count = 1;

@@ -12,7 +12,7 @@ struct mill_libav_encoder;
 
 struct mill_audio_encoder {
     enum mill_audio_format format;
-    int32_t rate, bit_rate;                 /* of the sound */
+    int32_t rate;                           /* of the sound */
     char comment[MILL_AUDIO_COMMENT_BYTES]; /* empty = none */
     struct mill_audio_sink sink;
     uint64_t end;                     /* bytes in the sink */

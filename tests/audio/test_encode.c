@@ -338,7 +338,6 @@ static void test_what_is_refused(void **state) {
     static const struct mill_audio_encoding bad[] = {
         {.format = MILL_AUDIO_WAV16, .sample_rate = 0},
         {.format = MILL_AUDIO_WAV16, .sample_rate = 400000},
-        {.format = MILL_AUDIO_MP3, .sample_rate = RATE, .bit_rate = 1},
         {.format = MILL_AUDIO_OPUS, .sample_rate = RATE, .output_rate = 44100},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -363,14 +362,12 @@ static void test_rates(void **state) {
     decode(&m, &rate, y);
     m.size = 0;
     encode(&m,
-           &(struct mill_audio_encoding){.format = MILL_AUDIO_MP3,
-                                         .sample_rate = RATE,
-                                         .output_rate = 44100,
-                                         .bit_rate = 192000},
+           &(struct mill_audio_encoding){
+               .format = MILL_AUDIO_MP3, .sample_rate = RATE, .output_rate = 44100},
            true, x, RATE, RATE);
     decode(&m, &rate, y);
     assert_int_equal(rate, 44100);
-    assert_in_range(m.size, 24000, 26000);
+    assert_in_range(m.size, 8000, 9000);
     free(m.bytes), free(x), free(y);
 }
 
