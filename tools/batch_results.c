@@ -210,10 +210,15 @@ static mill_status open_folder(struct mill_batch_results *r, struct mill_batch_i
     r->folder_fd = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->folder_fd < 0)
         return fail_errno(err, r->folder);
-    if (flock(r->folder_fd, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK
-                   ? mill_fail(err, MILL_E_IO, "'%s': another process is at work there", r->folder)
-                   : fail_errno(err, r->folder);
+    if (flock(r->folder_fd, LOCK_EX | LOCK_NB) != 0) {
+        mill_status status =
+            errno == EWOULDBLOCK
+                ? mill_fail(err, MILL_E_IO, "'%s': another process is at work there", r->folder)
+                : fail_errno(err, r->folder);
+        close(r->folder_fd);
+        r->folder_fd = -1; /* what is in it is not ours to tidy up */
+        return status;
+    }
     MILL_TRY(check_replaced(r, input, err));
     MILL_TRY(empty_unfinished(r, err));
     char *path = mill_path_join(r->folder, MILL_BATCH_RESULTS_NAME);
