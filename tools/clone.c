@@ -70,7 +70,7 @@ static void clean(struct mill_buffer *text) {
 
 static bool names_file(const char *consent) {
     size_t n = strlen(consent);
-    return !strchr(consent, ' ') || (n > 4 && strcmp(consent + n - 4, ".txt") == 0) ||
+    return (n > 0 && !strchr(consent, ' ')) || (n > 4 && strcmp(consent + n - 4, ".txt") == 0) ||
            access(consent, F_OK) == 0;
 }
 
@@ -208,6 +208,9 @@ static mill_status run(const struct cloning_request *r, struct mill_buffer *stat
     MILL_TRY(mill_voice_check_output(r->output, err));
     if (r->name)
         MILL_TRY(mill_voice_check_name(r->name, err));
+    if (r->transcript && !r->transcript[0])
+        return mill_fail(err, MILL_E_INPUT,
+                         "--transcript is empty: say what is said, or leave it out");
     if (r->consent)
         MILL_TRY(read_statement(r->consent, statement, err));
     MILL_TRY(mill_model_open(&model, r->model_folder, r->cache, err));

@@ -361,6 +361,19 @@ static void doctype(void *context, const char *name, const char *system, const c
 
 /* ------------------------------------------------------------------ all of it */
 
+/* What to do about the faults that people make, behind the parser's own words. */
+static const char *remedy(enum XML_Error code) {
+    if (code == XML_ERROR_INVALID_TOKEN)
+        return ": in a text & is written &amp;, and < is &lt;";
+    if (code == XML_ERROR_UNDEFINED_ENTITY)
+        return ": there are &amp; &lt; &gt; &quot; &apos; and numbers, such as &#160;";
+    if (code == XML_ERROR_NO_ELEMENTS)
+        return ": something is not closed";
+    if (code == XML_ERROR_SYNTAX || code == XML_ERROR_JUNK_AFTER_DOC_ELEMENT)
+        return ": one <speak>...</speak> must be around everything";
+    return "";
+}
+
 static mill_status run(struct parser *p, const char *markup, size_t bytes) {
     XML_SetUserData(p->xml, p);
     XML_SetElementHandler(p->xml, start_element, end_element);
@@ -370,8 +383,8 @@ static mill_status run(struct parser *p, const char *markup, size_t bytes) {
         return p->status;
     enum XML_Error code = XML_GetErrorCode(p->xml);
     return mill_fail(p->err, code == XML_ERROR_NO_MEMORY ? MILL_E_MEMORY : MILL_E_INPUT,
-                     "line %lu, column %lu: %s", XML_GetCurrentLineNumber(p->xml),
-                     XML_GetCurrentColumnNumber(p->xml) + 1, XML_ErrorString(code));
+                     "line %lu, column %lu: %s%s", XML_GetCurrentLineNumber(p->xml),
+                     XML_GetCurrentColumnNumber(p->xml) + 1, XML_ErrorString(code), remedy(code));
 }
 
 mill_status mill_script_from_markup(struct mill_script *out, const char *markup, size_t bytes,
