@@ -25,12 +25,25 @@ static int refuse(struct mill_problem *problem, const char *field, const char *w
 
 /* The functions below return false, with *problem filled in, for what is not acceptable. */
 
+static const char *const our_fields[] = {
+    "seed",         "temperature", "top_k",       "top_p",    "gender",     "pitch",
+    "rate",         "priority",    "redraws",     "language", "clause_ms",  "sentence_ms",
+    "paragraph_ms", "deadline_ms", "sample_rate", "ssml",     "dictionary", NULL};
+
+static bool is_ours(const char *name) {
+    int i = 0;
+    while (our_fields[i] && strcmp(our_fields[i], name) != 0)
+        i++;
+    return our_fields[i];
+}
+
 static bool check_keys(const json_t *object, const char *const *names, const char *in,
                        struct mill_problem *problem) {
     const char *unknown = mill_config_find_unknown(object, names);
     if (unknown)
-        mill_problem_set(problem, 400, "unknown_parameter", unknown, "%sthere is no field '%.40s'",
-                         in, unknown);
+        mill_problem_set(
+            problem, 400, "unknown_parameter", unknown, "%sthere is no field '%.40s'%s", in,
+            unknown, names != our_fields && is_ours(unknown) ? ": it is one of \"sparkmill\"" : "");
     return !unknown;
 }
 
@@ -115,10 +128,6 @@ static bool take_labels(const json_t *ours, struct mill_labels *labels,
 
 static bool take_ours(const json_t *root, struct mill_speech_wish *wish,
                       struct mill_problem *problem) {
-    static const char *const names[] = {
-        "seed",         "temperature", "top_k",       "top_p",    "gender",     "pitch",
-        "rate",         "priority",    "redraws",     "language", "clause_ms",  "sentence_ms",
-        "paragraph_ms", "deadline_ms", "sample_rate", "ssml",     "dictionary", NULL};
     const json_t *ours = json_object_get(root, "sparkmill");
     if (!ours)
         return true;
@@ -126,7 +135,7 @@ static bool take_ours(const json_t *root, struct mill_speech_wish *wish,
         return !refuse(problem, "sparkmill", "an object is wanted");
     double seed = -1, top_k = -1, redraws = -1, priority = -1e9, deadline_ms = 0, rate = 0;
     double clause_ms = -1, sentence_ms = -1, paragraph_ms = -1;
-    if (!check_keys(ours, names, "sparkmill: ", problem) ||
+    if (!check_keys(ours, our_fields, "sparkmill: ", problem) ||
         !take_number(ours, "seed", 0, MAX_SEED, true, &seed, problem) ||
         !take_number(ours, "temperature", 0, 100, false, &wish->temperature, problem) ||
         !take_number(ours, "top_k", 0, 1000000, true, &top_k, problem) ||

@@ -109,6 +109,10 @@ static void test_refused(void **state) {
     refuse("{\"model\":\"m\",\"voice\":\"v\",\"input\":\"a\\u0000b\"}", "", "invalid_json");
     refuse("{\"model\":\"m\",\"voice\":\"v\",\"input\":\"\xff\"}", "", "invalid_json");
     refuse("{" BASE ",\"stream\":true}", "stream", "unknown_parameter");
+    struct mill_speech_wish unread;
+    struct mill_problem misplaced;
+    assert_int_equal(read_body("{" BASE ",\"seed\":1}", &unread, &misplaced), MILL_E_INPUT);
+    assert_non_null(strstr(misplaced.message, "'seed': it is one of \"sparkmill\""));
     refuse("{" BASE ",\"sparkmill\":{\"sede\":1}}", "sede", "unknown_parameter");
     refuse("{\"input\":\"a\",\"voice\":\"v\"}", "model", "missing_required_parameter");
     refuse("{\"model\":\"m\",\"voice\":\"v\"}", "input", "missing_required_parameter");
