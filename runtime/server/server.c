@@ -195,7 +195,9 @@ static mill_status open_parts(struct mill_server *server, struct mill_error *err
     server->consents = mill_path_join(o->state, "consents");
     if (!server->consents)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
-    MILL_TRY(mill_folder_make(o->state, err));
+    mill_status made = mill_folder_make(o->state, err);
+    if (made < 0)
+        return mill_context(err, made, "the state folder (--state names another)");
     MILL_TRY(read_certificate(server, err));
     MILL_TRY(mill_clients_open(&server->clients, o->keys, err));
     MILL_TRY(open_usage(server, err));
