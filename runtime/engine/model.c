@@ -16,6 +16,12 @@ static mill_status open_text(struct mill_model *model, const char *folder, const
     mill_status status = mill_cached_tokenizer_open(&model->tokenizer, llm, cache, err);
     free(llm);
     MILL_TRY(status);
+    int32_t n_ids = mill_tokenizer_vocabulary_size(model->tokenizer.tokenizer);
+    if (n_ids > model->shape.llm.vocab) /* a text with such a token would stop every replica */
+        return mill_fail(err, MILL_E_INPUT,
+                         "model '%s': the tokenizer has a token %d, and LLM/config.json says that "
+                         "there are %d: they are not of one model",
+                         folder, n_ids - 1, model->shape.llm.vocab);
     model->control = mill_tokenizer_control_tokens(model->tokenizer.tokenizer);
     MILL_TRY(mill_encoder_open(&model->encoder, model->tokenizer.tokenizer, err));
     return mill_grammar_tokens_init(&model->tokens, model->control,

@@ -6,9 +6,11 @@
  * finite and the same in windows. */
 #include "tests/model/whole_checkpoint.h"
 
+#include "runtime/base/file.h"
 #include "runtime/base/memory.h"
 #include "runtime/engine/engine.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -155,10 +157,33 @@ static void test_f16_checkpoint(void **state) {
     check_dtype(MILL_SCRATCH "/other-f16", MILL_F16);
 }
 
+/* A tokenizer of another model: one of its tokens would lie behind the last embedding. */
+static void test_other_tokenizer(void **state) {
+    (void)state;
+    static const char folder[] = MILL_SCRATCH "/other-tokenizer";
+    struct mill_engine *engine;
+    struct mill_error err = {""};
+    struct mill_shape shape;
+    json_error_t cause;
+    other_shape(&shape);
+    whole_checkpoint_write(folder, &shape, MILL_BF16);
+    char *path = mill_path_join(folder, "LLM/tokenizer.json");
+    json_t *root = json_load_file(path, 0, &cause);
+    json_t *vocab = json_object_get(json_object_get(root, "model"), "vocab");
+    assert_int_equal(json_object_set_new(vocab, "a", json_integer(4000)), 0);
+    assert_int_equal(json_dump_file(root, path, JSON_COMPACT), 0);
+    json_decref(root);
+    free(path);
+    const struct mill_engine_options options = {.model = folder, .devices = "cpu"};
+    assert_int_equal(mill_engine_open(&engine, &options, &err), MILL_E_INPUT);
+    assert_non_null(strstr(err.text, "a token 4000, and LLM/config.json says that there are 4000"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bf16_checkpoint),
         cmocka_unit_test(test_f16_checkpoint),
+        cmocka_unit_test(test_other_tokenizer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
