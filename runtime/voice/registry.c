@@ -352,6 +352,12 @@ static mill_status list_revoked(const struct mill_registry *registry,
     mill_status status = MILL_OK;
     if (json_array_append_new(json_object_get(root, "voices"), entry) != 0)
         status = mill_fail(err, MILL_E_INPUT, "the reason is not UTF-8, or no memory");
+    else if (json_dumpb(root, NULL, 0, JSON_COMPACT) >=
+             REVOKED_FILE_BYTES) /* and refuse all then */
+        status = mill_fail(err, MILL_E_INPUT,
+                           "the list of revoked voices would have more than %d bytes: shorten "
+                           "reasons in '%s/revoked.json'",
+                           REVOKED_FILE_BYTES, registry->folder);
     if (status == MILL_OK && (status = join(registry, "revoked.json", &path, err)) == MILL_OK) {
         status = mill_voice_write_json(root, path, err);
         free(path);

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -164,6 +165,36 @@ static void test_revoked(void **state) {
     unlink(MILL_SCRATCH "/registry/revoked.json");
 }
 
+/* A list as long as one may be takes no more: longer ones are not read, and refuse every voice. */
+static void test_full_list(void **state) {
+    (void)state;
+    enum { FULL = (8 << 20) - 1000 };
+    static const char head[] =
+        "{\"format\":\"sparkmill-revoked\",\"version\":1,\"voices\":[{\"id\":"
+        "\"x\",\"when\":\"x\",\"why\":\"";
+    char *list = malloc(FULL + 1), why[2000];
+    struct mill_voice_model model = small_model();
+    int32_t global[] = {21, 1, 2};
+    struct mill_voice voice = small_voice(&model, global);
+    struct mill_error err = {""};
+    assert_non_null(list);
+    memset(list, 'y', FULL);
+    memcpy(list, head, sizeof head - 1);
+    memcpy(list + FULL - 4, "\"}]}", 5);
+    memset(why, 'z', sizeof why - 1);
+    why[sizeof why - 1] = '\0';
+    assert_int_equal(add("gerd", 22, &err), MILL_OK);
+    write_file("revoked.json", list);
+    assert_int_equal(mill_registry_revoke(&registry, &voice, why, &err), MILL_E_INPUT);
+    assert_non_null(strstr(err.text, "revoked.json"));
+    assert_int_equal(mill_registry_check(&registry, &voice, &err), MILL_OK);
+    assert_int_equal(mill_registry_revoke(&registry, &voice, "short", &err), MILL_OK);
+    assert_int_equal(mill_registry_check(&registry, &voice, &err), MILL_E_INPUT);
+    assert_non_null(strstr(err.text, "short"));
+    unlink(MILL_SCRATCH "/registry/revoked.json");
+    free(list);
+}
+
 /* ------------------------------------------------------------------ many processes */
 
 enum { N_PROCESSES = 8, N_ROUNDS = 25 };
@@ -256,7 +287,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_user),       cmocka_unit_test(test_names_are_no_paths),
         cmocka_unit_test(test_copied_by_hand), cmocka_unit_test(test_revoked),
-        cmocka_unit_test(test_many_processes),
+        cmocka_unit_test(test_full_list),      cmocka_unit_test(test_many_processes),
     };
     return cmocka_run_group_tests(tests, empty_folder, empty_folder);
 }
