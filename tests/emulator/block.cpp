@@ -81,8 +81,12 @@ void complain(cudaError_t error, site at, const char *format, ...) {
 
 /* ------------------------------------------------------------------ who runs next */
 
-static bool can_run(const thread *t) {
-    return !t->finished && (!t->waits_for || *t->waits_for != t->seen);
+static const uint64_t never = 0; /* changes */
+static const waiting for_nothing = {&never, 1}, for_ever = {&never, 0};
+
+static bool can_run(unsigned index) {
+    const waiting &w = resident.waiting[index];
+    return *w.counter != w.seen;
 }
 
 /* The next thread that can run, the running one last; NULL when there is none. */
@@ -95,7 +99,7 @@ static thread *next_thread() {
             at = at == 0 ? n - 1 : at - 1;
         else
             at = at + 1 == n ? 0 : at + 1;
-        if (can_run(&resident.threads[at]))
+        if (can_run(at))
             return &resident.threads[at];
     }
     return nullptr;
@@ -110,8 +114,7 @@ static void run_thread(thread *next) {
 }
 
 void wait_for_change(const uint64_t *counter, const char *what, site at) {
-    self->waits_for = counter;
-    self->seen = *counter;
+    resident.waiting[self->index] = {counter, *counter};
     self->waits_in = what;
     self->waits_at = at;
     resident.n_idle_yields = 0;
@@ -121,7 +124,7 @@ void wait_for_change(const uint64_t *counter, const char *what, site at) {
     if (!next)
         fail_deadlock();
     run_thread(next);
-    self->waits_for = nullptr;
+    resident.waiting[self->index] = for_nothing;
 }
 
 /* A loop around a yield that nobody ends is no deadlock to the scheduler: it counts. */
@@ -148,6 +151,7 @@ static void end_block(const block &b) {
 
 static void finish_thread() {
     self->finished = true;
+    resident.waiting[self->index] = for_ever;
     resident.n_live--;
     resident.n_idle_yields = 0;
     warp_lane_finished();
@@ -182,7 +186,7 @@ static void prepare_thread(block *b, unsigned own) {
     t->lane = own % LANES;
     t->warp = &resident.warps[index / LANES];
     t->finished = false;
-    t->waits_for = nullptr;
+    resident.waiting[index] = for_nothing;
     t->copies.clear();
     t->copy_group = 0;
     t->has_waited = false;
@@ -194,7 +198,7 @@ static void prepare_warp(unsigned index, unsigned n_threads) {
     unsigned lanes = std::min(n_threads, (unsigned)LANES);
     w->index = index;
     w->existing = lanes == LANES ? ~0u : (1u << lanes) - 1;
-    w->finished = 0;
+    w->finished = w->n_meetings = 0;
     for (meeting &m : w->meetings)
         m.arrived = 0;
 }
@@ -282,6 +286,8 @@ cudaError_t launch_run(const launch &l, size_t most_shared_bytes,
         at = (at + order.step) % n;
     }
     fault_handler_remove();
+    for (unsigned i = 0; i < resident.n_threads && state.over; i++)
+        fiber_forget_frames(&resident.threads[i].fiber);
     /* The launch behind it waits for it alone. */
     if (l.is_early && !resident.has_waited && !state.over)
         complain(cudaErrorLaunchFailure, nowhere,

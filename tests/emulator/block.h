@@ -41,6 +41,7 @@ struct warp {
     unsigned index;              /* in the cluster */
     uint32_t existing, finished; /* lanes */
     meeting meetings[LANES];     /* disjoint masks at most */
+    unsigned n_meetings;         /* that wait for lanes */
 };
 
 struct barrier {
@@ -67,6 +68,13 @@ struct block {
     struct barrier barriers[N_BARRIERS];
 };
 
+/* What a thread waits for: it can run when *counter is not `seen`. Apart from the thread, since the
+ * scheduler looks at those of many at every switch. */
+struct waiting {
+    const uint64_t *counter;
+    uint64_t seen;
+};
+
 struct thread {
     struct place place;
     struct fiber fiber;
@@ -74,8 +82,6 @@ struct thread {
     struct warp *warp;
     unsigned index, lane; /* index: in the cluster */
     bool finished;
-    const uint64_t *waits_for; /* runs on when this is no longer `seen`; NULL: can run */
-    uint64_t seen;
     const char *waits_in;
     site waits_at;
     std::vector<pending_copy> copies;
@@ -95,6 +101,7 @@ struct cluster {
     unsigned n_threads, n_live, n_warps; /* of all */
     struct block blocks[MAX_BLOCKS];
     struct thread threads[MAX_THREADS];
+    struct waiting waiting[MAX_THREADS];
     struct warp warps[MAX_WARPS];
     struct barrier barrier; /* of all threads */
     uint64_t n_idle_yields; /* since anything else happened */

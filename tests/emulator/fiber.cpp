@@ -104,7 +104,6 @@ void fiber_prepare(fiber *f, unsigned index, void (*entry)()) {
     f->stack = fiber_stack(index);
     f->stack_bytes = fiber_stack_bytes;
     f->fake_stack = nullptr;
-    fiber_forget_frames(f);
     /* Staggered, so that all fibers' frames do not share a few sets of the cache. */
     uintptr_t *top = reinterpret_cast<uintptr_t *>(f->stack + fiber_stack_bytes - index % 32 * 128);
     *--top = 0; /* no caller; entry() finds the stack aligned as behind a call */
@@ -124,7 +123,6 @@ void fiber_prepare(fiber *f, unsigned index, void (*entry)()) {
     f->stack = fiber_stack(index);
     f->stack_bytes = fiber_stack_bytes;
     f->fake_stack = nullptr;
-    fiber_forget_frames(f);
     getcontext(&f->context);
     f->context.uc_stack.ss_sp = f->stack;
     f->context.uc_stack.ss_size = f->stack_bytes;

@@ -41,7 +41,7 @@ void fiber_prepare(fiber *, unsigned stack_index, void (*entry)());
 void fiber_switch(fiber *from, fiber *to);
 [[noreturn]] void fiber_leave(fiber *from, fiber *to);
 void fiber_arrived(fiber *);
-/* Nothing on its stack is in use any more. */
+/* Nothing on its stack is in use any more, though its functions have not returned. Slow. */
 void fiber_forget_frames(fiber *);
 
 } // namespace emulator

@@ -82,7 +82,7 @@ static std::string describe_group(unsigned first, bool *told) {
     unsigned before = like.block->rank * resident.block_threads;
     return std::to_string(n) + " threads (" + std::to_string(first - before) + " to " +
            std::to_string(last - before) + ")" + of + " wait in " + like.waits_in + " at " +
-           format_site(like.waits_at) + mbarrier_describe(like.waits_for);
+           format_site(like.waits_at) + mbarrier_describe(resident.waiting[first].counter);
 }
 
 void report_deadlock() {

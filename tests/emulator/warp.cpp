@@ -37,6 +37,7 @@ void meet(uint32_t mask, meeting_function function, void *argument, const char *
         m->function = function;
         m->what = what;
         m->at = at;
+        w->n_meetings++;
     } else if (m->function != function || m->at.file != at.file || m->at.line != at.line) {
         fail(cudaErrorLaunchFailure, at, "%s meets lanes that wait in %s, %s:%d", what, m->what,
              m->at.file, m->at.line);
@@ -49,12 +50,15 @@ void meet(uint32_t mask, meeting_function function, void *argument, const char *
     }
     function(m->arguments, mask);
     m->arrived = 0;
+    w->n_meetings--;
     m->n_held++;
 }
 
 void warp_lane_finished() {
     warp *w = self->warp;
     w->finished |= 1u << self->lane;
+    if (w->n_meetings == 0)
+        return;
     for (const meeting &m : w->meetings)
         if (m.arrived && m.mask >> self->lane & 1)
             fail(cudaErrorLaunchFailure, m.at,

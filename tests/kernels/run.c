@@ -436,9 +436,10 @@ bool run(struct rig *rig, const struct fixture *f, const struct piece *pieces, i
     struct prepared p;
     mill_status status = MILL_OK;
     prepare(rig, &p, f);
-    rig->behind_others = rig->ops->asynchronous;
-    for (int32_t i = 0; i < n_pieces && status == MILL_OK; i++)
+    for (int32_t i = 0; i < n_pieces && status == MILL_OK; i++) {
+        rig->behind_others = rig->ops->asynchronous && i == 0; /* all rows: once is enough */
         status = run_piece(rig, &p, pieces[i]);
+    }
     rig->behind_others = false;
     fetch_output(rig, &p, out);
     unprepare(rig, &p);
