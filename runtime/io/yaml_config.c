@@ -9,6 +9,7 @@
 #include "runtime/io/config.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -101,7 +102,12 @@ static mill_status add_number(struct builder *b, const char *text, int base, boo
                              text);
         return add(b, json_integer(value), err);
     }
-    double value = strtod(text, &end);
+    /* The locale is that of the program that the engine is a part of, and may have commas. */
+    locale_t plain = newlocale(LC_ALL_MASK, "C", NULL);
+    if (!plain)
+        return no_memory(err);
+    double value = strtod_l(text, &end, plain);
+    freelocale(plain);
     if (!isfinite(value) || *end)
         return mill_fail(err, MILL_E_INPUT, "'%.*s': not a number that can be kept", TEXT_SHOWN,
                          text);

@@ -4,7 +4,11 @@
 #include "runtime/io/config.h"
 #include "tests/support/bad_input.h"
 
+#include <fcntl.h>
+#include <locale.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 typedef mill_status parse_fn(json_t **out, const char *name, const char *data, size_t size,
                              struct mill_error *err);
@@ -240,12 +244,46 @@ static void files(void **state) {
     assert_null(json);
 }
 
+/* In a program that has set a locale of its own, as those with windows do. */
+static void locale_with_commas(void **state) {
+    (void)state;
+    static const char text[] = "LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \"\"\ngrouping -1\n"
+                               "END LC_NUMERIC\n";
+    assert_int_equal(mill_file_write(MILL_SCRATCH "/commas.txt", text, sizeof text - 1, NULL),
+                     MILL_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(open("/dev/null", O_WRONLY), STDERR_FILENO); /* it misses the other categories */
+        execlp("localedef", "localedef", "-c", "-i", MILL_SCRATCH "/commas.txt",
+               MILL_SCRATCH "/xx_XX", (char *)NULL);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(setenv("LOCPATH", MILL_SCRATCH, 1), 0);
+    if (!setlocale(LC_NUMERIC, "xx_XX")) /* a C library without locales */
+        skip();
+    assert_int_equal(*localeconv()->decimal_point, ',');
+    json_t *yaml = parse(mill_yaml_parse, "a: 2.5\nb: 1e-3"),
+           *json = parse(mill_json_parse, "{\"a\": 2.5}");
+    setlocale(LC_NUMERIC, "C");
+    double value = 0;
+    assert_int_equal(mill_config_number(yaml, "a", 0, 9, &value, NULL), MILL_OK);
+    assert_true(value == 2.5);
+    assert_int_equal(mill_config_number(yaml, "b", 0, 9, &value, NULL), MILL_OK);
+    assert_true(value == 1e-3);
+    assert_int_equal(mill_config_number(json, "a", 0, 9, &value, NULL), MILL_OK);
+    assert_true(value == 2.5);
+    json_decref(yaml);
+    json_decref(json);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(yaml_values),     cmocka_unit_test(published_traps),
-        cmocka_unit_test(bad_yaml),        cmocka_unit_test(deep_yaml),
-        cmocka_unit_test(bad_json),        cmocka_unit_test(getters),
-        cmocka_unit_test(unknown_members), cmocka_unit_test(files),
+        cmocka_unit_test(yaml_values),        cmocka_unit_test(published_traps),
+        cmocka_unit_test(bad_yaml),           cmocka_unit_test(deep_yaml),
+        cmocka_unit_test(bad_json),           cmocka_unit_test(getters),
+        cmocka_unit_test(unknown_members),    cmocka_unit_test(files),
+        cmocka_unit_test(locale_with_commas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
