@@ -190,12 +190,19 @@ static UDate moment_of(const struct date *d) {
                     floor((153.0 * m + 2) / 5) + d->day - 1 - 719468);
 }
 
+/* The date is one of the Gregorian calendar, also where another one is usual. */
+static const char *gregorian(const char *language, char locale[ULOC_FULLNAME_CAPACITY]) {
+    snprintf(locale, ULOC_FULLNAME_CAPACITY, "%s@calendar=gregorian", language);
+    return locale;
+}
+
 static mill_status append_month(struct mill_buffer *out, const char *language, const UChar *pattern,
                                 int32_t n, const struct date *date, struct mill_error *err) {
     UErrorCode code = U_ZERO_ERROR;
     UChar name[MAX_WORDS];
-    UDateFormat *format =
-        udat_open(UDAT_PATTERN, UDAT_PATTERN, language, u"UTC", -1, pattern, n, &code);
+    char locale[ULOC_FULLNAME_CAPACITY];
+    UDateFormat *format = udat_open(UDAT_PATTERN, UDAT_PATTERN, gregorian(language, locale), u"UTC",
+                                    -1, pattern, n, &code);
     if (U_FAILURE(code))
         return fail_icu(err, code, language);
     int32_t n_name = udat_format(format, moment_of(date), name, MAX_WORDS, NULL, &code);
@@ -237,7 +244,8 @@ static mill_status append_date(struct mill_buffer *out, const char *language, co
     MILL_TRY(read_date(format ? format : "ymd", text, bytes, &date, err));
     UErrorCode code = U_ZERO_ERROR;
     UChar pattern[MAX_NUMBER];
-    UDateTimePatternGenerator *generator = udatpg_open(language, &code);
+    char locale[ULOC_FULLNAME_CAPACITY];
+    UDateTimePatternGenerator *generator = udatpg_open(gregorian(language, locale), &code);
     if (U_FAILURE(code))
         return fail_icu(err, code, language);
     int32_t n = udatpg_getBestPattern(generator, u"yMMMMd", -1, pattern, MAX_NUMBER, &code);

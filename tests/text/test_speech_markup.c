@@ -180,6 +180,8 @@ static void test_say_as(void **state) {
         {"fr", "ordinal", NULL, "2", "deuxième"},
         {"zh", "cardinal", NULL, "42", "四十二"},
         {"es", "date", "dmy", "2/1/2001", "dos de enero de dos mil uno"},
+        {"en-SA", "date", NULL, "2026-05-31", "May thirty-first, twenty twenty-six"},
+        {"fa", "date", NULL, "2026-01-02", "دو ژانویهٔ دو هزار و بیست و شش"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct mill_buffer out;
