@@ -46,8 +46,9 @@ mill_status mill_recording_prepare(struct mill_prepared *out,
     *out = (struct mill_prepared){0};
     MILL_TRY(find_range(&range, recording, options, err));
     MILL_TRY(resample_range(&exact, &n, recording, range, options->sample_rate, err));
-    mill_status status = n > 0 ? mill_volume_normalise(exact, n, err)
-                               : mill_fail(err, MILL_E_INPUT, "the recording holds no sound");
+    mill_status status = n == 0 ? mill_fail(err, MILL_E_INPUT, "the recording holds no sound")
+                         : options->keep_volume ? MILL_OK
+                                                : mill_volume_normalise(exact, n, err);
     float *samples = status == MILL_OK ? mill_alloc_array(n, sizeof *samples) : NULL;
     if (status == MILL_OK && !samples)
         status = mill_fail(err, MILL_E_MEMORY, "no memory for %zu samples", n);

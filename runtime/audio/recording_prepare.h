@@ -11,6 +11,7 @@ struct mill_prepare_options {
     int32_t sample_rate; /* the model's */
     bool trim;           /* leave out silence at both ends but for 50 ms */
     double max_seconds;  /* what is longer is cut at a pause; 0 = no limit */
+    bool keep_volume;    /* for a model that takes recordings as loud as they are */
 };
 
 struct mill_prepared {

@@ -54,7 +54,7 @@ struct mill_shape {
     struct mill_bicodec_shape bicodec;
     struct mill_wav2vec2_shape wav2vec2; /* n_convs 0: the checkpoint has no wav2vec2 folder */
     double reference_seconds;            /* config.yaml: ref_segment_duration */
-    int32_t volume_normalize;
+    int32_t volume_normalize;            /* of recordings, as audio/volume.h says */
 };
 
 /* Read config.yaml, BiCodec/config.yaml, LLM/config.json and wav2vec2-large-xlsr-53/config.json

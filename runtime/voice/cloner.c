@@ -38,7 +38,8 @@ mill_status mill_clone_prepare(const struct mill_clone_source *source,
     struct mill_recording recording;
     const struct mill_prepare_options options = {.sample_rate = shape->bicodec.sample_rate,
                                                  .trim = !source->keep_silence,
-                                                 .max_seconds = MILL_ENCODE_MAX_SECONDS};
+                                                 .max_seconds = MILL_ENCODE_MAX_SECONDS,
+                                                 .keep_volume = !shape->volume_normalize};
     *findings = (struct mill_clone_findings){0};
     MILL_TRY(source->path
                  ? mill_recording_read(&recording, source->path, NULL, err)
