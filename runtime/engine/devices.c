@@ -50,12 +50,14 @@ static mill_status add_auto(struct list *list) {
 /* A whole number of at most four digits; -1 for anything else. */
 static int32_t number_of(const char *text, size_t size) {
     int32_t number = 0;
+    if (size < 1 || size > 4)
+        return -1;
     for (size_t i = 0; i < size; i++) {
         if (text[i] < '0' || text[i] > '9')
             return -1;
         number = 10 * number + (text[i] - '0');
     }
-    return size > 0 && size <= 4 && number <= MAX_NUMBER ? number : -1;
+    return number <= MAX_NUMBER ? number : -1;
 }
 
 /* A device of the backend `name`; `number` as in NAME:NUMBER, or -1. */

@@ -59,9 +59,9 @@ static void test_lists(void **state) {
 
 static void test_no_lists(void **state) {
     (void)state;
-    const char *const wrong[] = {
-        "",      ",",  "cpu,",  "cpu:",   "cpu:0", "cpu:x",   "cpu:99999", "cpu:-1", "auto:1",
-        "10000", "-1", "cuda:", "cuda:x", ":1",    "cpu:1:1", "1 ",        " cpu"};
+    const char *const wrong[] = {"",          ",",      "cpu,",   "cpu:",    "cpu:0",       "cpu:x",
+                                 "cpu:99999", "cpu:-1", "auto:1", "10000",   "99999999999", "-1",
+                                 "cuda:",     "cuda:x", ":1",     "cpu:1:1", "1 ",          " cpu"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_list(wrong[i], MILL_E_INPUT, "");
     assert_list("gpu", MILL_E_INPUT, "there are 'cpu', 'cuda' and 'reference'");
