@@ -204,14 +204,15 @@ static mill_status open_replicas(struct mill_engine *engine,
                                  struct mill_error *err) {
     for (int32_t i = 0; i < engine->n_devices;) {
         struct mill_engine_device *device = &engine->devices[i];
-        mill_status status = open_replica(engine, i, progress, err);
+        struct mill_error why = {""};
+        mill_status status = open_replica(engine, i, progress, device->may_be_left ? &why : err);
         if (status < 0 && !device->may_be_left)
             return engine->n_devices > 1 ? mill_context(err, status, "device %d", i) : status;
         if (status == MILL_OK) {
             i++;
             continue;
         }
-        engine->no_gpu = *err;
+        engine->no_gpu = why;
         memmove(device, device + 1, (size_t)(--engine->n_devices - i) * sizeof *device);
         if (engine->n_devices == 0) {
             engine->devices[engine->n_devices++] = (struct mill_engine_device){.name = "cpu"};
