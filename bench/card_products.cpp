@@ -112,8 +112,9 @@ static void time_kernels(const struct bench *b, const struct layer *l, enum mill
             double weights = (double)l->n_out * l->n_in;
             printf("%s,%s,%d,%d,%d x %d,%d,%d,%d,%.2f,%.0f,%.1f,%s\n", l->name,
                    mill_dtype_name(dtype), n_rows, plan.kernel->kind, plan.kernel->n_rows,
-                   plan.kernel->n_outs, plan.n_warps, plan.n_splits, plan.n_tiles * plan.n_splits,
-                   1e6 * seconds, weights * (double)mill_dtype_bytes(dtype) / seconds / 1e9,
+                   plan.kernel->n_outs, plan.n_warps, plan.n_splits,
+                   plan.n_tiles * plan.n_splits * plan.kernel->n_blocks, 1e6 * seconds,
+                   weights * (double)mill_dtype_bytes(dtype) / seconds / 1e9,
                    2 * weights * n_rows / seconds / 1e12, is_same(&plan, &chosen) ? "chosen" : "");
         }
     fflush(stdout);

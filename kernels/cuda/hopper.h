@@ -55,12 +55,13 @@ HOPPER void mbarrier_arrive_expect(uint64_t *barrier, int bytes) {
                  "r"(bytes)
                  : "memory");
 }
-/* At that of block `block` of the cluster. */
+/* At that of block `block` of the cluster. What the warp has read of its own block's memory is
+ * read; what it wrote is another block's to see behind a cluster_sync only. */
 HOPPER void mbarrier_arrive_at(uint64_t *barrier, int block) {
     asm volatile("{\n"
                  ".reg .b32 there;\n"
                  "mapa.shared::cluster.u32 there, %0, %1;\n"
-                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+                 "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
                  "}" ::"r"(shared_address(barrier)),
                  "r"(block)
                  : "memory");

@@ -96,7 +96,7 @@ static mill_status take_rows(struct mill_backend *backend, const struct mill_lin
         .scale = (float *)(backend->scratch + SCALES_AT),
         .transposed = kernel->kind == LINEAR_BF16_ROWS ||
                       (kernel->kind == LINEAR_I8_ROWS && !kernel->unit_groups),
-        .tile_rows = kernel->n_wide ? kernel->n_rows : 0,
+        .tile_rows = kernel->block_rows,
     };
     p.x.data = (float *)args->x.data + first * args->x.stride;
     p.x.rows = n_rows;

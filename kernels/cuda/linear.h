@@ -69,16 +69,18 @@ struct linear_pace {
     int32_t abreast;
 };
 
-/* One kernel: a kind, and the tile of y that a block computes. */
+/* One kernel: a kind, and the tile of y that a block computes, or a cluster. */
 struct linear_kernel {
     enum linear_kind kind;
-    int32_t n_rows, n_outs, n_warps; /* of a tile */
+    int32_t n_rows, n_outs, n_warps; /* of a tile; of a block */
     int32_t unit_groups;    /* linear_few.h: that a warp takes at a time; 0 = linear_tile.h */
     int32_t whole_units;    /* ... of a warp, or a multiple; what is missing are zeros */
     int32_t waiting_bricks; /* ... of a unit's weights that wait in shared memory */
-    int32_t n_wide;   /* linear_wide.h: warp groups, which take a segment or all; 0 = another */
-    bool is_exact;    /* ... a warp adds up its units, whose sums are not kept apart */
-    int32_t n_slices; /* parts of a block that take its chunks in turn */
+    bool is_exact;          /* ... a warp adds up its units, whose sums are not kept apart */
+    int32_t n_blocks;       /* that have a tile together: of linear_wide.h a cluster, or 1 */
+    int32_t n_wide;     /* ... warp groups of a tile, which take a segment or all; 0 = another */
+    int32_t block_rows; /* ... of a block */
+    int32_t n_slices;   /* parts of a block that take its chunks in turn */
     int32_t stages_a_chunk, n_stages; /* a chunk is loaded in stages, up to n_stages ahead */
     int32_t stage_bytes;              /* of all slices */
     int32_t exchange_bytes; /* shared memory by which sums meet: beside the stages with slices, else

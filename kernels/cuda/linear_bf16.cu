@@ -18,6 +18,7 @@
  *   128 x 64, 256: 160, 96 KB -> 1; more
  *   wide 32 and 64 x 64, 256: 119 and 153, 106 and 138 KB -> 1 (warp groups that wait)
  *   wide 64 and 128 x 128, 384: 240 of those that multiply, 212 KB -> 1
+ *   wide 256 x 128 and 128 x 256, two blocks of 384: the same
  *   fmaf: 8 x 8 and 8 x 32 as those of f32, 32 x 32, 128. */
 #include "kernels/cuda/linear_bf16.h"
 #include "kernels/cuda/linear_few.h"
@@ -47,6 +48,10 @@ const struct linear_kernel *mill_cuda_linear_bf16(int32_t *n) {
         wide_of<wide_tile<1, 64, 8>>({3.92f, 0.69f, 0.25f, 0.40f, 1.79f, 0.91f, 1}),
         wide_of<wide_tile<2, 64, 8>>({3.74f, 1.37f, 0.39f, 0.88f, 1.45f, 0.71f, 1}),
         wide_of<wide_tile<2, 128, 6>>({4.32f, 2.18f, 0.67f, 0.99f, 5.87f, 0, 1}),
+        /* Pairs of these blocks, of whose pace nothing is measured either: a full card's stages by
+         * the bytes of L2, three quarters; 0.4 for beginning together. */
+        wide_of<wide_tile<2, 128, 6, 2, 1>>({4.72f, 2.18f, 0.67f, 0.58f, 5.87f, 0, 1}),
+        wide_of<wide_tile<2, 128, 6, 1, 2>>({4.72f, 2.18f, 0.67f, 0.58f, 5.87f, 0, 1}),
         /* As those of f32: not measured. */
         kernel_of<linear_tile<kind_bf16_fmaf, 1, 1, 1, 1, 8, 1, 4, 2>>({4, 0, 1.2f, 0.2f, 5, 0, 2}),
         kernel_of<linear_tile<kind_bf16_fmaf, 1, 1, 1, 4, 4, 1, 4, 2>>({4, 0, 1, 2, 5, 0, 4}),

@@ -149,6 +149,7 @@ template <class TILE> static constexpr struct linear_kernel few_of(struct linear
     kernel.n_rows = TILE::ROWS;
     kernel.n_outs = TILE::OUTS;
     kernel.n_warps = TILE::WARPS;
+    kernel.n_blocks = 1;
     kernel.unit_groups = TILE::UNIT;
     kernel.whole_units = TILE::UNITS;
     kernel.waiting_bricks = TILE::OB - TILE::HELD;

@@ -83,7 +83,9 @@ static double turn_microseconds(const struct linear_size *size, const struct lin
 double mill_cuda_linear_microseconds(const struct linear_size *size,
                                      const struct linear_plan *plan) {
     const struct linear_pace *pace = &plan->kernel->pace;
-    int32_t blocks = plan->n_tiles * plan->n_splits, abreast = size->n_processors * pace->abreast;
+    int32_t n_blocks = plan->kernel->n_blocks, clusters = size->n_processors / n_blocks;
+    int32_t blocks = plan->n_tiles * plan->n_splits * n_blocks;
+    int32_t abreast = clusters * n_blocks * pace->abreast;
     return pace->start + (size->normed ? pace->norm : 0) +
            (plan->n_splits > 1 ? pace->meeting : 0) +
            blocks / abreast * turn_microseconds(size, plan, abreast) +
@@ -99,8 +101,9 @@ static struct linear_plan wide_plan(const struct linear_size *size,
                                     const struct linear_kernel *kernel, struct linear_plan plan) {
     int64_t row_bytes = (int64_t)mill_cuda_linear_wide_groups(size->n_groups) * BRICK_ROW_BYTES;
     int64_t words = (int64_t)plan.n_tiles * plan.n_splits * kernel->n_rows * kernel->n_outs;
+    int32_t rows = ceil_divide(size->n_rows, kernel->block_rows) * kernel->block_rows;
     bool fits = (size->kinds >> kernel->kind & 1) && kernel->exchange_bytes <= size->shared_bytes &&
-                plan.n_row_tiles * kernel->n_rows * row_bytes <= size->prepared_bytes;
+                kernel->n_blocks <= size->n_processors && rows * row_bytes <= size->prepared_bytes;
     if (plan.n_splits > 1)
         fits = fits && plan.split_segments == 1 && words <= size->partial_words &&
                plan.n_tiles <= size->max_shared_tiles / kernel->n_wide;
@@ -128,7 +131,8 @@ struct linear_plan mill_cuda_linear_plan_with(const struct linear_size *size,
         plan.n_warps = few_warps(kernel, size->n_groups);
         plan.shared_bytes = (int32_t)bytes;
     } else if (kernel->n_wide) {
-        return tiles <= INT32_MAX / segments ? wide_plan(size, kernel, plan) : plan;
+        return tiles <= INT32_MAX / segments / kernel->n_blocks ? wide_plan(size, kernel, plan)
+                                                                : plan;
     } else {
         plan.shared_bytes =
             shared_bytes_of(kernel, split_groups < size->n_groups ? split_groups : size->n_groups);

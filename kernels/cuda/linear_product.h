@@ -41,6 +41,7 @@ template <class TILE> static constexpr struct linear_kernel kernel_of(struct lin
     kernel.n_rows = TILE::ROWS;
     kernel.n_outs = TILE::OUTS;
     kernel.n_warps = TILE::THREADS / 32;
+    kernel.n_blocks = 1;
     kernel.n_slices = TILE::SLICES;
     kernel.stages_a_chunk = TILE::STAGES_A_CHUNK;
     kernel.n_stages = TILE::STAGES;

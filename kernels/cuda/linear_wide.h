@@ -5,6 +5,10 @@
  * time; while a tile is finished, the warps that send are stages ahead in the next. Weights are
  * sent before the launch in front has ended, rows behind it, as linear_prepare.cu has left them.
  *
+ * With all multiprocessors at work the L2 cache is what they wait for. So two blocks beside each
+ * other may be a cluster: of the same outputs and two tiles of rows, or of the same rows and two of
+ * outputs. What both need each asks for half of, for both: three quarters of the bytes.
+ *
  * Chunk by chunk, segment by segment the order of sums is that of linear.h. An instruction sums the
  * same sixteen products as mma_bf16 does in the other kernels, and gives the same bits: measured on
  * an H200. Where tiles are too few, a block takes one segment of a tile: its warp groups leave
@@ -47,7 +51,7 @@ LINEAR_FN void multiply_chunk(float (&sum)[TILE::SUMS], chunk_weights &w,
             multiply_weights<false>(sum, w.of[i], rows, TILE::ROWS);
         if (i > 0) {
             wgmma_wait<1>();
-            hand_back(before);
+            hand_back<TILE::CLUSTER>(before);
         }
         before = &ring.empty[place.stage];
         ring_next(place, TILE::STAGES);
@@ -56,7 +60,7 @@ LINEAR_FN void multiply_chunk(float (&sum)[TILE::SUMS], chunk_weights &w,
                              n_groups - (i + 1) * STAGE_BRICKS);
     }
     wgmma_wait<0>();
-    hand_back(before);
+    hand_back<TILE::CLUSTER>(before);
 }
 
 /* total += the products of n_groups, in segments. */
@@ -106,10 +110,13 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
     const int32_t warp = warp_of_block();
     grid_start_next();
     if (threadIdx.x == 0) {
-        ring_init(ring, 1 + TILE::GROUPS, TILE::MULTIPLIERS / 32);
+        ring_init(ring, 1 + TILE::GROUPS, TILE::CLUSTER * TILE::MULTIPLIERS / 32);
         fence_barrier_init();
     }
-    __syncthreads();
+    if constexpr (TILE::CLUSTER > 1)
+        cluster_sync();
+    else
+        __syncthreads();
     take_trades<TILE>(
         warp, [&] { multiply_items<TILE>(run, ring, shared); },
         [&](int32_t sender) {
@@ -128,19 +135,21 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
 template <class TILE>
 static void launch_wide(struct mill_backend *backend, const struct linear_plan *plan,
                         const struct linear_run *run) {
-    int32_t items = plan->n_tiles * plan->n_splits;
-    int32_t blocks = items < backend->n_processors ? items : backend->n_processors;
-    CU_LAUNCH_EARLY(linear_wide<TILE>, dim3((uint32_t)blocks), dim3(TILE::THREADS),
-                    (size_t)plan->shared_bytes, backend, *run);
+    int32_t items = plan->n_tiles * plan->n_splits, most = backend->n_processors / TILE::CLUSTER;
+    uint32_t clusters = (uint32_t)(items < most ? items : most);
+    CU_LAUNCH_CLUSTERS(TILE::CLUSTER, linear_wide<TILE>, dim3(clusters * TILE::CLUSTER),
+                       dim3(TILE::THREADS), (size_t)plan->shared_bytes, backend, *run);
 }
 
 template <class TILE> static constexpr struct linear_kernel wide_of(struct linear_pace pace) {
     struct linear_kernel kernel = {};
     kernel.kind = LINEAR_BF16_WIDE;
-    kernel.n_rows = TILE::ROWS;
-    kernel.n_outs = TILE::OUTS;
+    kernel.n_rows = TILE::ALL_ROWS;
+    kernel.n_outs = TILE::ALL_OUTS;
     kernel.n_warps = TILE::THREADS / 32;
-    kernel.n_wide = TILE::GROUPS;
+    kernel.n_wide = TILE::GROUPS * TILE::CLUSTER;
+    kernel.n_blocks = TILE::CLUSTER;
+    kernel.block_rows = TILE::ROWS;
     kernel.exchange_bytes = TILE::RING_BYTES + TILE::PIECES_BYTES;
     kernel.pace = pace;
     kernel.function = linear_wide<TILE>;

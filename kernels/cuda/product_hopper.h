@@ -5,7 +5,8 @@
  * all rows of the tile, the B side. The last one sends: a warp of it rows, one warp more for each
  * group that multiplies the weights of that group, 64 inputs a stage, through a ring of stages in
  * shared memory. Bulk copies and products are both asynchronous, so barriers that count are all
- * that is between them: no thread stores what a product reads, and nothing is fenced.
+ * that is between them: no thread stores what a product reads, and nothing is fenced. Blocks of a
+ * cluster may share weights or rows: each sends a part to all, when all have handed back the stage.
  *
  * Weights come as they lie in memory, in bricks, of which a lane's 16 bytes are its part of A in
  * two instructions; they pass through registers while the products of the stage before run. Rows
@@ -114,13 +115,28 @@ PRODUCT_FN uint64_t *send_begin(product_ring<STAGES> &ring, const ring_place &pl
     return &ring.full[place.stage];
 }
 
+/* N blocks of a cluster that share something, as bits; this one sends part `part` of N to all. */
+template <int N> struct sharers { int32_t part, blocks; };
+
+template <int N>
+PRODUCT_FN void send_part(const sharers<N> &all, uint4 *to, const uint4 *from, int32_t bytes,
+                          uint64_t *full) {
+    if constexpr (N > 1)
+        bulk_copy_to(all.blocks, to, from, bytes, full);
+    else
+        bulk_copy(to, from, bytes, full);
+}
+
 /* n_bricks groups of 8 outputs each, `step` chunks from those of 8 to the next 8; what is beyond
- * the last 8 is they once more. */
+ * the last 8 is they once more. Of sharers, a part of the outputs. */
+template <int N = 1>
 PRODUCT_FN void send_bricks(uint4 *to, const uint4 *from, int64_t step, int32_t last,
-                            int32_t n_bricks, uint64_t *full) {
+                            int32_t n_bricks, uint64_t *full, const sharers<N> &all = {}) {
+    const int n = GROUP_OUTS / BRICK_OUTS / N, first = all.part * n;
 #pragma unroll
-    for (int b = 0; b < GROUP_OUTS / BRICK_OUTS; b++)
-        bulk_copy(to + b * BRICK_RUN, from + min(b, last) * step, n_bricks * BRICK_BYTES, full);
+    for (int b = first; b < first + n; b++)
+        send_part(all, to + b * BRICK_RUN, from + min(b, last) * step, n_bricks * BRICK_BYTES,
+                  full);
 }
 
 /* ------------------------------------------------------------------ multiplying */
@@ -167,10 +183,13 @@ PRODUCT_FN void multiply_weights(float (&sum)[N], const product_weights &w, cons
     wgmma_commit();
 }
 
-/* The warp is through with a stage. */
-PRODUCT_FN void hand_back(uint64_t *empty) {
+/* The warp is through with a stage, which all blocks of its cluster send to. */
+template <int BLOCKS = 1> PRODUCT_FN void hand_back(uint64_t *empty) {
+    const int lane = threadIdx.x % 32;
     __syncwarp();
-    if (threadIdx.x % 32 == 0)
+    if (BLOCKS > 1 && lane < BLOCKS)
+        mbarrier_arrive_at(empty, lane);
+    if (BLOCKS == 1 && lane == 0)
         mbarrier_arrive(empty);
 }
 

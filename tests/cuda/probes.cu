@@ -35,6 +35,20 @@ __global__ void probe_hgmma(float *d, const uint32_t *a) {
 #endif
 }
 
+/* A copy to two blocks, and one to the own block. */
+__global__ void probe_cluster(const float *in, int n) {
+#if CU_HOPPER
+    CU_SHARED(uint4, tile, [32]);
+    CU_SHARED(uint64_t, full);
+    cluster_sync();
+    if (is_elected()) {
+        bulk_copy_to(3, tile, in, 256, &full);
+        if (n > 0)
+            bulk_copy(tile + 16, in, 256, &full);
+    }
+#endif
+}
+
 /* Weights are loaded while the product before may still read the registers that they go to: what no
  * kernel of ours may do. */
 __global__ void probe_written_over(float *d, const uint32_t *a, int n) {

@@ -214,6 +214,25 @@ static void test_many_rows_go_by_warp_groups(void **state) {
         }
 }
 
+/* Tiles of gate-up that fill the card are pairs': of two tiles of rows, or of outputs where those
+ * of rows are odd in number. A card of one multiprocessor has no pairs; not measured. */
+static void test_a_full_card_goes_by_pairs(void **state) {
+    (void)state;
+    for (int32_t n_rows = 128; n_rows <= 2048; n_rows += 128) {
+        const struct linear_kernel *kernel = step_plan(9728, 896, true, n_rows).kernel;
+        assert_int_equal(kernel->n_blocks, 2);
+        assert_int_equal(kernel->n_rows * kernel->n_outs, 256 * 128);
+        if (n_rows % 256 && n_rows < 1024)
+            assert_int_equal(kernel->n_outs, 256);
+    }
+    const struct mill_weight_shape shape = {9728, 1, 896, MILL_BF16};
+    int32_t n_kernels;
+    const struct linear_kernel *kernels = mill_cuda_linear_kernels(MILL_BF16, &n_kernels);
+    struct linear_size size = size_of(&shape, true, 1024);
+    size.n_processors = 1;
+    assert_int_equal(mill_cuda_linear_plan(&size, kernels, n_kernels).kernel->n_blocks, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan_is_nearly_best),
@@ -221,6 +240,7 @@ int main(void) {
         cmocka_unit_test(test_weights_wait_in_shared_memory),
         cmocka_unit_test(test_a_step_fits_a_multiprocessor),
         cmocka_unit_test(test_many_rows_go_by_warp_groups),
+        cmocka_unit_test(test_a_full_card_goes_by_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
