@@ -6,9 +6,11 @@
 #include "runtime/base/wait.h"
 
 /* A device's failure may be a request's doing: it is tried so many times elsewhere, not on every
- * device there is. Steps are looked at that often. */
+ * device there is. Steps are looked at that often. A look that comes so late says that the process
+ * was stopped (by a signal, a container's or a machine's pause), and no device for it. */
 enum { MAX_RETRIES = 3 };
 #define WATCH_S 0.01
+#define STOPPED_S 1.0
 
 int32_t mill_engine_capacity(const struct mill_engine *engine) {
     int32_t n = engine->options.max_queue;
@@ -150,11 +152,21 @@ static void look_at_steps(struct mill_engine *engine) {
     }
 }
 
+static void skip_time(struct mill_engine *engine, double seconds) {
+    for (int32_t i = 0; i < engine->n_replicas; i++)
+        mill_replica_skip_time(engine->replicas[i], seconds);
+}
+
 void *mill_engine_watch(void *context) {
     struct mill_engine *engine = context;
+    double looked_s = mill_clock_seconds();
     pthread_mutex_lock(&engine->lock);
     while (!engine->closing) {
         mill_wait_until(&engine->changed, &engine->lock, mill_wait_deadline(WATCH_S));
+        double late_s = mill_clock_seconds() - looked_s;
+        looked_s += late_s;
+        if (late_s > STOPPED_S)
+            skip_time(engine, late_s);
         if (engine->n_live == 0 || engine->closing)
             continue;
         pthread_mutex_unlock(&engine->lock);

@@ -199,7 +199,7 @@ const struct mill_device *mill_replica_device(const struct mill_replica *replica
 
 double mill_replica_clock(const struct mill_replica *r) {
     const struct mill_replica_options *o = &r->options;
-    return o->clock ? o->clock(o->clock_context, o->number) : mill_clock_seconds();
+    return o->clock ? o->clock(o->clock_context, o->number) : mill_clock_seconds() - r->skipped_s;
 }
 
 /* Wait until there may be something to do and collect what arrived; false when it is time to go. */
@@ -411,6 +411,12 @@ void mill_replica_forget(struct mill_replica *r, struct mill_request *request) {
     pthread_mutex_unlock(&r->lock);
     if (found)
         mill_request_release(request);
+}
+
+void mill_replica_skip_time(struct mill_replica *r, double seconds) {
+    pthread_mutex_lock(&r->lock);
+    r->skipped_s += seconds;
+    pthread_mutex_unlock(&r->lock);
 }
 
 struct mill_request *mill_replica_take_back(struct mill_replica *r) {

@@ -64,6 +64,8 @@ mill_status mill_replica_assign(struct mill_replica *replica, struct mill_reques
 /* Give up a replica that is stuck, and one that is slow where it has a stand-in. What it was given
  * up for now: FINE = it was not. */
 enum mill_watchdog_verdict mill_replica_check(struct mill_replica *replica, bool has_stand_in);
+/* So long the whole process was stopped: no step took that time. */
+void mill_replica_skip_time(struct mill_replica *replica, double seconds);
 /* Of those that it had when it was given up or failed, one and the reference to it; NULL when none
  * is left. */
 struct mill_request *mill_replica_take_back(struct mill_replica *replica);

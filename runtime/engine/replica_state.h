@@ -77,7 +77,8 @@ struct mill_replica {
     struct mill_request **returned; /* [max_jobs]: one reference each; what it had when given up */
     int32_t n_returned;
     struct mill_watchdog watchdog;
-    double since_s; /* its last sign of life */
+    double skipped_s; /* see mill_replica_skip_time */
+    double since_s;   /* its last sign of life */
     double backlog_frames, inbox_frames;
     double rate_frames, rate_s; /* frames made in seconds of work, older ones counting less */
     struct mill_replica_stats stats;
@@ -116,7 +117,7 @@ void mill_replica_job_drop(struct mill_replica *replica, struct mill_replica_job
 
 /* ------------------------------------------------------------------ replica.c */
 
-/* What the watchdog's times are on. */
+/* What the watchdog's times are on. Under the lock. */
 double mill_replica_clock(const struct mill_replica *replica);
 
 /* The request is assigned to this replica no longer. */

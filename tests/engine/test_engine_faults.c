@@ -4,11 +4,15 @@
 #include "tests/support/faulty_backend.h"
 #include "tests/support/lazy_backend.h"
 
+#include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -467,6 +471,48 @@ static void close_while_one_hangs(void *(*meanwhile)(void *context)) {
     }
 }
 
+/* Speaks, one wish after the other, until the pipe is closed; 0 when all went well. */
+static int speak_until_closed(int pipe) {
+    struct mill_engine *engine = fixture_open(
+        (struct mill_engine_options){.devices = "cpu:1", .max_running = 3, .stuck_s = 3}, NULL);
+    struct pollfd closed = {.fd = pipe};
+    int n_failed = 0;
+    while (poll(&closed, 1, 0) == 0) {
+        struct heard heard = {0};
+        const struct mill_engine_request wish = fixture_wish(engine, 0, &heard);
+        if (mill_engine_submit(engine, &wish, &heard.request, NULL, NULL) != MILL_OK)
+            return 1;
+        fixture_finish(&heard);
+        n_failed += heard.result.status != MILL_OK;
+        heard_free(&heard);
+    }
+    mill_engine_close(engine);
+    return n_failed > 0;
+}
+
+/* A process that is stopped for longer than a step may take loses nothing: no device is stuck. */
+static void test_stopped_process(void **state) {
+    (void)state;
+    int pipes[2], status;
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(pipes[1]);
+        _exit(speak_until_closed(pipes[0]));
+    }
+    nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+    kill(child, SIGSTOP);
+    nanosleep(&(struct timespec){.tv_sec = 5}, NULL);
+    kill(child, SIGCONT);
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+    close(pipes[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(pipes[0]);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* A device fails while its engine is closed: that one looks where its requests could go. */
 static void test_fails_while_closed(void **state) {
     (void)state;
@@ -509,6 +555,7 @@ int main(void) {
         cmocka_unit_test(test_fails_late),
         cmocka_unit_test(test_slow),
         cmocka_unit_test(test_slow_then_stuck),
+        cmocka_unit_test(test_stopped_process),
         cmocka_unit_test(test_fails_while_closed),
         cmocka_unit_test(test_closed_while_stuck),
     };
