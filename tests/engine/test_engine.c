@@ -533,6 +533,13 @@ static void test_router(void **state) {
     assert_int_equal(mill_router_choose(r, 0, 1, 1), -1);
 }
 
+/* The watcher reads it. */
+static void set_room(struct mill_replica *replica, int32_t max_tokens) {
+    pthread_mutex_lock(&replica->lock);
+    replica->max_tokens = max_tokens;
+    pthread_mutex_unlock(&replica->lock);
+}
+
 /* Of unequal devices the one that has room for a request gets it; where none has, that is said. */
 static void test_room(void **state) {
     (void)state;
@@ -540,7 +547,7 @@ static void test_room(void **state) {
         (struct mill_engine_options){.devices = "cpu:1,cpu:1", .max_tokens = 200}, NULL);
     struct mill_engine_stats stats;
     struct heard heard[2];
-    engine->replicas[0]->max_tokens = 100;
+    set_room(engine->replicas[0], 100);
     for (int i = 0; i < 2; i++)
         fixture_submit(engine, i, false, &heard[i]);
     for (int i = 0; i < 2; i++) {
@@ -550,13 +557,13 @@ static void test_room(void **state) {
     }
     mill_engine_get_stats(engine, &stats);
     assert_int_equal(stats.replicas[0].n_tokens, 0);
-    engine->replicas[1]->max_tokens = 110;
+    set_room(engine->replicas[1], 110);
     fixture_submit(engine, 0, false, &heard[0]);
     fixture_finish(&heard[0]);
     assert_int_equal(heard[0].result.status, MILL_E_INPUT);
     assert_non_null(strstr(heard[0].result.error.text, "have room for 110"));
     heard_free(&heard[0]);
-    engine->replicas[1]->max_tokens = 200;
+    set_room(engine->replicas[1], 200);
     struct mill_engine_request wish = fixture_wish(engine, 0, &heard[0]);
     wish.max_frames = INT32_MAX; /* a limit: lowered to what there is room for */
     fixture_submit_wish(engine, &wish, &heard[0]);
