@@ -97,7 +97,7 @@ mill_status mill_job_store_add_file(struct mill_job_store *store, struct mill_jo
     mill_status status = mill_job_begin_change(store, err);
     if (status == MILL_OK)
         status = mill_job_end_change(store, mill_job_insert_file(store, file, err), err);
-    if (status < 0)
+    if (status < 0 && status != MILL_E_IO) /* else nobody knows whether the disk has the row */
         mill_job_remove_bytes(store, file->id);
     return status;
 }

@@ -10,13 +10,15 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------ a disk that fails on demand */
 
-static int write_fault, sync_fault; /* errno; 0 = none */
-static int n_syncs;
-static bool no_sync; /* for what only wants many runs */
+static int write_fault; /* errno; 0 = none */
+static bool sync_fault;
+static int n_syncs, sync_fault_at; /* 0 = none */
+static bool no_sync;               /* for what only wants many runs */
 
 static ssize_t faulty_pwrite(int fd, const void *data, size_t size, off_t at) {
     if (write_fault) {
@@ -47,8 +49,8 @@ __attribute__((visibility("default"))) int fdatasync(int fd);
 
 static int faulty_sync(long number, int fd) {
     n_syncs++;
-    if (sync_fault) {
-        errno = sync_fault;
+    if (sync_fault || n_syncs == sync_fault_at) {
+        errno = EIO;
         return -1;
     }
     return no_sync ? 0 : (int)syscall(number, fd);
@@ -116,6 +118,27 @@ static void test_full_store(void **state) {
     mill_job_store_close(store);
 }
 
+/* Whether an upload that failed, since its row could not be synced, is there whole or not at all
+ * when the process is killed. */
+static void test_killed_after_failed_sync(void **state) {
+    (void)state;
+    const char *folder = empty_folder("killed");
+    pid_t child = fork();
+    if (child == 0) {
+        struct mill_job_file file = {.owner = "ann", .name = "f"};
+        struct mill_job_store *store = open_store(folder);
+        n_syncs = 0;
+        sync_fault_at = 3; /* behind the bytes and their name */
+        _exit(mill_job_store_add_file(store, &file, "x", 1, NOW_S, NULL) == MILL_E_IO ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    struct mill_job_store *store = open_store(folder);
+    assert_int_equal(ask_sql(folder, "SELECT COUNT(*) FROM files"), count_bytes_files(folder));
+    mill_job_store_close(store);
+}
+
 /* After a sync that failed nobody knows what is on the disk: nothing is promised any more until the
  * store is opened again. */
 static void test_failed_sync(void **state) {
@@ -126,9 +149,9 @@ static void test_failed_sync(void **state) {
     struct mill_job_item a = take_item(store, "a");
     const struct mill_job_answer answer = {.line = "a"};
     struct mill_error err;
-    sync_fault = EIO;
+    sync_fault = true;
     assert_int_equal(mill_job_store_settle_item(store, &a, &answer, NOW_S, &err), MILL_E_IO);
-    sync_fault = 0;
+    sync_fault = false;
     assert_int_equal(mill_job_store_settle_item(store, &a, &answer, NOW_S, &err), MILL_E_IO);
     assert_non_null(strstr(err.text, "start again"));
     mill_job_item_deinit(&a);
@@ -294,10 +317,13 @@ static void test_memory(void **state) {
 
 int main(void) {
     replace_calls();
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full_disk),      cmocka_unit_test(test_full_store),
-        cmocka_unit_test(test_no_descriptors), cmocka_unit_test(test_failed_sync),
-        cmocka_unit_test(test_syncs),          cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_full_disk),
+                                       cmocka_unit_test(test_full_store),
+                                       cmocka_unit_test(test_no_descriptors),
+                                       cmocka_unit_test(test_failed_sync),
+                                       cmocka_unit_test(test_killed_after_failed_sync),
+                                       cmocka_unit_test(test_syncs),
+                                       cmocka_unit_test(test_damaged),
+                                       cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
