@@ -24,6 +24,11 @@ mill_status mill_json_parse(json_t **out, const char *name, const char *data, si
 mill_status mill_yaml_parse(json_t **out, const char *name, const char *data, size_t size,
                             struct mill_error *err);
 
+/* Behind all that read JSON, and bounded in the memory that its values may take. Where the text is
+ * none, *out is NULL and *cause says why. */
+mill_status mill_json_load(json_t **out, const char *data, size_t size, json_error_t *cause,
+                           struct mill_error *err);
+
 /* Did jansson want for memory on this thread since it was last asked? It does not always say so:
  * characters and members may be missing from what it made. */
 bool mill_json_ran_short(void);

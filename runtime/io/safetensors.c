@@ -48,10 +48,9 @@ static mill_status read_header(struct header *h, struct mill_error *err) {
         return mill_fail(err, MILL_E_INPUT, "'%s': byte 8: the header does not start with '{'",
                          h->path);
     json_error_t cause;
-    mill_json_ran_short();
-    h->json = json_loadb((const char *)text, (size_t)length, JSON_REJECT_DUPLICATES, &cause);
-    if (mill_json_ran_short())
-        return mill_fail(err, MILL_E_MEMORY, "'%s': no memory for the header", h->path);
+    mill_status status = mill_json_load(&h->json, (const char *)text, (size_t)length, &cause, err);
+    if (status < 0)
+        return mill_context(err, status, "'%s': header", h->path);
     if (h->json)
         return MILL_OK;
     return mill_fail(err, MILL_E_INPUT, "'%s': byte %zu: header: %s", h->path,

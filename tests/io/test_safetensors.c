@@ -152,6 +152,26 @@ static void bad_lengths(void **state) {
     }
 }
 
+/* A header of empty objects would take 75 times its bytes. */
+static void wide_header(void **state) {
+    (void)state;
+    enum { N = 4000000 };
+    char *header = malloc(3 * N + 8);
+    assert_non_null(header);
+    memcpy(header, "{\"a\":[", 6);
+    for (size_t i = 0; i < N; i++)
+        memcpy(header + 6 + 3 * i, "{},", 3);
+    memcpy(header + 6 + 3 * N - 1, "]}", 2); /* over the last comma */
+    size_t size, length = 6 + 3 * N + 1;
+    uint8_t *file = make(length, header, length, 0, &size);
+    struct mill_tensors *t;
+    struct mill_error err;
+    assert_refused(mill_safetensors_parse(&t, name, file, size, &err), &err,
+                   "header|would take more than");
+    free(file);
+    free(header);
+}
+
 static void deep_header(void **state) {
     (void)state;
     enum { DEPTH = 1000000 };
@@ -190,7 +210,7 @@ static void files(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_file),   cmocka_unit_test(bad_headers), cmocka_unit_test(bad_lengths),
-        cmocka_unit_test(deep_header), cmocka_unit_test(files),
+        cmocka_unit_test(deep_header), cmocka_unit_test(wide_header), cmocka_unit_test(files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
