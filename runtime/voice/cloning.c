@@ -26,6 +26,10 @@ static mill_status encode_clip(const struct mill_cloning *c, const float *clip, 
 
 static mill_status encode_speaker(const struct mill_cloning *c, const float *wave, size_t n_samples,
                                   struct mill_voice *voice, struct mill_error *err) {
+    if (c->shape->reference_seconds > MILL_ENCODE_MAX_SECONDS)
+        return mill_fail(err, MILL_E_UNSUPPORTED,
+                         "'%s/config.yaml': ref_segment_duration %g: at most %d s can be encoded",
+                         c->folder, c->shape->reference_seconds, MILL_ENCODE_MAX_SECONDS);
     size_t n_clip = mill_reference_clip_samples(c->shape->bicodec.sample_rate,
                                                 c->shape->reference_seconds, c->shape->bicodec.hop);
     float *clip = mill_alloc_array(n_clip, sizeof *clip);

@@ -1,6 +1,7 @@
 /* test_cloner.c - a recording's file as the samples that the encoders take, as the model wants
  * them. */
 #include "runtime/voice/cloner.h"
+#include "runtime/voice/cloning.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -44,7 +45,24 @@ static void test_volume(void **state) {
     mill_recording_close(&recording);
 }
 
+/* A model that listens to more than can be encoded, which would take gigabytes first. */
+static void test_long_clip(void **state) {
+    (void)state;
+    const float wave[] = {0, 1, 0};
+    struct mill_shape shape = {.reference_seconds = 3600};
+    const struct mill_cloning cloning = {.folder = "model", .shape = &shape};
+    struct mill_voice voice = {0};
+    struct mill_error err = {""};
+    shape.bicodec.sample_rate = 384000;
+    shape.bicodec.hop = 1;
+    assert_int_equal(mill_cloning_run(&cloning, wave, 3, false, &voice, &err), MILL_E_UNSUPPORTED);
+    assert_non_null(
+        strstr(err.text, "'model/config.yaml': ref_segment_duration 3600: at most 30 s"));
+    mill_voice_deinit(&voice);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_volume)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_volume),
+                                       cmocka_unit_test(test_long_clip)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
