@@ -39,7 +39,7 @@ static mill_status copy_options(struct mill_engine *engine,
         (options->cache && !o->cache))
         return mill_fail(err, MILL_E_MEMORY, "no memory for the engine");
     if (o->max_running < 0 || o->max_tokens < 0 || o->cache_tokens < 0 || o->max_window < 0 ||
-        o->max_queue < 0 || o->max_running > 4096 || o->max_queue > 1 << 20 ||
+        o->max_queue < 0 || o->max_running > 4096 || o->max_queue > 1 << 18 ||
         o->max_window > 1 << 16 || !(o->max_backlog_s >= 0) || !(o->max_unread_s >= 0) ||
         o->max_unread_s > 1e6 || !(o->stuck_s >= 0))
         return mill_fail(err, MILL_E_INPUT, "an option of the engine is out of range");

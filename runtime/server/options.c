@@ -52,7 +52,7 @@ static const struct row {
     ROW(disclosure, SWITCH, "true", 0, 0, "mark sound as synthetic speech"),
 
     LIMIT(max_running, WHOLE, "0", 0, 4096, "utterances at once on a device; 0 = what suits it"),
-    LIMIT(max_queue, WHOLE, "256", 1, 1 << 20, "utterances that wait"),
+    LIMIT(max_queue, WHOLE, "256", 1, 1 << 18, "utterances that wait"),
     LIMIT(max_backlog_s, NUMBER, "60", 0, 1e6, "seconds of work that wait; 0 = no limit"),
     LIMIT(max_unread_s, NUMBER, "30", 1, 3600, "seconds of sound kept for a slow reader"),
     LIMIT(max_utterance_s, NUMBER, "60", 1, 3600, "of sound that one utterance may become"),
