@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <xxhash.h>
 
 struct header {
@@ -17,29 +16,23 @@ _Static_assert(sizeof(struct header) == 64, "the image behind it stays aligned")
 
 static const char magic[8] = "MILLTOK";
 
-/* Whatever of the tokenizer's files is there; which of them are read is the tokenizer's business.
- */
-static bool make_key(const char *folder, uint64_t *key) {
+/* Of the content of whatever of the tokenizer's files is there; which of them are read is the
+ * tokenizer's business. */
+static uint64_t make_key(const char *folder) {
     static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt",
-                                        "added_tokens.json", "tokenizer_config.json"};
-    char *real = realpath(folder, NULL);
-    if (!real)
-        return false;
-    uint64_t hash =
-        XXH3_64bits_withSeed(real, strlen(real), XXH3_64bits(MILL_VERSION, sizeof MILL_VERSION));
+                                        "added_tokens.json"};
+    uint64_t hash = XXH3_64bits(MILL_VERSION, sizeof MILL_VERSION);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *path = mill_path_join(real, names[i]);
-        struct stat info;
-        if (path && stat(path, &info) == 0) {
-            const uint64_t identity[] = {i, (uint64_t)info.st_size, (uint64_t)info.st_mtim.tv_sec,
-                                         (uint64_t)info.st_mtim.tv_nsec};
-            hash = XXH3_64bits_withSeed(identity, sizeof identity, hash);
+        char *path = mill_path_join(folder, names[i]);
+        struct mill_mapping file;
+        if (path && mill_mapping_open(&file, path, NULL) == MILL_OK) {
+            const uint64_t content[] = {i, file.size, XXH3_64bits(file.data, file.size)};
+            hash = XXH3_64bits_withSeed(content, sizeof content, hash);
+            mill_mapping_close(&file);
         }
         free(path);
     }
-    free(real);
-    *key = hash;
-    return true;
+    return hash;
 }
 
 static bool open_cached(struct mill_cached_tokenizer *out, const char *path, uint64_t key) {
@@ -83,10 +76,9 @@ static void store(const struct mill_tokenizer *tokenizer, const char *cache, con
 mill_status mill_cached_tokenizer_open(struct mill_cached_tokenizer *out, const char *folder,
                                        const char *cache, struct mill_error *err) {
     *out = (struct mill_cached_tokenizer){0};
-    uint64_t key = 0;
+    uint64_t key = cache ? make_key(folder) : 0;
     char *path = NULL;
-    if (cache && make_key(folder, &key) &&
-        asprintf(&path, "%s/tokenizer-%016" PRIx64 ".mill", cache, key) < 0)
+    if (cache && asprintf(&path, "%s/tokenizer-%016" PRIx64 ".mill", cache, key) < 0)
         path = NULL;
     if (path && open_cached(out, path, key)) {
         free(path);

@@ -1,9 +1,9 @@
 /* tokenizer_cache.h - the compiled tokenizer, kept in the cache folder: reading the published files
  * takes a good part of a second, mapping the image a millisecond.
  *
- * A cached image belongs to the files it came from (real path, size, time of change of each) and
- * this version of the program, by its name; its content is hashed before use and then checked by
- * the tokenizer itself. What does not fit is made again. Safe to delete at any time. */
+ * A cached image belongs, by its name, to the content of the files it came from and this version of
+ * the program; its own content is hashed before use and then checked by the tokenizer itself. What
+ * does not fit is made again. Safe to delete at any time. */
 #ifndef MILL_TEXT_TOKENIZER_CACHE_H
 #define MILL_TEXT_TOKENIZER_CACHE_H
 

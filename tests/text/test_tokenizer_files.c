@@ -3,12 +3,15 @@
 #include "tests/text/text_support.h"
 
 #include "runtime/base/file.h"
+#include "runtime/text/tokenizer_cache.h"
 #include "runtime/text/tokenizer_files.h"
 #include "tests/text/small_tokenizer.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static mill_status parse(const json_t *root, struct mill_tokenizer **out, struct mill_error *err) {
     char *text = json_dumps(root, 0);
@@ -207,6 +210,40 @@ static void three_files_are_checked(void **state) {
     check_folder("three-bytes", vocab, merges, "{}", MILL_E_INPUT, "no token stands for the byte");
 }
 
+#define CACHED_FOLDER MILL_SCRATCH "/tokenizer-cached"
+#define CACHED_FILE CACHED_FOLDER "/tokenizer.json"
+
+/* Takes `root`. */
+static void check_cached(json_t *root, int32_t ab) {
+    static const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    struct mill_cached_tokenizer cached;
+    struct mill_encoder *encoder;
+    assert_int_equal(json_dump_file(root, CACHED_FILE, 0), 0);
+    json_decref(root);
+    assert_int_equal(utimensat(AT_FDCWD, CACHED_FILE, times, 0), 0);
+    for (int i = 0; i < 2; i++) { /* it is made, and is there */
+        assert_int_equal(mill_cached_tokenizer_open(&cached, CACHED_FOLDER, CACHED_FOLDER, NULL),
+                         MILL_OK);
+        assert_true(i == 0 || cached.mapping.data);
+        assert_int_equal(mill_encoder_open(&encoder, cached.tokenizer, NULL), MILL_OK);
+        text_check_ids(encoder, "ab", (const int32_t[]){ab, -1});
+        mill_encoder_close(encoder);
+        mill_cached_tokenizer_close(&cached);
+    }
+}
+
+/* A file of the same size and time is another one all the same. */
+static void another_tokenizer_of_one_time_is_not_the_cached_one(void **state) {
+    (void)state;
+    json_t *root = text_small_tokenizer();
+    json_t *vocab = json_object_get(json_object_get(root, "model"), "vocab");
+    assert_int_equal(mill_folder_make(CACHED_FOLDER, NULL), MILL_OK);
+    check_cached(json_deep_copy(root), 256);
+    json_object_set_new(vocab, "ab", json_integer(257));
+    json_object_set_new(vocab, "bc", json_integer(256));
+    check_cached(root, 257);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_small_tokenizer_is_read),
@@ -217,6 +254,7 @@ int main(void) {
         cmocka_unit_test(holes_in_families_are_refused),
         cmocka_unit_test(broken_json_and_duplicate_keys_are_refused),
         cmocka_unit_test(three_files_are_checked),
+        cmocka_unit_test(another_tokenizer_of_one_time_is_not_the_cached_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
