@@ -98,7 +98,7 @@ enum mill_quality_ending {
     MILL_QUALITY_NUMERIC, /* by a draw from logits that are not finite */
     MILL_QUALITY_STOPPED  /* early, for what was already found */
 };
-/* Nothing more comes. `has_audio`: the samples were fed too. A limit below the least that the text
+/* Nothing more comes. `has_audio`: all samples were fed too. A limit below the least that the text
  * takes is no finding: no draw could have ended within it. */
 uint32_t mill_quality_end(struct mill_quality *quality, enum mill_quality_ending ending,
                           bool has_audio);

@@ -181,8 +181,9 @@ static mill_status withhold(struct mill_replica_job *job, struct mill_error *err
 static void finish(struct mill_replica *r, struct mill_replica_job *job) {
     const struct mill_utterance *u = &job->utterance;
     struct mill_error err = {""};
-    uint32_t findings =
-        mill_quality_end(&job->quality, ending_of(u, MILL_OK), job->quality.n_frames > 0);
+    /* What a device that failed had made of it was heard by another. */
+    bool all_heard = job->quality.n_frames == u->n_semantic;
+    uint32_t findings = mill_quality_end(&job->quality, ending_of(u, MILL_OK), all_heard);
     if (job->judged) {
         enum mill_quality_verdict verdict =
             mill_quality_judge(findings, job->result.n_redraws, job->request->wish.max_redraws);
