@@ -5,7 +5,6 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/wait.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,9 +14,6 @@ enum { QUEUE = 256, TOKENS_EACH = 2048 };
 enum { RUNNING = 8, WINDOW = 128, GPU_RUNNING = 256, GPU_WINDOW = 512 };
 #define UNREAD_S 10.0
 #define STUCK_S 30.0
-
-static const double first_audio_bounds_s[MILL_ENGINE_N_BUCKETS] = {
-    0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 0.75, 1, 2, 5, 10, 30, INFINITY};
 
 /* ------------------------------------------------------------------ open */
 
@@ -110,7 +106,6 @@ mill_status mill_engine_open_hooked(struct mill_engine **out,
     }
     if (hooks)
         engine->hooks = *hooks;
-    memcpy(engine->totals.first_audio_bound_s, first_audio_bounds_s, sizeof first_audio_bounds_s);
     mill_status status = copy_options(engine, options, err);
     if (status == MILL_OK)
         status = choose_devices(engine, err);

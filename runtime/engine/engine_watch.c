@@ -80,14 +80,6 @@ void mill_engine_route(struct mill_engine *engine, struct mill_request *request)
 
 /* ------------------------------------------------------------------ what becomes of them */
 
-static void count_first_audio(struct mill_engine_stats *totals, double seconds) {
-    int bucket = 0;
-    while (bucket < MILL_ENGINE_N_BUCKETS - 1 && seconds > totals->first_audio_bound_s[bucket])
-        bucket++;
-    totals->first_audio[bucket]++;
-    totals->first_audio_sum_s += seconds;
-}
-
 void mill_engine_on_ended(void *context, const struct mill_request_result *result) {
     struct mill_engine *engine = context;
     pthread_mutex_lock(&engine->lock);
@@ -104,8 +96,6 @@ void mill_engine_on_ended(void *context, const struct mill_request_result *resul
     totals->n_tokens += (uint64_t)result->n_draws;
     totals->n_frames += (uint64_t)result->n_frames;
     totals->audio_s += (double)result->n_samples / engine->info.sample_rate;
-    if (result->first_audio_s > 0)
-        count_first_audio(totals, result->first_audio_s);
     engine->n_live--;
     pthread_cond_broadcast(&engine->changed);
     pthread_mutex_unlock(&engine->lock);

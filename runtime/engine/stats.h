@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MILL_ENGINE_MAX_REPLICAS = 16, MILL_ENGINE_N_BUCKETS = 16 };
+enum { MILL_ENGINE_MAX_REPLICAS = 16 };
 
 enum mill_replica_state {
     MILL_REPLICA_STARTING,
@@ -42,11 +42,6 @@ struct mill_engine_stats {
     uint64_t n_redraws, n_retries, n_preemptions; /* of what has ended */
     uint64_t n_prompt_tokens, n_tokens, n_frames;
     double audio_s, uptime_s;
-    /* First audio since submit: bucket i counts what took at most first_audio_bound_s[i] and more
-     * than the one before; the last bound is infinite. */
-    uint64_t first_audio[MILL_ENGINE_N_BUCKETS];
-    double first_audio_bound_s[MILL_ENGINE_N_BUCKETS];
-    double first_audio_sum_s;
     bool draining;
 };
 
