@@ -19,7 +19,7 @@ enum { MILL_REPLICA_PAGE_TOKENS = 16 };
 
 struct mill_replica;
 
-/* What a replica tells the engine, on its own thread and without a lock. */
+/* What a replica tells the engine, without a lock: on its own thread, or the one that closes. */
 struct mill_replica_host {
     void *context;
     void (*ended)(void *context, const struct mill_request_result *result);

@@ -76,7 +76,7 @@ static mill_status end_batch(struct mill_job_store *store, int64_t batch, enum m
     return mill_job_enter_state(store, batch, state, now_s, err);
 }
 
-/* The number of the first batch that is in `state`, or is not over and has expired. */
+/* The number of the first batch in `state` that expires by `expired_s`. */
 static mill_status find_first(struct mill_job_store *store, enum mill_job_state state,
                               int64_t expired_s, int64_t *number, struct mill_error *err) {
     return mill_database_ask_number(
