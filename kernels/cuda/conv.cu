@@ -44,10 +44,8 @@ float mill_cuda_conv_microseconds(const struct conv_tile *tile, const struct con
     return block * (in_turn > 1 ? in_turn : 1);
 }
 
-bool mill_cuda_conv_by_warp_groups(const struct mill_backend *backend,
-                                   const struct mill_weight_shape *layer) {
-    bool is_narrow = layer->n_in == CONV_NARROW && layer->n_out == CONV_NARROW;
-    return CONV_BY_WARP_GROUPS && backend->capability == 90 && !is_narrow;
+bool mill_cuda_conv_by_warp_groups(const struct mill_backend *backend) {
+    return CONV_BY_WARP_GROUPS && backend->capability == 90;
 }
 
 static int32_t tiles_for(const struct mill_backend *backend, const struct conv_args *args,
@@ -56,8 +54,8 @@ static int32_t tiles_for(const struct mill_backend *backend, const struct conv_a
         return mill_cuda_conv_single(args, tiles);
     if (args->w.shape.dtype != MILL_BF16 || backend->capability < 80)
         return mill_cuda_conv_ffma(args, tiles);
-    return mill_cuda_conv_by_warp_groups(backend, &args->w.shape) ? mill_cuda_conv_wide(args, tiles)
-                                                                  : mill_cuda_conv_mma(args, tiles);
+    return mill_cuda_conv_by_warp_groups(backend) ? mill_cuda_conv_wide(args, tiles)
+                                                  : mill_cuda_conv_mma(args, tiles);
 }
 
 struct conv_tile mill_cuda_conv_best(const struct mill_backend *backend,

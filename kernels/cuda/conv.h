@@ -83,8 +83,8 @@ struct conv_tile {
 dim3 mill_cuda_conv_grid(const struct conv_args *args, int32_t n_spans, int32_t n_out,
                          int32_t n_rows);
 
-/* Whether a layer's bf16 products go by warp groups on this card. */
-bool mill_cuda_conv_by_warp_groups(const struct mill_backend *, const struct mill_weight_shape *);
+/* Whether bf16 products go by warp groups on this card. */
+bool mill_cuda_conv_by_warp_groups(const struct mill_backend *);
 
 /* A kernel's tiles for args, and how many: products by tensor cores (bf16: by warp groups, or from
  * sm_80 on), by fmaf, for one output alone. */

@@ -5,8 +5,8 @@
  * which are 16 bytes of plane j. Blocks that run at a time have all groups of their rows: memory is
  * read in whole rows, not in every row's 128 bytes of a group. Memory's speed: 4 n_in bytes a row
  * are read, 2 n_in stay in the L2 cache. */
-#include "kernels/cuda/conv_rows.h"
 #include "kernels/cuda/conv_wide.h"
+#include "kernels/cuda/conv_words.h"
 
 enum { THREADS = 256, BATCH = 4, ROWS = THREADS / 4 * BATCH /* of a block */ };
 
@@ -44,49 +44,33 @@ static __device__ __forceinline__ wide_row row_of(const wide_run &run, int32_t s
     return row;
 }
 
-/* Two channels; zeros beyond the last. */
-template <bool WHOLE>
-static __device__ __forceinline__ float2 load_two(const float *row, int32_t at, int32_t n) {
-    if (WHOLE)
-        return at < n ? *reinterpret_cast<const float2 *>(row + at) : make_float2(0, 0);
-    return make_float2(at < n ? row[at] : 0, at + 1 < n ? row[at + 1] : 0);
-}
-
 template <bool WHOLE>
 static __device__ __forceinline__ void prepare(const wide_run &run, const span_rows &rows,
                                                int32_t first) {
     int32_t lane = threadIdx.x % 32, n_in = run.conv.x.columns, j = lane % 4;
     int32_t channel = blockIdx.x * GROUP_CHANNELS + 2 * j;
     uint4 *plane = run.planes + ((int64_t)blockIdx.x * 4 + j) * run.pitch + rows.first;
-    float2 alpha[4], inverse[4], v[BATCH][4];
+    float2 words[BATCH][ROW_WORDS] = {};
 #pragma unroll
-    for (int b = 0; b < BATCH; b++)
-#pragma unroll
-        for (int c = 0; c < 4; c++) {
-            int32_t r = first + b * (THREADS / 4);
-            int64_t at = rows.x + r;
-            v[b][c] = make_float2(0, 0);
-            if (r < rows.n && at >= rows.x_first && at < rows.x_end)
-                v[b][c] = load_two<WHOLE>(matrix_row(run.conv.x, at), channel + 8 * c, n_in);
-        }
+    for (int b = 0; b < BATCH; b++) {
+        int32_t r = first + b * (THREADS / 4);
+        int64_t at = rows.x + r;
+        if (r < rows.n && at >= rows.x_first && at < rows.x_end)
+            load_words<WHOLE>(words[b], matrix_row(run.conv.x, at), channel, n_in);
+    }
     if (run.conv.alpha) {
 #pragma unroll
-        for (int c = 0; c < 4; c++) {
-            alpha[c] = load_two<false>(run.conv.alpha, channel + 8 * c, n_in);
-            inverse[c] = make_float2(snake_inverse(alpha[c].x), snake_inverse(alpha[c].y));
+        for (int c = 0; c < ROW_WORDS; c++) {
+            const float4 snake = snake_of_two(run.conv.alpha, channel + 8 * c, n_in);
 #pragma unroll
-            for (int b = 0; b < BATCH; b++) {
-                v[b][c].x = snake(v[b][c].x, alpha[c].x, inverse[c].x);
-                v[b][c].y = snake(v[b][c].y, alpha[c].y, inverse[c].y);
-            }
+            for (int b = 0; b < BATCH; b++)
+                words[b][c] = snake_two(words[b][c], snake);
         }
     }
 #pragma unroll
     for (int b = 0; b < BATCH; b++)
         if (first + b * (THREADS / 4) < rows.n)
-            plane[first + b * (THREADS / 4)] =
-                make_uint4(pack_bf16(v[b][0].x, v[b][0].y), pack_bf16(v[b][1].x, v[b][1].y),
-                           pack_bf16(v[b][2].x, v[b][2].y), pack_bf16(v[b][3].x, v[b][3].y));
+            plane[first + b * (THREADS / 4)] = round_words(words[b]);
 }
 
 /* Blocks: x counts groups of 32 channels, y ROWS rows of a span, z spans. */

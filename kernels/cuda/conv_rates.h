@@ -10,10 +10,6 @@
 
 enum {
     CONV_BY_WARP_GROUPS = 1, /* sm_90 goes by conv_wide; 0 = by conv_mma, as sm_80 */
-    /* But layers from so many channels to as many, all of them parts of units: conv_wide multiplies
-     * 64 by 64, of which they fill three quarters. Measured with hidden rows that leave their
-     * block; a unit at once is predicted to be the faster. */
-    CONV_NARROW = 96,
 };
 
 /* Least squares of the logarithms of the table's times, 4 us for a launch left out; for conv_wide 6

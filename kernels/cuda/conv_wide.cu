@@ -1,6 +1,7 @@
 /* conv_wide.cu - convolutions of several outputs by products of warp groups: sm_90a, bf16 weights.
  * The kernel (conv_wide_product.h), and its launches. */
 #include "kernels/cuda/conv_rates.h"
+#include "kernels/cuda/conv_wide_prepare.h"
 #include "kernels/cuda/conv_wide_product.h"
 
 template <class TILE>
@@ -13,14 +14,20 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::BLOCKS)
     const int32_t warp = warp_of_block();
     grid_start_next();
     if (threadIdx.x == 0) {
-        ring_init(rings.weights, TILE::GROUPS, TILE::MULTIPLIERS / 32);
-        ring_init(rings.rows, 1, TILE::MULTIPLIERS / 32);
+        ring_init(rings.weights, TILE::WEIGHT_WARPS, TILE::MULTIPLIERS / 32);
+        ring_init(rings.rows, TILE::ROW_WARPS, TILE::MULTIPLIERS / 32);
         fence_barrier_init();
     }
+    if constexpr (TILE::DOES_UNITS)
+        find_snakes<TILE>(run, shared.snakes);
     __syncthreads();
-    take_trades<TILE>(
-        warp, [&] { multiply_items<TILE>(run, rings, shared); },
-        [&](int32_t sender) {
+    auto multiply = [&] { multiply_items<TILE>(run, rings, shared); };
+    if constexpr (TILE::DOES_UNITS)
+        take_unit_trades<TILE>(
+            warp, multiply, [&] { prepare_rows<TILE>(run, rings, shared); },
+            [&] { send_weights<TILE>(run, rings, shared.weights, 0); });
+    else
+        take_trades<TILE>(warp, multiply, [&](int32_t sender) {
             if (sender == 0)
                 send_rows<TILE>(run, rings, shared.rows);
             else
@@ -70,6 +77,6 @@ struct conv_tile mill_cuda_conv_wide_unit(const struct conv_args *dilated) {
     int32_t c = dilated->w.shape.n_out;
     if (!dilated->whole_y || c > 192)
         return {};
-    return c <= 128 ? describe<unit_wide_tile<2, 104, 96, 6>>(dilated, {})
-                    : describe<unit_wide_tile<3, 104, 96, 3>>(dilated, {});
+    return c <= 128 ? describe<unit_wide_tile<2, 104, 96, 6, 4>>(dilated, {})
+                    : describe<unit_wide_tile<3, 104, 96, 3, 3>>(dilated, {});
 }

@@ -8,8 +8,8 @@
  * with zeros to whole stages of channels. Sums at a span's last flat rows are nobody's; where a sum
  * goes is in a list beside the planes.
  *
- * A unit is two such launches, or one whose blocks have all channels (unit_wide_tile): hidden rows
- * then stay in shared memory, in planes like those.
+ * A unit is two such launches, or one whose blocks have all channels (unit_wide_tile): they prepare
+ * their rows themselves, in planes like those in shared memory, where hidden rows stay too.
  *
  * Tiles are cut from the flat rows of each span, or from all of them as one where spans are short:
  * whichever are fewer.
@@ -43,7 +43,7 @@ struct wide_run {
     const float *hidden_alpha;    /* sums become a second convolution's prepared rows; NULL = y */
     struct mill_weight pointwise; /* ... of which the same launch makes y; image NULL = another */
     const float *bias;            /* of y */
-    struct wide_row *rows;        /* [pitch] */
+    struct wide_row *rows;        /* [pitch]; of a unit at once none, and no planes */
     bool by_span;
     int32_t n_row_tiles;  /* of each span, or of all */
     int32_t n_row_stages; /* of rows on their way, in shared memory */

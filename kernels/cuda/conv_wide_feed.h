@@ -1,4 +1,4 @@
-/* conv_wide_feed.h - what a block of conv_wide works on, and how weights and rows come in.
+/* conv_wide_feed.h - how weights and rows come into a block of conv_wide.
  *
  * A block's warp groups multiply and send as product_hopper.h says, but through two rings: rows, 64
  * channels of a tile and of what the taps reach, stay for all taps of these; weights pass by, a
@@ -7,11 +7,9 @@
 #ifndef MILL_KERNELS_CUDA_CONV_WIDE_FEED_H
 #define MILL_KERNELS_CUDA_CONV_WIDE_FEED_H
 
-#include "kernels/cuda/conv_wide_tile.h"
+#include "kernels/cuda/conv_wide_item.h"
 
 #if CU_HOPPER
-
-#define WIDE_FN static __device__ __forceinline__
 
 template <class TILE> struct wide_rings {
     product_ring<TILE::STAGES> weights;
@@ -19,10 +17,13 @@ template <class TILE> struct wide_rings {
 };
 
 /* What a block has of shared memory beside its rings, and what orders its uses. Of what threads
- * store, copies and products touch hidden rows alone.
+ * store, copies and products touch hidden rows and a unit's rows alone.
  *   rings    made by thread 0; then fence_barrier_init and __syncthreads.
  *   rows     copied in, read by products. There: full, which counts the bytes. Free: wgmma_wait in
- *            every warp, and its arrival at empty.
+ *            every warp, and its arrival at empty. Of a unit at once: stored by the warps that
+ *            prepare them. There: in every lane fence_async behind its stores, __syncwarp, and the
+ *            warp's arrival at full.
+ *   snakes   of such a unit: stored by all threads before that __syncthreads.
  *   weights  copied in, read by lanes. There: full. Free: in every warp __syncwarp behind the
  *            loads, and one lane's arrival at empty. That arrival releases what came before it in
  *            its own lane, and by __syncwarp in the others. The machine code has no instruction for
@@ -35,11 +36,12 @@ template <class TILE> struct wide_rings {
  *            still be read; behind them fence_async and that barrier; behind the products
  *            wgmma_wait and that barrier, and it is pieces.
  *   pairs    of a warp group: its barrier before and behind its stores.
- * Planes and wide_rows in device memory come from launches in front: whoever reads them, or copies
- * from them, has come through grid_wait, and what a launch stored is seen by threads and copies
- * behind it. */
+ * Planes, wide_rows and a unit's x in device memory come from launches in front: whoever reads
+ * them, or copies from them, has come through grid_wait, and what a launch stored is seen by
+ * threads and copies behind it. */
 struct wide_shared {
     uint4 *rows, *weights, *hidden;
+    float4 *snakes;
     float *pieces;
     row_pair *pairs;
 };
@@ -50,49 +52,9 @@ template <class TILE> WIDE_FN wide_shared share(const wide_run &run, uint4 *shar
     to.weights = shared + run.n_row_stages * WIDE_PLANES * (TILE::ROWS + run.reach);
     to.hidden = to.weights + TILE::STAGES * TILE::STAGE;
     to.pieces = reinterpret_cast<float *>(to.hidden);
-    to.pairs = reinterpret_cast<row_pair *>(to.hidden + TILE::END_BYTES / CHUNK_BYTES);
+    to.snakes = reinterpret_cast<float4 *>(to.hidden + TILE::END_BYTES / CHUNK_BYTES);
+    to.pairs = reinterpret_cast<row_pair *>(to.snakes + TILE::SNAKES);
     return to;
-}
-
-/* ------------------------------------------------------------------ tiles */
-
-struct conv_item {
-    int32_t row, sums_end; /* flat: the tile's first, and behind the last sum that is anybody's */
-    int32_t end;           /* ... and where another's rows begin */
-    int32_t out, phase;
-    int32_t n_taps, first_tap, tap_step; /* in the order of the sum */
-    int32_t shift, shift_step;           /* tap j of sum i reads flat row i + shift + j * step */
-};
-
-/* Of a unit: all outputs, one phase, taps forward. */
-template <class TILE> WIDE_FN conv_item item_of(const wide_run &run, int32_t i) {
-    int32_t n_tiles = wide_row_tiles(&run), out_tiles = wide_out_tiles(&run, TILE::OUTS);
-    int32_t tile = TILE::DOES_UNITS ? i : i % n_tiles, n_taps = run.conv.w.shape.n_taps;
-    bool is_transposed = !TILE::DOES_UNITS && run.conv.stride > 0;
-    conv_item at;
-    at.out = TILE::DOES_UNITS ? 0 : i / n_tiles % out_tiles * TILE::OUTS;
-    at.phase = TILE::DOES_UNITS ? 0 : i / n_tiles / out_tiles;
-    int32_t span = run.by_span ? tile / run.n_row_tiles : 0;
-    at.row = run.first_row[span] + (run.by_span ? tile % run.n_row_tiles : tile) * TILE::ROWS;
-    int32_t behind = run.by_span ? span + 1 : run.n_spans;
-    at.sums_end = run.first_row[behind] - run.n_behind;
-    at.end = behind < run.n_spans ? run.first_row[behind] : run.pitch;
-    at.n_taps = TILE::DOES_UNITS ? n_taps : (n_taps - 1 - at.phase) / run.stride + 1;
-    at.first_tap = at.phase;
-    at.tap_step = TILE::DOES_UNITS ? 1 : run.stride;
-    at.shift = is_transposed ? run.reach : 0;
-    at.shift_step = is_transposed ? -1 : run.conv.dilation;
-    return at;
-}
-
-/* Calls visit(item) for each of the block's. */
-template <class TILE, class VISIT> WIDE_FN void each_item(const wide_run &run, VISIT visit) {
-#pragma unroll 1
-    for (int32_t i = blockIdx.x; i < wide_items(&run, TILE::OUTS); i += gridDim.x) {
-        const conv_item at = item_of<TILE>(run, i);
-        if (at.row < at.sums_end)
-            visit(at);
-    }
 }
 
 /* ------------------------------------------------------------------ sending */
@@ -139,18 +101,38 @@ WIDE_FN sent_weights sent_for(const wide_run &run, const conv_item &at, int32_t 
     return sent;
 }
 
+/* For one warp group; or for several, one brick after the other: so many at once want more
+ * registers than there are. */
+template <int N_GROUPS>
+WIDE_FN void send_outs(uint4 *to, const uint4 *from, const sent_weights &sent, int32_t n_bricks,
+                       uint64_t *full) {
+    if constexpr (N_GROUPS == 1) {
+        send_bricks(to, from, sent.step, sent.last, n_bricks, full);
+    } else {
+        int32_t n = min(sent.last + 1, N_GROUPS * GROUP_BRICKS);
+#pragma unroll 4
+        for (int32_t b = 0; b < n; b++, from += sent.step, to += BRICK_RUN)
+            bulk_copy(to, from, n_bricks * BRICK_BYTES, full);
+#pragma unroll 1
+        for (int32_t b = n; b < N_GROUPS * GROUP_BRICKS; b++, to += BRICK_RUN)
+            bulk_copy(to, from - sent.step, n_bricks * BRICK_BYTES, full);
+    }
+}
+
+/* By a warp for so many warp groups. */
 template <class TILE>
 WIDE_FN void send_layer(const sent_weights &sent, wide_rings<TILE> &rings, ring_place &place,
                         uint4 *to) {
+    constexpr int N_GROUPS = TILE::GROUPS / TILE::WEIGHT_WARPS;
     for (int32_t g = 0; g < sent.n_groups; g += STAGE_BRICKS) {
         int32_t n_bricks = min(sent.n_groups - g, (int32_t)STAGE_BRICKS);
         for (int32_t j = 0; j < sent.n_taps; j++) {
             int32_t tap = sent.first + j * sent.tap_step;
             uint64_t *full =
-                send_begin(rings.weights, place, n_bricks * BRICK_BYTES * GROUP_OUTS / BRICK_OUTS);
-            send_bricks(to + place.stage * TILE::STAGE,
-                        sent.image + (tap * sent.n_groups + g) * BRICK_CHUNKS, sent.step, sent.last,
-                        n_bricks, full);
+                send_begin(rings.weights, place, N_GROUPS * GROUP_BRICKS * n_bricks * BRICK_BYTES);
+            send_outs<N_GROUPS>(to + place.stage * TILE::STAGE,
+                                sent.image + (tap * sent.n_groups + g) * BRICK_CHUNKS, sent,
+                                n_bricks, full);
             ring_next(place, TILE::STAGES);
         }
     }

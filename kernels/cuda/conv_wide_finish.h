@@ -16,6 +16,13 @@ template <class TILE> struct wide_sums {
     }
 };
 
+/* Of a unit's flat row. */
+WIDE_FN row_pair pair_of(const wide_run &run, int32_t span, int32_t row) {
+    int32_t i = row - run.first_row[span];
+    return {i < run.conv.spans[span].n_y ? run.conv.spans[span].y_first + i : -1,
+            run.conv.residual_first[span] + i};
+}
+
 /* Into `to`, by the warp group. */
 template <class TILE>
 WIDE_FN void find_rows(row_pair *to, const wide_run &run, const conv_item &at) {
@@ -23,7 +30,9 @@ WIDE_FN void find_rows(row_pair *to, const wide_run &run, const conv_item &at) {
     barrier_sync(1 + group, GROUP_THREADS); /* nobody needs those of before */
     for (int32_t i = threadIdx.x % GROUP_THREADS; i < TILE::ROWS; i += GROUP_THREADS) {
         row_pair pair = {-1, 0};
-        if (at.row + i < at.end) {
+        if (TILE::DOES_UNITS) {
+            pair = pair_of(run, span_of(run, at, at.row + i), at.row + i);
+        } else if (at.row + i < at.end) {
             const wide_row row = run.rows[at.row + i];
             if (at.phase >= row.first_phase && at.phase < row.end_phase)
                 pair = {row.y + at.phase, row.residual + at.phase};

@@ -2,16 +2,18 @@
  * one launch, and how its rows lie in scratch memory.
  *
  * Scratch memory holds, for each flat row, where its sums go, its planes, and those of a unit's
- * hidden rows where they leave their block: the dilated convolution leaves them in the places of
- * its sums, so that the pointwise one's plan is the same. A launch takes as many rows as fit, and
- * less where whole turns of the card come out better: pieces of spans, each with the rows that it
- * reaches back to. */
+ * hidden rows: the dilated convolution leaves them in the places of its sums, so that the pointwise
+ * one's plan is the same. A launch takes as many rows as fit, and less where whole turns of the
+ * card come out better: pieces of spans, each with the rows that it reaches back to. A unit at once
+ * leaves nothing there, and is one launch. */
 #include "kernels/cuda/conv_wide.h"
 #include "kernels/cuda/quads.h"
 #include "kernels/cuda/weights.h"
 
-/* Up to so many turns of the card, a launch is cut to whole ones. */
-enum { COUNTED_TURNS = 8 };
+enum {
+    COUNTED_TURNS = 8,        /* up to so many of the card, a launch is cut to whole ones */
+    UNIT_ROWS = INT32_MAX / 2 /* flat rows of a launch that leaves nothing in scratch memory */
+};
 
 /* ------------------------------------------------------------------ rows */
 
@@ -53,8 +55,12 @@ static wide_call call_of(const struct mill_backend *backend, const struct unit_a
     run->stride = conv_phases(&unit->dilated);
     run->reach = run->n_behind = conv_reach(&unit->dilated);
     run->n_stages = wide_stages(&unit->dilated.w.shape);
+    call.max_rows = UNIT_ROWS;
+    call.max_tiles = INT32_MAX;
+    if (tile->does_units)
+        return call;
     int32_t n_planes = WIDE_PLANES * run->n_stages;
-    if (unit->pointwise.image && !tile->does_units)
+    if (unit->pointwise.image)
         n_planes += WIDE_PLANES * wide_stages(&unit->pointwise.shape);
     call.row_bytes = (int32_t)sizeof(wide_row) + n_planes * CHUNK_BYTES;
     call.max_rows = MILL_CUDA_SCRATCH_BYTES / call.row_bytes - tile->n_rows;
@@ -62,12 +68,13 @@ static wide_call call_of(const struct mill_backend *backend, const struct unit_a
     int32_t each = conv_tiles(run->conv.w.shape.n_out, tile->n_out) * run->stride;
     int32_t turns = tiles * each / backend->n_processors;
     int32_t whole = turns * backend->n_processors / each; /* 0: the outputs of a tile are more */
-    call.max_tiles = whole > 0 && turns <= COUNTED_TURNS ? whole : INT32_MAX;
+    if (whole > 0 && turns <= COUNTED_TURNS)
+        call.max_tiles = whole;
     return call;
 }
 
-/* How tiles are cut, and where everything lies. */
-static void lay_out(wide_call *call, char *scratch) {
+/* How tiles are cut. */
+static void cut(wide_call *call) {
     struct wide_run *run = &call->run;
     int32_t tile_rows = call->tile->n_rows, longest = 0, end = call->n_rows;
     run->first_row[run->n_spans] = call->n_rows;
@@ -86,6 +93,10 @@ static void lay_out(wide_call *call, char *scratch) {
         end = reached > end ? reached : end;
     }
     run->pitch = end;
+}
+
+/* Where everything lies that goes through scratch memory. */
+static void lay_out(struct wide_run *run, char *scratch) {
     run->rows = reinterpret_cast<wide_row *>(scratch);
     run->planes = reinterpret_cast<uint4 *>(run->rows + run->pitch);
     run->hidden = run->planes + (int64_t)run->n_stages * WIDE_PLANES * run->pitch;
@@ -96,8 +107,11 @@ static mill_status flush(struct mill_backend *backend, wide_call *call) {
     const struct unit_args *unit = call->unit;
     if (run->n_spans == 0)
         return MILL_OK;
-    lay_out(call, backend->scratch);
-    mill_cuda_conv_prepare(backend, run);
+    cut(call);
+    if (!call->tile->does_units) {
+        lay_out(run, backend->scratch);
+        mill_cuda_conv_prepare(backend, run);
+    }
     run->hidden_alpha = unit->alpha2;
     run->bias = unit->pointwise.image ? unit->pointwise.bias : unit->dilated.w.bias;
     if (call->tile->does_units)

@@ -33,12 +33,13 @@ WIDE_FN wide_factor factor_of(const wide_run &run, const conv_item &at, bool is_
             TILE::ROWS + run.reach,           false};
 }
 
-/* sums += the products of the next tap. While those of the one before run, from weights in other
- * registers, its own are taken. */
+/* sums += the products of the next tap. While those of the one before run its weights leave shared
+ * memory, into registers that no product reads: static_proof sees to it. */
 template <class TILE>
-WIDE_FN void multiply_step(wide_sums<TILE> &sums, product_weights &w, wide_step &step,
-                           const wide_factor &by, int32_t n_row_stages, wide_rings<TILE> &rings,
-                           wide_place &place, const wide_shared &shared) {
+WIDE_FN void multiply_step(wide_sums<TILE> &sums, wide_step &step, const wide_factor &by,
+                           int32_t n_row_stages, wide_rings<TILE> &rings, wide_place &place,
+                           const wide_shared &shared) {
+    product_weights w;
     mbarrier_wait(&rings.weights.full[place.weights.stage], place.weights.parity);
     take_weights(w,
                  shared.weights + place.weights.stage * TILE::STAGE +
@@ -72,16 +73,11 @@ WIDE_FN void multiply_step(wide_sums<TILE> &sums, product_weights &w, wide_step 
 template <class TILE>
 WIDE_FN void multiply_layer(wide_sums<TILE> &sums, const wide_factor &by, int32_t n_row_stages,
                             wide_rings<TILE> &rings, wide_place &place, const wide_shared &shared) {
-    product_weights even, odd; /* a product reads registers until wgmma_wait */
     wide_step step = {0, 0, -1};
     int32_t left = (by.n_groups + STAGE_BRICKS - 1) / STAGE_BRICKS * by.n_taps;
-#pragma unroll 1
-    for (; left > 1; left -= 2) {
-        multiply_step<TILE>(sums, even, step, by, n_row_stages, rings, place, shared);
-        multiply_step<TILE>(sums, odd, step, by, n_row_stages, rings, place, shared);
-    }
-    if (left > 0)
-        multiply_step<TILE>(sums, even, step, by, n_row_stages, rings, place, shared);
+#pragma unroll TILE::STEPS
+    for (; left > 0; left--)
+        multiply_step<TILE>(sums, step, by, n_row_stages, rings, place, shared);
     wgmma_wait<0>();
     if (!by.is_hidden)
         hand_back(&rings.rows.empty[step.rows_before]);

@@ -16,7 +16,7 @@ static struct unit_kernel choose_kernel(const struct mill_backend *backend,
     if (dilated->w.shape.dtype != MILL_BF16 || dilated->w.shape.n_out == 1 ||
         backend->capability < 80)
         return none;
-    if (mill_cuda_conv_by_warp_groups(backend, &dilated->w.shape))
+    if (mill_cuda_conv_by_warp_groups(backend))
         return mill_cuda_unit_wide(dilated);
     const struct unit_kernel kernel = mill_cuda_unit_mma(dilated);
     if (!kernel.launch ||

@@ -82,12 +82,14 @@ static void test_units_change_no_bit(void **state) {
         const struct conv_sizes unit = {CONV_UNIT, MILL_BF16, c, 7, c, 9, 3, 150};
         check_sizes(80, &unit, 1, 2);
         /* by warp groups at once: up to 192 channels, in quads */
-        check_sizes(90, &unit, c == 180 ? 2 : 3, 3);
+        check_sizes(90, &unit, c == 180 ? 1 : 3, 3);
     }
     const struct conv_sizes two_groups = {CONV_UNIT, MILL_BF16, 100, 7, 100, 9, 3, 150};
-    check_sizes(90, &two_groups, 2, 3);
-    const struct conv_sizes narrow = {CONV_UNIT, MILL_BF16, 96, 7, 96, 9, 3, 150};
-    check_sizes(90, &narrow, 1, 2); /* as on sm_80 */
+    check_sizes(90, &two_groups, 1, 3);
+    const struct conv_sizes half_a_stage = {CONV_UNIT, MILL_BF16, 96, 7, 96, 1, 2, 450};
+    check_sizes(90, &half_a_stage, 1, 3);
+    const struct conv_sizes short_spans = {CONV_UNIT, MILL_BF16, 180, 7, 180, 1, 40, 15};
+    check_sizes(90, &short_spans, 1, 3); /* a tile has rows of several */
 }
 
 /* Other kernels, the same definition. */
