@@ -264,6 +264,7 @@ static void give_back(struct mill_replica *r, enum mill_replica_state state) {
         r->returned[r->n_returned++] = r->assigned[i];
     r->n_assigned = r->n_inbox = 0;
     r->inbox_frames = 0;
+    r->stats.n_running = 0;
 }
 
 /* The device failed: others take over what was assigned here. */
@@ -272,6 +273,7 @@ static void give_up(struct mill_replica *r, const struct mill_error *err) {
     give_back(r, MILL_REPLICA_FAILED);
     pthread_mutex_unlock(&r->lock);
     drop_jobs(r);
+    publish(r);
     r->options.host.lost(r->options.host.context, r, err);
 }
 

@@ -110,6 +110,8 @@ static void check_lost(enum faulty_kind kind, long n) {
     assert_int_equal(mill_engine_drain(engine, -1), MILL_OK); /* then every end is counted */
     mill_engine_get_stats(engine, &stats);
     enum mill_replica_state want = kind == FAULTY_FAILS ? MILL_REPLICA_FAILED : MILL_REPLICA_STUCK;
+    if (stats.replicas[0].state == MILL_REPLICA_FAILED)
+        assert_int_equal(stats.replicas[0].n_free_pages, stats.replicas[0].n_pages);
     if (stats.replicas[0].state != MILL_REPLICA_READY) {
         assert_int_equal(stats.replicas[0].state, want);
         assert_true(n_retries > 0);
@@ -117,6 +119,7 @@ static void check_lost(enum faulty_kind kind, long n) {
     assert_int_equal(stats.replicas[1].state, MILL_REPLICA_READY);
     assert_int_equal(stats.n_retries, n_retries);
     assert_int_equal(stats.n_failed, 0);
+    assert_int_equal(stats.replicas[0].n_running, 0);
     faulty_backend_disarm();
     mill_engine_close(engine);
 }
@@ -319,8 +322,7 @@ static mill_status hear_and_hold(void *context, const float *samples, size_t n,
  * is not thought to be slow for ever. */
 static void test_slow_then_stuck(void **state) {
     (void)state;
-    const struct mill_engine_hooks hooks = {
-        .find_backend = find_waiting, .clock = waiting_clock, .audit = true};
+    const struct mill_engine_hooks hooks = {.find_backend = find_waiting, .clock = waiting_clock};
     struct heard heard = {0};
     faulty_backend_disarm();
     atomic_store(&hang_ms, SLOW_MS);
