@@ -263,7 +263,7 @@ static void give_back(struct mill_replica *r, enum mill_replica_state state) {
     for (int32_t i = 0; i < r->n_assigned; i++)
         r->returned[r->n_returned++] = r->assigned[i];
     r->n_assigned = r->n_inbox = 0;
-    r->inbox_frames = 0;
+    r->backlog_frames = r->inbox_frames = 0;
     r->stats.n_running = 0;
 }
 
