@@ -128,17 +128,24 @@ __attribute__((no_sanitize("address", "undefined"))) static void add_products(do
 
 /* Eight columns of rows `row` and `row` + 8: four lanes have two of each. */
 static void perform_columns(const product &p, int row, int first) {
-    double4 sums[4] = {};
     float *d[4];
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         d[i] = p.d[row * 4 + i] + first / 2;
-        for (int of = 0; of < 4 && !p.first; of++) /* d: [row / 8][column % 2] */
-            sums[of / 2 * 2 + i / 2][i % 2 * 2 + of % 2] = d[i][of];
+    double4 sums[4] = {};
+    if (!p.first) {
+        sums[0] = double4{d[0][0], d[0][1], d[1][0], d[1][1]};
+        sums[1] = double4{d[2][0], d[2][1], d[3][0], d[3][1]};
+        sums[2] = double4{d[0][2], d[0][3], d[1][2], d[1][3]};
+        sums[3] = double4{d[2][2], d[2][3], d[3][2], d[3][3]};
     }
     add_products(sums, row, first);
-    for (int i = 0; i < 4; i++)
-        for (int of = 0; of < 4; of++)
-            d[i][of] = (float)sums[of / 2 * 2 + i / 2][i % 2 * 2 + of % 2];
+    for (int i = 0; i < 4; i++) {
+        double4 above = sums[i / 2], below = sums[2 + i / 2];
+        d[i][0] = (float)above[i % 2 * 2];
+        d[i][1] = (float)above[i % 2 * 2 + 1];
+        d[i][2] = (float)below[i % 2 * 2];
+        d[i][3] = (float)below[i % 2 * 2 + 1];
+    }
 }
 
 static void perform(const product &p) {
