@@ -95,3 +95,11 @@ const char *mill_backend_failure(const struct mill_backend_ops *ops,
     const char *text = ops->failure ? ops->failure(backend) : "";
     return text[0] ? text : mill_status_text(status);
 }
+
+mill_status mill_feed_forward(const struct mill_backend_ops *ops, struct mill_backend *backend,
+                              const struct mill_feed_forward_args *args) {
+    if (ops->feed_forward)
+        return ops->feed_forward(backend, args);
+    MILL_TRY(ops->linear(backend, &args->up));
+    return ops->linear(backend, &args->down);
+}

@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-enum { MILL_BACKEND_ABI = 5 };
+enum { MILL_BACKEND_ABI = 6 };
 
 /* A matrix of activations, borrowed; of MILL_F32, as yet the only type that operators take. */
 struct mill_matrix {
@@ -131,6 +131,11 @@ struct mill_linear_args {
     struct mill_matrix residual; /* data NULL = none; may be y itself */
     const int32_t *bias_group;   /* [rows] -> row of w.bias as [groups, bias_stride], or NULL = 0 */
     int64_t bias_stride;
+};
+
+/* Two calls of `linear` to the last bit, but down.x is up.y, which holds anything afterwards. */
+struct mill_feed_forward_args {
+    struct mill_linear_args up, down;
 };
 
 /* ------------------------------------------------------------------ language model operators */
@@ -359,6 +364,8 @@ struct mill_backend_ops {
     mill_status (*copy_rows)(struct mill_backend *, const struct mill_copy_rows_args *);
     mill_status (*norm)(struct mill_backend *, const struct mill_norm_args *);
     mill_status (*linear)(struct mill_backend *, const struct mill_linear_args *);
+    /* Optional: NULL = two calls of linear. */
+    mill_status (*feed_forward)(struct mill_backend *, const struct mill_feed_forward_args *);
 
     mill_status (*rope_append)(struct mill_backend *, const struct mill_rope_append_args *);
     mill_status (*attn_paged)(struct mill_backend *, const struct mill_attn_paged_args *);
@@ -381,6 +388,10 @@ const struct mill_backend_ops *mill_backend_find(const char *name, struct mill_e
 /* What to tell of a call of this backend that failed: its own words, else the status's. */
 const char *mill_backend_failure(const struct mill_backend_ops *ops,
                                  const struct mill_backend *backend, mill_status status);
+
+/* `feed_forward` by any backend. */
+mill_status mill_feed_forward(const struct mill_backend_ops *ops, struct mill_backend *backend,
+                              const struct mill_feed_forward_args *args);
 
 #ifdef __cplusplus
 }

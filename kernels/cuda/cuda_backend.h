@@ -125,6 +125,7 @@ mill_status mill_cuda_embed(struct mill_backend *, const struct mill_embed_args 
 mill_status mill_cuda_copy_rows(struct mill_backend *, const struct mill_copy_rows_args *);
 mill_status mill_cuda_norm(struct mill_backend *, const struct mill_norm_args *);
 mill_status mill_cuda_linear(struct mill_backend *, const struct mill_linear_args *);
+mill_status mill_cuda_feed_forward(struct mill_backend *, const struct mill_feed_forward_args *);
 mill_status mill_cuda_rope_append(struct mill_backend *, const struct mill_rope_append_args *);
 mill_status mill_cuda_attn_paged(struct mill_backend *, const struct mill_attn_paged_args *);
 /* Of attn_paged, one row a sequence with rope and append before it: where one launch does it. */

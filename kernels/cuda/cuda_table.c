@@ -13,6 +13,7 @@
     X(copy_rows)                                                                                   \
     X(norm)                                                                                        \
     X(linear)                                                                                      \
+    X(feed_forward)                                                                                \
     X(rope_append)                                                                                 \
     X(attn_paged)                                                                                  \
     X(sample)                                                                                      \

@@ -1,6 +1,6 @@
-/* linear.c - the operator `linear`: what kind of product it is, rows prepared where the kind wants
- * them so, and a launch for every block of rows that the scratch memory has room for.
- */
+/* linear.c - the operators `linear` and `feed_forward`: what kind of product it is, rows prepared
+ * where the kind wants them so, and a launch for every block of rows that the scratch memory has
+ * room for. Of two products by warp groups the first prepares the rows of the second. */
 #include "kernels/cuda/linear.h"
 
 enum {
@@ -72,10 +72,8 @@ static struct linear_run run_of(const struct mill_linear_args *args) {
     return run;
 }
 
-/* The rows from `first` on, prepared if they are to be. */
-static mill_status take_rows(struct mill_backend *backend, const struct mill_linear_args *args,
-                             const struct linear_kernel *kernel, int32_t first, int32_t n_rows,
-                             struct linear_run *run) {
+/* The rows from `first` on. */
+static void take_rows(struct linear_run *run, int32_t first, int32_t n_rows) {
     run->n_rows = n_rows;
     run->y += first * run->y_step;
     if (run->residual)
@@ -83,6 +81,12 @@ static mill_status take_rows(struct mill_backend *backend, const struct mill_lin
     if (run->bias_group)
         run->bias_group += first;
     run->x += first * run->x_step;
+}
+
+/* They are prepared, if the kernel wants them so. */
+static mill_status prepare_rows(struct mill_backend *backend, const struct mill_linear_args *args,
+                                const struct linear_kernel *kernel, int32_t first,
+                                struct linear_run *run) {
     if (!mill_cuda_linear_is_prepared(kernel->kind, args->gain))
         return MILL_OK;
     int32_t n_groups = kernel->n_wide ? mill_cuda_linear_wide_groups(run->n_groups) : run->n_groups;
@@ -99,11 +103,11 @@ static mill_status take_rows(struct mill_backend *backend, const struct mill_lin
         .tile_rows = kernel->block_rows,
     };
     p.x.data = (float *)args->x.data + first * args->x.stride;
-    p.x.rows = n_rows;
+    p.x.rows = run->n_rows;
     MILL_TRY(mill_cuda_linear_prepare(backend, &p));
     run->x = p.to;
     run->x_step = p.row_bytes;
-    run->x_plane = (int64_t)n_rows * p.row_bytes;
+    run->x_plane = (int64_t)run->n_rows * p.row_bytes;
     run->x_scale = p.scale;
     run->whole_x = true;
     return MILL_OK;
@@ -126,20 +130,26 @@ struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
     };
 }
 
-mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill_linear_args *args,
-                                 int32_t first, int32_t n_rows, const struct linear_plan *plan) {
-    struct linear_run run = run_of(args);
-    MILL_TRY(take_rows(backend, args, plan->kernel, first, n_rows, &run));
-    run.n_row_tiles = plan->n_row_tiles;
-    run.n_splits = plan->n_splits;
-    run.split_segments = plan->split_segments;
-    run.partial = backend->scratch + PARTIAL_AT;
-    run.arrived = backend->arrived;
+static mill_status launch(struct mill_backend *backend, const struct linear_plan *plan,
+                          struct linear_run *run) {
+    run->n_row_tiles = plan->n_row_tiles;
+    run->n_splits = plan->n_splits;
+    run->split_segments = plan->split_segments;
+    run->partial = backend->scratch + PARTIAL_AT;
+    run->arrived = backend->arrived;
     const void *function = (const void *)plan->kernel->function;
     MILL_TRY(mill_cuda_allow_shared(backend, function, (size_t)plan->shared_bytes));
     MILL_TRY(mill_cuda_prefer_shared(backend, function));
-    plan->kernel->launch(backend, plan, &run);
+    plan->kernel->launch(backend, plan, run);
     return mill_cuda_launched(backend, "linear");
+}
+
+mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill_linear_args *args,
+                                 int32_t first, int32_t n_rows, const struct linear_plan *plan) {
+    struct linear_run run = run_of(args);
+    take_rows(&run, first, n_rows);
+    MILL_TRY(prepare_rows(backend, args, plan->kernel, first, &run));
+    return launch(backend, plan, &run);
 }
 
 /* Rows that the scratch memory has room for. */
@@ -149,23 +159,92 @@ static int32_t most_rows(const struct mill_linear_args *args) {
     return most < MAX_PREPARED_ROWS ? (int32_t)most : MAX_PREPARED_ROWS;
 }
 
-mill_status mill_cuda_linear(struct mill_backend *backend, const struct mill_linear_args *args) {
+/* kernel NULL: none does it. */
+static struct linear_plan plan_rows(const struct mill_backend *backend,
+                                    const struct mill_linear_args *args, int32_t n_rows) {
+    int32_t n_kernels;
+    struct linear_size size = mill_cuda_linear_size(backend, args, n_rows);
+    const struct linear_kernel *kernels = mill_cuda_linear_kernels(args->w.shape.dtype, &n_kernels);
+    return mill_cuda_linear_plan(&size, kernels, n_kernels);
+}
+
+static mill_status check(const struct mill_linear_args *args) {
     const struct mill_weight_shape *shape = &args->w.shape;
     if (shape->n_taps != 1 || shape->n_in != args->x.columns)
         return MILL_E_INPUT;
-    if (shape->dtype != MILL_F32 && shape->dtype != MILL_BF16 && shape->dtype != MILL_I8)
+    bool is_known =
+        shape->dtype == MILL_F32 || shape->dtype == MILL_BF16 || shape->dtype == MILL_I8;
+    if (!is_known || most_rows(args) == 0 ||
+        (shape->dtype == MILL_I8 && shape->n_in > MAX_I8_INPUTS))
         return MILL_E_UNSUPPORTED;
-    int32_t block = most_rows(args), n_kernels;
-    if (block == 0 || (shape->dtype == MILL_I8 && shape->n_in > MAX_I8_INPUTS))
-        return MILL_E_UNSUPPORTED;
-    const struct linear_kernel *kernels = mill_cuda_linear_kernels(shape->dtype, &n_kernels);
+    return MILL_OK;
+}
+
+mill_status mill_cuda_linear(struct mill_backend *backend, const struct mill_linear_args *args) {
+    MILL_TRY(check(args));
+    int32_t block = most_rows(args);
     for (int32_t first = 0; first < args->x.rows; first += block) {
         int32_t n_rows = args->x.rows - first < block ? args->x.rows - first : block;
-        struct linear_size size = mill_cuda_linear_size(backend, args, n_rows);
-        struct linear_plan plan = mill_cuda_linear_plan(&size, kernels, n_kernels);
+        struct linear_plan plan = plan_rows(backend, args, n_rows);
         if (!plan.kernel)
             return MILL_E_UNSUPPORTED;
         MILL_TRY(mill_cuda_linear_run(backend, args, first, n_rows, &plan));
     }
     return MILL_OK;
+}
+
+/* ------------------------------------------------------------------ feed_forward */
+
+/* Of all blocks' tiles. */
+static int32_t rows_of_tiles(const struct linear_kernel *kernel, int32_t n_rows) {
+    return (n_rows + kernel->block_rows - 1) / kernel->block_rows * kernel->block_rows;
+}
+
+bool mill_cuda_linear_hands_over(const struct mill_feed_forward_args *args,
+                                 const struct linear_kernel *up, const struct linear_kernel *down) {
+    if (!up || !up->n_wide || !down || !down->n_wide)
+        return false;
+    const struct mill_matrix *y = &args->up.y;
+    int32_t n_between = args->down.w.shape.n_in, n_groups = weight_groups(&args->down.w.shape);
+    int64_t room = ((y->rows - 1) * y->stride + n_between) * (int64_t)sizeof(float);
+    int64_t rows = rows_of_tiles(down, y->rows);
+    return mill_cuda_linear_wide_groups(n_groups) * 32 == n_between && run_of(&args->up).whole_y &&
+           !args->up.residual.data && !args->down.gain && rows <= rows_of_tiles(up, y->rows) &&
+           rows * n_between * (int)sizeof(uint16_t) <= room;
+}
+
+mill_status mill_cuda_linear_run_both(struct mill_backend *backend,
+                                      const struct mill_feed_forward_args *args,
+                                      const struct linear_plan *up_plan,
+                                      const struct linear_plan *down_plan) {
+    int32_t n_rows = args->up.x.rows;
+    struct linear_run up = run_of(&args->up), down = run_of(&args->down);
+    take_rows(&up, 0, n_rows);
+    take_rows(&down, 0, n_rows);
+    up.planes = args->up.y.data;
+    up.planes_rows = down_plan->kernel->block_rows;
+    up.planes_groups = down.n_groups;
+    up.planes_end = rows_of_tiles(down_plan->kernel, n_rows);
+    down.x = args->up.y.data;
+    down.whole_x = true;
+    MILL_TRY(prepare_rows(backend, &args->up, up_plan->kernel, 0, &up));
+    MILL_TRY(launch(backend, up_plan, &up));
+    return launch(backend, down_plan, &down);
+}
+
+mill_status mill_cuda_feed_forward(struct mill_backend *backend,
+                                   const struct mill_feed_forward_args *args) {
+    int32_t n_rows = args->up.x.rows;
+    if (args->down.x.data != args->up.y.data)
+        return MILL_E_INPUT;
+    MILL_TRY(check(&args->up));
+    MILL_TRY(check(&args->down));
+    if (n_rows == 0)
+        return MILL_OK;
+    struct linear_plan up = plan_rows(backend, &args->up, n_rows),
+                       down = plan_rows(backend, &args->down, n_rows);
+    if (mill_cuda_linear_hands_over(args, up.kernel, down.kernel))
+        return mill_cuda_linear_run_both(backend, args, &up, &down);
+    MILL_TRY(mill_cuda_linear(backend, &args->up));
+    return mill_cuda_linear(backend, &args->down);
 }

@@ -40,6 +40,9 @@ struct linear_run {
     const float *x_scale; /* I8: [rows] */
     int32_t n_rows, n_in, n_out, n_groups;
     float *y;
+    uint32_t *planes; /* linear_wide.h, or NULL: y goes here instead, as the next one reads its x */
+    int32_t planes_rows, planes_groups; /* ... in tiles of so many rows, a row of so many groups */
+    int32_t planes_end;                 /* ... rows of all tiles, zeros behind the last of y */
     const float *residual, *bias;
     const int32_t *bias_group;
     int64_t y_step, residual_step, bias_step; /* elements from row to row */
@@ -148,12 +151,20 @@ double mill_cuda_linear_microseconds(const struct linear_size *size,
 struct linear_plan mill_cuda_linear_plan(const struct linear_size *size,
                                          const struct linear_kernel *kernels, int32_t n_kernels);
 
-/* ---- linear.c */
+/* ---- linear.c: the two operators, and their parts */
 struct linear_size mill_cuda_linear_size(const struct mill_backend *backend,
                                          const struct mill_linear_args *args, int32_t n_rows);
 /* Rows first .. first + n_rows - 1 of a product, prepared if the kernel wants them so. */
 mill_status mill_cuda_linear_run(struct mill_backend *backend, const struct mill_linear_args *args,
                                  int32_t first, int32_t n_rows, const struct linear_plan *plan);
+/* Whether the first product can leave what lies between them as the second reads it: in the memory
+ * of up.y, which has room for whole tiles of rows rounded to bf16. Then both, all rows. */
+bool mill_cuda_linear_hands_over(const struct mill_feed_forward_args *args,
+                                 const struct linear_kernel *up, const struct linear_kernel *down);
+mill_status mill_cuda_linear_run_both(struct mill_backend *backend,
+                                      const struct mill_feed_forward_args *args,
+                                      const struct linear_plan *up_plan,
+                                      const struct linear_plan *down_plan);
 
 #ifdef __cplusplus
 }

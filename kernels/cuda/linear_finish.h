@@ -117,21 +117,29 @@ LINEAR_FN void store_results(const struct linear_run &run, int32_t row, int32_t 
             store_result<WHOLE>(run, to, out, v[i]);
 }
 
-/* From the sums of N rows, `step` apart, as far as there are, to y. All residuals are asked for
- * first: before anything is stored, which may be in the same place. */
+/* The sums of N rows, `step` apart, as far as there are, with bias, activated. */
 template <int N>
-LINEAR_FN void finish(const struct linear_run &run, int32_t row, int32_t step, int32_t out,
-                      quad<float> (&v)[N]) {
-    quad<float> bias[N] = {}, residual[N] = {};
-    if (run.residual && run.whole_y)
-        load_residuals<true>(run, row, step, out, residual);
-    else if (run.residual)
-        load_residuals<false>(run, row, step, out, residual);
+LINEAR_FN void activate_sums(const struct linear_run &run, int32_t row, int32_t step, int32_t out,
+                             quad<float> (&v)[N]) {
+    quad<float> bias[N] = {};
     if (run.bias && run.whole_y)
         load_biases<true>(run, row, step, out, bias);
     else if (run.bias)
         load_biases<false>(run, row, step, out, bias);
     activate_rows(run, bias, v);
+}
+
+/* ... to y. All residuals are asked for first: before anything is stored, which may be in the same
+ * place. */
+template <int N>
+LINEAR_FN void finish(const struct linear_run &run, int32_t row, int32_t step, int32_t out,
+                      quad<float> (&v)[N]) {
+    quad<float> residual[N] = {};
+    if (run.residual && run.whole_y)
+        load_residuals<true>(run, row, step, out, residual);
+    else if (run.residual)
+        load_residuals<false>(run, row, step, out, residual);
+    activate_sums(run, row, step, out, v);
     if (run.residual)
         add_quads(v, residual);
     if (run.whole_y)

@@ -64,16 +64,47 @@ LINEAR_FN bool meet_splits(float (&sum)[TILE::SUMS], const struct linear_run &ru
     return true;
 }
 
+/* Numbers i and i + 1 of a row, i even, to where the next product reads its x (linear_prepare.cu).
+ */
+LINEAR_FN void store_rounded(const struct linear_run &run, int32_t row, int32_t i, float a,
+                             float b) {
+    const int32_t group = i / 32, word = i % 32 / 8, plane = i % 8 / 2;
+    int64_t place = (int64_t)(row / run.planes_rows) * run.planes_groups + group;
+    place = (place * BRICK_ROW_CHUNKS + plane) * run.planes_rows + row % run.planes_rows;
+    run.planes[4 * place + word] = pack_bf16(a, b);
+}
+
+/* What stands for y, which has no residual and whole quads; rows behind its last are zeros. */
+template <int N>
+LINEAR_FN void finish_rounded(const struct linear_run &run, int32_t row, int32_t step, int32_t out,
+                              quad<float> (&v)[N]) {
+    activate_sums(run, row, step, out, v);
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        const int32_t at = row + i * step;
+        if (at >= run.planes_end)
+            continue;
+        if (at >= run.n_rows)
+            v[i] = {};
+        store_rounded(run, at, run.pairs ? out / 2 : out, v[i].v[0], v[i].v[1]);
+        if (!run.pairs)
+            store_rounded(run, at, out + 2, v[i].v[2], v[i].v[3]);
+    }
+}
+
 /* A lane's quads of a piece, every eighth row of 4 outputs. */
 LINEAR_FN void finish_piece(const struct linear_run &run, int32_t row, int32_t out,
                             const float *piece) {
-    if (row >= run.n_rows || out >= run.n_out)
+    if (row >= (run.planes ? run.planes_end : run.n_rows) || out >= run.n_out)
         return;
     quad<float> v[PIECE_ROWS / 8];
 #pragma unroll
     for (int i = 0; i < PIECE_ROWS / 8; i++)
         v[i] = load_quad<true>(piece + 8 * i * PIECE_PITCH, 0, 0, 0.0f);
-    finish(run, row, 8, out, v);
+    if (run.planes)
+        finish_rounded(run, row, 8, out, v);
+    else
+        finish(run, row, 8, out, v);
 }
 
 /* Piece by piece through the warp's own shared memory, so that rows of y are written in order. */

@@ -91,14 +91,12 @@ static mill_status norm(const struct run *run, struct mill_matrix y, struct mill
 
 /* encoded += what the block makes of it. */
 static mill_status run_block(const struct run *run, const struct mill_convnext_weights *block) {
-    struct mill_linear_args up = {
-        .y = run->wide, .x = run->hidden, .w = block->up, .act = MILL_ACT_GELU};
-    struct mill_linear_args down = {
-        .y = run->encoded, .x = run->wide, .w = block->down, .residual = run->encoded};
+    const struct mill_feed_forward_args products = {
+        .up = {.y = run->wide, .x = run->hidden, .w = block->up, .act = MILL_ACT_GELU},
+        .down = {.y = run->encoded, .x = run->wide, .w = block->down, .residual = run->encoded}};
     MILL_TRY(conv(run, run->encoded, &block->depthwise, true));
     MILL_TRY(norm(run, run->hidden, run->hidden, block->norm_gain, block->norm_shift));
-    MILL_TRY(run->wav2vec2.ops->linear(run->wav2vec2.backend, &up));
-    return run->wav2vec2.ops->linear(run->wav2vec2.backend, &down);
+    return mill_feed_forward(run->wav2vec2.ops, run->wav2vec2.backend, &products);
 }
 
 /* A ConvNeXt stack, from x to encoded. */

@@ -160,12 +160,6 @@ static mill_status run_conv(struct run *run, const struct mill_bicodec_band *y,
     return m->ops->conv1d(m->backend, &conv);
 }
 
-static mill_status run_linear(const struct run *run, struct mill_matrix y, struct mill_matrix x,
-                              const struct mill_weight *weight, enum mill_activation act) {
-    struct mill_linear_args linear = {.y = y, .x = x, .w = *weight, .act = act};
-    return run->m->ops->linear(run->m->backend, &linear);
-}
-
 static mill_status run_norm(const struct run *run, struct mill_matrix y, struct mill_matrix x,
                             const float *gain, const float *shift) {
     struct mill_norm_args norm = {.y = y,
@@ -222,9 +216,11 @@ static mill_status run_block(struct run *run, const struct mill_convnext_weights
     struct mill_matrix wide = mill_matrix_f32(hidden.data + (int64_t)h.rows * h.columns, h.rows,
                                               run->m->weights->shape.prenet.intermediate);
     MILL_TRY(run_stack_norm(run, h, h, block->norm_gain, block->norm_shift, norm));
-    MILL_TRY(run_linear(run, wide, h, &block->up, MILL_ACT_GELU));
-    struct mill_linear_args down = {.y = stream, .x = wide, .w = block->down, .residual = stream};
-    return run->m->ops->linear(run->m->backend, &down);
+    return mill_feed_forward(
+        run->m->ops, run->m->backend,
+        &(struct mill_feed_forward_args){
+            .up = {.y = wide, .x = h, .w = block->up, .act = MILL_ACT_GELU},
+            .down = {.y = stream, .x = wide, .w = block->down, .residual = stream}});
 }
 
 /* A ConvNeXt stack over the packed rows. */
@@ -266,8 +262,9 @@ static mill_status run_prenet(struct run *run, struct mill_bicodec_band *out) {
                                     .ids = m->index};
     MILL_TRY(m->ops->embed(m->backend, &embed));
     MILL_TRY(show(run, &z_q, run->request->z_q));
-    MILL_TRY(
-        run_linear(run, band_matrix(&run->packed), embed.y, &weights->linear_pre, MILL_ACT_NONE));
+    struct mill_linear_args before = {
+        .y = band_matrix(&run->packed), .x = embed.y, .w = weights->linear_pre};
+    MILL_TRY(m->ops->linear(m->backend, &before));
     for (int32_t i = 0; i < shape->prenet.n_samplings; i++)
         MILL_TRY(run_vocos(run, &weights->sampling[i]));
     MILL_TRY(run_vocos(run, &weights->backbone));

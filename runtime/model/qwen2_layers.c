@@ -14,10 +14,10 @@ static struct mill_linear_args over_norm(const struct mill_qwen2 *lm, struct mil
         .y = y, .x = x, .gain = gain, .eps = lm->weights->shape.norm_eps, .w = *w};
 }
 
-static mill_status add_linear(struct mill_qwen2 *lm, struct mill_matrix y, struct mill_matrix x,
-                              const struct mill_weight *w) {
-    return lm->ops->linear(lm->backend,
-                           &(struct mill_linear_args){.y = y, .x = x, .w = *w, .residual = y});
+/* y += a linear layer of x. */
+static struct mill_linear_args adding(struct mill_matrix y, struct mill_matrix x,
+                                      const struct mill_weight *w) {
+    return (struct mill_linear_args){.y = y, .x = x, .w = *w, .residual = y};
 }
 
 /* Rope, append, attention: one call in a step of decoding, two in others. */
@@ -46,9 +46,12 @@ static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, bool decode,
                        attended = mill_matrix_f32(lm->attended, rows, q),
                        gated = mill_matrix_f32(lm->gated, rows, s->intermediate);
     struct mill_linear_args to_qkv = over_norm(lm, qkv, x, layer->attn_norm, &layer->qkv);
-    struct mill_linear_args to_gated = over_norm(lm, gated, x, layer->mlp_norm, &layer->gate_up);
-    to_gated.act = MILL_ACT_SILU;
-    to_gated.pairs = MILL_PAIRS_GATE;
+    struct mill_linear_args from_attended = adding(x, attended, &layer->o);
+    struct mill_feed_forward_args mlp = {
+        .up = over_norm(lm, gated, x, layer->mlp_norm, &layer->gate_up),
+        .down = adding(x, gated, &layer->down)};
+    mlp.up.act = MILL_ACT_SILU;
+    mlp.up.pairs = MILL_PAIRS_GATE;
     MILL_TRY(lm->ops->linear(lm->backend, &to_qkv));
     MILL_TRY(attend(lm, decode,
                     &(struct mill_attn_paged_args){.y = attended,
@@ -58,9 +61,8 @@ static mill_status run_layer(struct mill_qwen2 *lm, int32_t index, bool decode,
                                                    .batch = *batch,
                                                    .kv = pages,
                                                    .frequency = lm->weights->rope_frequency}));
-    MILL_TRY(add_linear(lm, x, attended, &layer->o));
-    MILL_TRY(lm->ops->linear(lm->backend, &to_gated));
-    return add_linear(lm, x, gated, &layer->down);
+    MILL_TRY(lm->ops->linear(lm->backend, &from_attended));
+    return mill_feed_forward(lm->ops, lm->backend, &mlp);
 }
 
 /* Logits and draws of one legal set: sorted draws first .. first + n - 1. */

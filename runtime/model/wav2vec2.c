@@ -77,9 +77,8 @@ static mill_status layer_norm(const struct mill_wav2vec2 *run, struct mill_matri
 }
 
 static mill_status linear(const struct mill_wav2vec2 *run, struct mill_matrix y,
-                          struct mill_matrix x, const struct mill_weight *w,
-                          enum mill_activation act) {
-    struct mill_linear_args args = {.y = y, .x = x, .w = *w, .act = act};
+                          struct mill_matrix x, const struct mill_weight *w) {
+    struct mill_linear_args args = {.y = y, .x = x, .w = *w};
     return run->ops->linear(run->backend, &args);
 }
 
@@ -118,7 +117,7 @@ static mill_status run_conv(const struct mill_wav2vec2 *run, int32_t i, struct m
     const struct mill_feature_conv_weights *layer = &run->weights->convs[i];
     struct mill_matrix rows = {x, MILL_F32, y.rows, run->shape->conv_kernel[i] * input,
                                (int64_t)run->shape->conv_stride[i] * input};
-    MILL_TRY(linear(run, y, rows, &layer->conv, MILL_ACT_NONE));
+    MILL_TRY(linear(run, y, rows, &layer->conv));
     struct mill_norm_args norm = {.y = y,
                                   .x = y,
                                   .kind = MILL_NORM_LAYER,
@@ -188,7 +187,7 @@ static mill_status run_layer(const struct mill_wav2vec2 *run,
     struct mill_matrix qkv = mill_matrix_f32(run->wide.data, run->n_frames, 3 * s->hidden);
     struct mill_matrix wide = mill_matrix_f32(run->wide.data, run->n_frames, s->intermediate);
     MILL_TRY(layer_norm(run, run->normed, run->stream, layer->attn_gain, layer->attn_shift));
-    MILL_TRY(linear(run, qkv, run->normed, &layer->qkv, MILL_ACT_NONE));
+    MILL_TRY(linear(run, qkv, run->normed, &layer->qkv));
     struct mill_attn_dense_args attn = {.y = run->normed,
                                         .q = mill_matrix_columns(qkv, 0, s->hidden),
                                         .k = mill_matrix_columns(qkv, s->hidden, s->hidden),
@@ -200,8 +199,11 @@ static mill_status run_layer(const struct mill_wav2vec2 *run,
     MILL_TRY(run->ops->attn_dense(run->backend, &attn));
     MILL_TRY(add_linear(run, run->normed, &layer->out));
     MILL_TRY(layer_norm(run, run->normed, run->stream, layer->mlp_gain, layer->mlp_shift));
-    MILL_TRY(linear(run, wide, run->normed, &layer->up, MILL_ACT_GELU));
-    return add_linear(run, wide, &layer->down);
+    return mill_feed_forward(
+        run->ops, run->backend,
+        &(struct mill_feed_forward_args){
+            .up = {.y = wide, .x = run->normed, .w = layer->up, .act = MILL_ACT_GELU},
+            .down = {.y = run->stream, .x = wide, .w = layer->down, .residual = run->stream}});
 }
 
 /* features = features * feature_scale + stream * stream_scale. */
@@ -222,7 +224,7 @@ mill_status mill_wav2vec2_run(const struct mill_wav2vec2 *run, const float *wave
     MILL_TRY(load_wave(run, wave));
     MILL_TRY(run_convs(run));
     MILL_TRY(layer_norm(run, run->convolved, run->convolved, w->gain, w->shift));
-    MILL_TRY(linear(run, run->normed, run->convolved, &w->projection, MILL_ACT_NONE));
+    MILL_TRY(linear(run, run->normed, run->convolved, &w->projection));
     MILL_TRY(run_position(run, run->normed));
     for (int32_t i = 0; i < MILL_WAV2VEC2_LAYERS; i++) {
         if (i == 11)

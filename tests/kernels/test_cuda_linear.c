@@ -184,6 +184,53 @@ static void test_i8(void **state) {
     check(MILL_I8, 1u << LINEAR_I8_ROWS, kernels, n);
 }
 
+/* A plan of linear_wide.h for a product; kernel NULL: none. */
+static struct linear_plan wide_plan(struct product *p, const struct linear_kernel *kernel) {
+    struct linear_size size = mill_cuda_linear_size(p->backend, &p->args, p->args.x.rows);
+    size.kinds = 1u << LINEAR_BF16_WIDE;
+    return mill_cuda_linear_plan_with(&size, kernel, 1);
+}
+
+/* Each two kernels of which the first can hand its rows to the second, against two calls. */
+static void test_feed_forward(void **state) {
+    static const struct shape shape_up = {130, 256, 40, false, true},
+                              shape_down = {130, 392, 256, false, false};
+    (void)state;
+    int32_t n, n_pairs = 0;
+    const struct linear_kernel *kernels = mill_cuda_linear_bf16(&n);
+    struct product up, down;
+    product_open(&up, &shape_up, MILL_BF16);
+    product_open(&down, &shape_down, MILL_BF16);
+    up.args.residual.data = NULL;
+    down.args.x = up.args.y;
+    up.backend->n_processors = down.backend->n_processors = FEW_PROCESSORS;
+    const struct mill_feed_forward_args args = {up.args, down.args};
+    for (int32_t k = 0; k < n * n; k++) {
+        struct linear_plan first = wide_plan(&up, &kernels[k / n]),
+                           second = wide_plan(&down, &kernels[k % n]);
+        if (!mill_cuda_linear_hands_over(&args, first.kernel, second.kernel))
+            continue;
+        if (n_pairs++ == 0) {
+            run(&up, &first, up.first);
+            run(&down, &second, down.first);
+        }
+        set_order(n_pairs);
+        size_t bytes = down.y_floats * sizeof(float);
+        memset(down.again, 0xff, bytes);
+        mill_cuda_copy_in(down.backend, down.y, down.again, bytes);
+        assert_int_equal(mill_cuda_linear_run_both(down.backend, &args, &first, &second), MILL_OK);
+        mill_cuda_copy_out(down.backend, down.again, down.y, bytes);
+        assert_int_equal(mill_cuda_synchronize(down.backend), MILL_OK);
+        if (memcmp(down.first, down.again, bytes) != 0)
+            fail_msg("%d x %d behind %d x %d differs", second.kernel->n_rows, second.kernel->n_outs,
+                     first.kernel->n_rows, first.kernel->n_outs);
+    }
+    print_message("%d pairs\n", n_pairs);
+    assert_true(n_pairs > 20);
+    product_close(&up);
+    product_close(&down);
+}
+
 /* Whatever the card and the size, there is a kernel that fits. */
 static void check_plans(int32_t shared_bytes, unsigned kinds, const struct linear_kernel *kernels,
                         int32_t n_kernels) {
@@ -220,10 +267,9 @@ static void test_plans(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plans),
-        cmocka_unit_test(test_f32),
-        cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_i8),
+        cmocka_unit_test(test_plans),        cmocka_unit_test(test_f32),
+        cmocka_unit_test(test_bf16),         cmocka_unit_test(test_i8),
+        cmocka_unit_test(test_feed_forward),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
     X(embed)                                                                                       \
     X(norm)                                                                                        \
     X(linear)                                                                                      \
+    X(feed_forward)                                                                                \
     X(rope_append)                                                                                 \
     X(attn_paged)                                                                                  \
     X(sample)                                                                                      \
