@@ -355,9 +355,10 @@ static mill_status write_again(struct rig *rig, const struct mill_matrix *m) {
 static mill_status write_inputs_again(struct rig *rig, const struct prepared *p) {
     if (!rig->behind_others)
         return MILL_OK;
+    if (!p->f->in_two)
+        MILL_TRY(write_again(rig, &p->z));
     MILL_TRY(write_again(rig, &p->x));
-    MILL_TRY(write_again(rig, &p->residual));
-    return p->f->in_two ? MILL_OK : write_again(rig, &p->z);
+    return write_again(rig, &p->residual);
 }
 
 static mill_status run_batch(struct rig *rig, const struct prepared *p, struct piece piece) {
