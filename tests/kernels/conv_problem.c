@@ -1,8 +1,7 @@
 /* conv_problem.c - see conv_problem.h. */
 #include "tests/kernels/conv_problem.h"
 
-#include "runtime/base/memory.h"
-#include "runtime/base/philox.h"
+#include "tests/kernels/numbers.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -10,14 +9,6 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-
-static float *numbers(size_t n, uint64_t seed) {
-    float *out = mill_alloc_array(n, sizeof *out);
-    assert_non_null(out);
-    for (size_t i = 0; i < n; i++)
-        out[i] = (float)(2 * mill_philox_uniform(seed, i) - 1);
-    return out;
-}
 
 static void *put(struct conv_problem *p, float *host, size_t n) {
     void *device = p->ops->alloc(p->backend, n * sizeof *host);

@@ -2,9 +2,8 @@
  * that share a tile, on the emulator: the same bits as the first of its kind. That one of them is
  * right is for test_operators to say, which sees those that the plan chooses. */
 #include "kernels/cuda/linear.h"
-#include "runtime/base/memory.h"
-#include "runtime/base/philox.h"
 #include "tests/emulator/emulator.h"
+#include "tests/kernels/numbers.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -34,14 +33,6 @@ struct product {
     int32_t *group;
     float *first, *again; /* y on the host, of the first kernel and of another */
 };
-
-static float *numbers(size_t n, uint64_t seed) {
-    float *out = mill_alloc_array(n, sizeof *out);
-    assert_non_null(out);
-    for (size_t i = 0; i < n; i++)
-        out[i] = (float)(2 * mill_philox_uniform(seed, i) - 1);
-    return out;
-}
 
 static void *to_device(struct mill_backend *backend, void *host, size_t bytes) {
     void *device = mill_cuda_alloc(backend, bytes);

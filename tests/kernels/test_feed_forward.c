@@ -4,8 +4,7 @@
  *
  *     test_feed_forward BACKEND */
 #include "kernels/backend.h"
-#include "runtime/base/memory.h"
-#include "runtime/base/philox.h"
+#include "tests/kernels/numbers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +21,7 @@ static const struct sizes {
     {96, 256, 72, true, 0},   /* whole chunks of 128 */
     {40, 1152, 72, true, 0},  /* two segments */
     {64, 640, 392, false, 0}, /* by pairs of blocks, on eight multiprocessors of sm_90 */
-    {64, 128, 64, false, 8},  /* */
+    {64, 128, 64, false, 8},  /* rows apart, on 16 bytes */
     {64, 128, 64, false, 2},  /* rows not on 16 bytes */
     {64, 160, 64, false, 0},  /* part of a chunk */
 };
@@ -42,14 +41,6 @@ static void *room(struct problem *p, size_t n) {
     void *device = p->ops->alloc(p->backend, n * sizeof(float));
     assert_non_null(device);
     return p->device[p->n_device++] = device;
-}
-
-static float *numbers(size_t n, uint64_t seed) {
-    float *out = mill_alloc_array(n, sizeof *out);
-    assert_non_null(out);
-    for (size_t i = 0; i < n; i++)
-        out[i] = (float)(2 * mill_philox_uniform(seed, i) - 1);
-    return out;
 }
 
 static void *put(struct problem *p, size_t n, uint64_t seed) {
