@@ -129,7 +129,7 @@ static void test_pieces_change_no_bit(void **state) {
     (void)state;
     const struct conv_sizes sizes[] = {
         {CONV_UNIT, MILL_BF16, 18, 3, 18, 9, 3, 84000}, /* no quads: in steps */
-        {CONV_TRANSPOSED, MILL_BF16, 16, 11, 16, 5, 2, 240000},
+        {CONV_TRANSPOSED, MILL_BF16, 16, 4, 16, 2, 2, 240000},
     };
     for (int i = 0; i < 2; i++) {
         size_t bytes;
