@@ -202,7 +202,7 @@ static int32_t rows_of_tiles(const struct linear_kernel *kernel, int32_t n_rows)
 
 bool mill_cuda_linear_hands_over(const struct mill_feed_forward_args *args,
                                  const struct linear_kernel *up, const struct linear_kernel *down) {
-    if (!up || !up->n_wide || !down || !down->n_wide)
+    if (!up->n_wide || !down->n_wide)
         return false;
     const struct mill_matrix *y = &args->up.y;
     int32_t n_between = args->down.w.shape.n_in, n_groups = weight_groups(&args->down.w.shape);
@@ -241,10 +241,16 @@ mill_status mill_cuda_feed_forward(struct mill_backend *backend,
     MILL_TRY(check(&args->down));
     if (n_rows == 0)
         return MILL_OK;
+    if (n_rows > most_rows(&args->up) || n_rows > most_rows(&args->down)) {
+        MILL_TRY(mill_cuda_linear(backend, &args->up));
+        return mill_cuda_linear(backend, &args->down);
+    }
     struct linear_plan up = plan_rows(backend, &args->up, n_rows),
                        down = plan_rows(backend, &args->down, n_rows);
+    if (!up.kernel || !down.kernel)
+        return MILL_E_UNSUPPORTED;
     if (mill_cuda_linear_hands_over(args, up.kernel, down.kernel))
         return mill_cuda_linear_run_both(backend, args, &up, &down);
-    MILL_TRY(mill_cuda_linear(backend, &args->up));
-    return mill_cuda_linear(backend, &args->down);
+    MILL_TRY(mill_cuda_linear_run(backend, &args->up, 0, n_rows, &up));
+    return mill_cuda_linear_run(backend, &args->down, 0, n_rows, &down);
 }
