@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define KEPT_ENDING ".part"
@@ -207,25 +206,22 @@ static mill_status check_replaced(const struct mill_batch_results *r,
 static mill_status open_folder(struct mill_batch_results *r, struct mill_batch_input *input,
                                struct mill_error *err) {
     MILL_TRY(mill_folder_make(r->folder, err));
-    r->folder_fd = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (r->folder_fd < 0)
+    int fd = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
         return fail_errno(err, r->folder);
-    if (flock(r->folder_fd, LOCK_EX | LOCK_NB) != 0) {
-        mill_status status =
-            errno == EWOULDBLOCK
-                ? mill_fail(err, MILL_E_IO, "'%s': another process is at work there", r->folder)
-                : fail_errno(err, r->folder);
-        close(r->folder_fd);
-        r->folder_fd = -1; /* what is in it is not ours to tidy up */
+    mill_status status = mill_lock_try(fd, r->folder, err);
+    if (status < 0) { /* what is in it is not ours to tidy up */
+        close(fd);
         return status;
     }
+    r->folder_fd = fd;
     MILL_TRY(check_replaced(r, input, err));
     MILL_TRY(empty_unfinished(r, err));
     char *path = mill_path_join(r->folder, MILL_BATCH_RESULTS_NAME);
     if (!path)
         return mill_fail(err, MILL_E_MEMORY, "no memory");
     r->lines_fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    mill_status status = r->lines_fd < 0 ? fail_errno(err, path) : read_lines(r, path, input, err);
+    status = r->lines_fd < 0 ? fail_errno(err, path) : read_lines(r, path, input, err);
     free(path);
     if (status == MILL_OK)
         status = drop_kept(r, input, err);

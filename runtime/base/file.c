@@ -339,6 +339,14 @@ int mill_lock_wait(int fd, int operation) {
     return 0;
 }
 
+mill_status mill_lock_try(int fd, const char *path, struct mill_error *err) {
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return MILL_OK;
+    return errno == EWOULDBLOCK
+               ? mill_fail(err, MILL_E_IO, "'%s': another process is at work there", path)
+               : mill_fail(err, MILL_E_IO, "'%s': cannot be locked: %s", path, strerror(errno));
+}
+
 mill_status mill_lock_take(int *lock, const char *path, unsigned mode, struct mill_error *err) {
     *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, (mode_t)mode);
     int cause = *lock < 0 ? errno : mill_lock_wait(*lock, LOCK_EX);

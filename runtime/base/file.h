@@ -76,6 +76,8 @@ mill_status mill_write_failure(int cause);
 
 /* flock, waiting through signals until nobody else has the lock: 0, or an errno. */
 int mill_lock_wait(int fd, int operation);
+/* Does not wait: MILL_E_IO when another process has the lock of what is open from `path`. */
+mill_status mill_lock_try(int fd, const char *path, struct mill_error *err);
 /* Waits for a lock that is a file of its own, made with `mode` where it is not there. Closing *lock
  * gives it back, also when the process ends. */
 mill_status mill_lock_take(int *lock, const char *path, unsigned mode, struct mill_error *err);

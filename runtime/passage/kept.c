@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,11 +57,7 @@ static mill_status fail_errno(const struct mill_kept *kept, struct mill_error *e
 /* MILL_AGAIN when another process removed the folder in the moment before it was locked. */
 static mill_status lock_open(const struct mill_kept *kept, int fd, struct mill_error *err) {
     struct stat info;
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK
-                   ? mill_fail(err, MILL_E_IO, "'%s': another process is at work there",
-                               kept->folder)
-                   : fail_errno(kept, err);
+    MILL_TRY(mill_lock_try(fd, kept->folder, err));
     if (fstat(fd, &info) != 0)
         return fail_errno(kept, err);
     return info.st_nlink > 0 ? MILL_OK : MILL_AGAIN;
