@@ -103,6 +103,15 @@ static void test_windows_grow(void **state) {
     }
 }
 
+/* n steps at a time, and the windows that each makes. */
+static void assert_batches(struct drive *d, const char *const *windows, int n, double now_s) {
+    for (int i = 0; i < n; i++) {
+        step(d, now_s);
+        voice(d, now_s);
+        assert_batch(d, windows[i]);
+    }
+}
+
 /* Until it is listened to: windows of a quarter of the largest, and no player that could run dry.
  */
 static void test_windows_of_what_is_later(void **state) {
@@ -115,11 +124,7 @@ static void test_windows_of_what_is_later(void **state) {
     job.later = true;
     must_add(&d, &job, 60);
     const char *const windows[] = {"", "", "", "", "0:0-2", "", "0:2-4", ""};
-    for (int i = 0; i < 8; i++) {
-        step(&d, 0);
-        voice(&d, 0);
-        assert_batch(&d, windows[i]);
-    }
+    assert_batches(&d, windows, 8, 0);
     mill_scheduler_listen(d.scheduler, 0, 1);
     step(&d, 1.07);
     voice(&d, 1.07); /* 0.01 s are left of the four frames */
@@ -140,11 +145,7 @@ static void test_windows_wait_for_company(void **state) {
     for (int i = 0; i < 3; i++)
         must_add(&d, &job, 60);
     const char *const together[] = {"", "", "", "", "0:0-2 1:0-2 2:0-2"};
-    for (int i = 0; i < 5; i++) {
-        step(&d, 0);
-        voice(&d, 0);
-        assert_batch(&d, together[i]);
-    }
+    assert_batches(&d, together, 5, 0);
     step(&d, 0.041);
     voice(&d, 0.041); /* silence since a millisecond */
     assert_batch(&d, "0:2-3 1:2-3 2:2-3");
@@ -152,11 +153,7 @@ static void test_windows_wait_for_company(void **state) {
         mill_scheduler_hold(d.scheduler, slot, true);
     must_add(&d, &job, 60);
     const char *const late[] = {"", "", "", "", "", "3:0-3"};
-    for (int i = 0; i < 6; i++) {
-        step(&d, 0.041);
-        voice(&d, 0.041);
-        assert_batch(&d, late[i]);
-    }
+    assert_batches(&d, late, 6, 0.041);
     for (int slot = 0; slot < 4; slot++)
         drive_remove(&d, slot);
     must_add(&d, &job, 60);
